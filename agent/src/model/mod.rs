@@ -1,0 +1,17 @@
+//! The words that all rooms share: metric, series, labels, sample, batch, snapshot, event. Imports nothing of the other rooms.
+
+mod batch;
+mod event;
+mod labels;
+mod metric;
+mod plugin_status;
+mod snapshot;
+mod timestamp;
+
+pub use batch::{Absence, Batch, CollectorId, LocalSeries, Round, Sample};
+pub use event::{Event, Gap, GapReason, GapScope, Severity};
+pub use labels::Labels;
+pub use metric::{Kind, Metric, SeriesDef, SeriesId};
+pub use plugin_status::{Cost, PluginState, PluginStatus};
+pub use snapshot::{Catalog, CollectorInfo, Latest, Live, Missing, Previous, Snapshot};
+pub use timestamp::Timestamp;

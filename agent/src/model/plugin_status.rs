@@ -1,0 +1,98 @@
+//! What is told of a plugin at `/api/plugins` and by `plugins list`.
+
+use super::Timestamp;
+use std::{path::PathBuf, time::Duration};
+
+/// Where a plugin stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PluginState {
+    /// Collects.
+    Running,
+    /// Switched off in the configuration.
+    Disabled,
+    /// Found in a plugin directory, not named in the configuration.
+    Available,
+    /// Not loaded, or not started: the reason says why.
+    Refused,
+    /// A call has outlasted its deadline and has not come back.
+    Stuck,
+    /// Failed; tried again later.
+    BackingOff,
+    /// Failed again and again; tried again seldom.
+    Quarantined,
+}
+
+impl PluginState {
+    /// The word that the API uses.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Disabled => "disabled",
+            Self::Available => "available",
+            Self::Refused => "refused",
+            Self::Stuck => "stuck",
+            Self::BackingOff => "backing_off",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// What a plugin has cost since the agent started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Processor time of its collections, seconds.
+    pub cpu_seconds: f64,
+    /// Wall time of its collections, seconds.
+    pub wall_seconds: f64,
+    /// Samples that it delivered.
+    pub samples: u64,
+    /// Bytes of the journal that its samples took.
+    pub bytes_stored: u64,
+    /// Memory of its process; nothing where it has none of its own.
+    pub rss_bytes: Option<u64>,
+}
+
+/// One plugin, or one instance of it, or a file that could be one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginStatus {
+    /// The key of its table in the configuration; the plugin's name where it has none.
+    pub name: String,
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its version, where the file could be read.
+    pub version: Option<String>,
+    /// The API version that it was built with, such as `1.0`.
+    pub api: Option<String>,
+    /// Its file, where one was found.
+    pub file: Option<PathBuf>,
+    /// `in_process` or `isolated`.
+    pub mode: &'static str,
+    /// Where it stands.
+    pub state: PluginState,
+    /// Why it stands there, where that is not plain.
+    pub reason: Option<String>,
+    /// Time between two collections.
+    pub interval: Duration,
+    /// Time that a collection may take.
+    pub deadline: Duration,
+    /// Series that are alive.
+    pub series: usize,
+    /// Start of the last collection.
+    pub last_run: Option<Timestamp>,
+    /// Start of the last collection without an error.
+    pub last_success: Option<Timestamp>,
+    /// The last error, also when later collections went well.
+    pub last_error: Option<String>,
+    /// Collections that ended.
+    pub collections: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// Collections that outlasted their deadline.
+    pub missed_deadlines: u64,
+    /// Ticks that were left out because the collection before was still running.
+    pub skipped: u64,
+    /// How often the collector was made anew.
+    pub restarts: u64,
+    /// What it has cost.
+    pub cost: Cost,
+}
