@@ -1,7 +1,7 @@
 //! Events, and gaps in the history.
 
-use super::{CollectorId, SeriesId, Timestamp};
-use std::fmt;
+use super::{SeriesId, Timestamp};
+use std::{fmt, sync::Arc};
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,12 +109,12 @@ impl GapReason {
 }
 
 /// What a gap is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GapScope {
     /// Every series.
     Agent,
-    /// The series of one collector.
-    Collector(CollectorId),
+    /// The series of one collector, by the key of its table in the configuration.
+    Collector(Arc<str>),
     /// One series.
     Series(SeriesId),
 }

@@ -23,8 +23,8 @@ impl Store {
     pub fn last_commit(&self) -> Option<Timestamp> {
         unimplemented!()
     }
-    /// Finds or creates a series; durable with the next commit.
-    pub fn series(&mut self, def: &SeriesDef) -> Result<SeriesId> {
+    /// Finds or creates a series of a collector (the key of its table); durable with the next commit.
+    pub fn series(&mut self, def: &SeriesDef, collector: &str) -> Result<SeriesId> {
         unimplemented!()
     }
     /// One transaction. Returns the bytes of the journal row.
