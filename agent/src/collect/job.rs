@@ -1,0 +1,310 @@
+//! One collector with its schedule: runs a collection, judges the outcome, says when to run next.
+
+use super::{
+    cadence::Cadence,
+    health::{Health, Retry},
+    source::{Factory, Source},
+};
+use crate::model::{
+    Batch, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus, Severity,
+    Timestamp,
+};
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use twarga_plugin_api::{Error, ErrorKind};
+
+/// What a job is made from.
+pub struct JobOptions {
+    /// The collector's number.
+    pub id: CollectorId,
+    /// The key of its table in the configuration.
+    pub name: Arc<str>,
+    /// When its ticks are.
+    pub cadence: Cadence,
+    /// The time between them.
+    pub interval: Duration,
+    /// The time that a collection may take.
+    pub deadline: Duration,
+    /// Ticks are spread over this much time.
+    pub jitter: Duration,
+    /// Makes the collector.
+    pub factory: Box<dyn Factory>,
+    /// What is told of it; the job keeps it up to date.
+    pub status: Arc<Mutex<PluginStatus>>,
+}
+
+/// Why a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// One of the two collections at the start.
+    Priming,
+    /// This tick.
+    Tick(Timestamp),
+    /// Somebody asked for it.
+    Manual,
+}
+
+/// What a run brought, beside the job's next time.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) batch: Option<Batch>,
+    pub(super) gap: Option<Gap>,
+    pub(super) events: Vec<Event>,
+}
+
+/// When a job runs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// After this pause from now.
+    In(Duration),
+    /// At the first tick that comes after this pause.
+    TickAfter(Duration),
+    /// Never again: it can't work until something changes.
+    Never,
+}
+
+pub(super) struct Job {
+    pub(super) id: CollectorId,
+    pub(super) name: Arc<str>,
+    pub(super) cadence: Cadence,
+    pub(super) interval: Duration,
+    pub(super) deadline: Duration,
+    pub(super) jitter: Duration,
+    pub(super) status: Arc<Mutex<PluginStatus>>,
+    factory: Box<dyn Factory>,
+    source: Option<Box<dyn Source>>,
+    /// Series of a source that was lost; ingest must hear of their end.
+    orphans: Vec<LocalSeries>,
+    base: LocalSeries,
+    health: Health,
+    /// Primings that are left.
+    primings: u8,
+    /// The last tick that was due.
+    pub(super) last_tick: Option<Timestamp>,
+    /// Steps of the clock up to its last run: over a step no tick was skipped.
+    pub(super) steps: u64,
+    /// Since when samples are missing, and the last known reason.
+    missing: Option<(Timestamp, GapReason)>,
+    /// The last call took long: give way before the next one.
+    pub(super) slow: bool,
+}
+
+impl Job {
+    pub(super) fn new(options: JobOptions) -> Self {
+        Self {
+            id: options.id,
+            name: options.name,
+            cadence: options.cadence,
+            interval: options.interval,
+            deadline: options.deadline,
+            jitter: options.jitter,
+            status: options.status,
+            factory: options.factory,
+            source: None,
+            orphans: Vec::new(),
+            base: 0,
+            health: Health::default(),
+            primings: 2,
+            last_tick: None,
+            steps: 0,
+            missing: None,
+            slow: false,
+        }
+    }
+
+    pub(super) fn status(&self) -> MutexGuard<'_, PluginStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn scope(&self) -> GapScope {
+        GapScope::Collector(Arc::clone(&self.name))
+    }
+
+    /// Whether it has been primed, or has shown that it can't be.
+    pub(super) fn primed(&self) -> bool {
+        self.primings == 0
+    }
+
+    /// Runs one collection.
+    pub(super) fn run(&mut self, trigger: Trigger) -> (Outcome, Next) {
+        let _span = tracing::info_span!("plugin", name = &*self.name).entered();
+        let (wall, cpu, began) = (Timestamp::now(), thread_cpu(), Instant::now());
+        let time = match trigger {
+            Trigger::Tick(tick) => self.cadence.stamp(tick, wall),
+            _ => wall,
+        };
+        if trigger == Trigger::Priming {
+            self.primings = self.primings.saturating_sub(1);
+        }
+        let mut batch = Batch::new(self.id);
+        batch.time = time;
+        let result = self.collect(&mut batch);
+        let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
+        self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
+        let mut outcome = Outcome::default();
+        let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
+        let next = match result {
+            Ok(()) => self.succeeded(&mut outcome),
+            Err(error) => self.failed(&error, time, late, &batch, &mut outcome),
+        };
+        outcome.batch = Some(batch);
+        (outcome, next)
+    }
+
+    fn collect(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        batch.retired.append(&mut self.orphans);
+        let source = match &mut self.source {
+            Some(source) => source,
+            None => self.source.insert(self.factory.make(self.base)?),
+        };
+        let result = source.collect(batch);
+        self.base = source.next_base();
+        if let Err(error) = &result
+            && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
+        {
+            self.orphans = source.live_ids();
+            self.source = None;
+        }
+        result
+    }
+
+    /// Samples that took longer than the deadline are not fresh: they don't count.
+    fn too_late(&self, batch: &mut Batch, took: Duration) -> Error {
+        batch.samples.clear();
+        let (took, deadline) = (took.as_secs_f64(), self.deadline.as_secs_f64());
+        Error::transient(format_args!("took {took:.1} s, its deadline is {deadline:.1} s"))
+    }
+
+    fn count(
+        &self,
+        started: Timestamp,
+        took: Duration,
+        cpu: Duration,
+        batch: &Batch,
+        result: &Result<(), Error>,
+        late: bool,
+    ) {
+        let mut status = self.status();
+        status.collections += 1;
+        status.last_run = Some(started);
+        status.cost.cpu_seconds += cpu.as_secs_f64();
+        status.cost.wall_seconds += took.as_secs_f64();
+        if !late {
+            status.cost.samples += batch.samples.len() as u64;
+        }
+        status.series = self.source.as_ref().map_or(0, |source| source.live_series());
+        if late {
+            status.missed_deadlines += u64::from(status.state != PluginState::Stuck);
+        }
+        if late || result.is_err() {
+            status.failures += 1;
+        } else {
+            status.last_success = Some(started);
+        }
+    }
+
+    fn succeeded(&mut self, outcome: &mut Outcome) -> Next {
+        self.health.succeeded();
+        let was = {
+            let mut status = self.status();
+            status.reason = None;
+            std::mem::replace(&mut status.state, PluginState::Running)
+        };
+        if self.missing.take().is_some() && was != PluginState::Running {
+            tracing::info!("collects again");
+            outcome.events.push(self.event("plugin_recovered", Severity::Info, "collects again"));
+        }
+        if self.primings > 0 {
+            Next::In(super::lanes::PRIMING_PAUSE)
+        } else {
+            Next::TickAfter(Duration::ZERO)
+        }
+    }
+
+    fn failed(
+        &mut self,
+        error: &Error,
+        time: Timestamp,
+        late: bool,
+        batch: &Batch,
+        outcome: &mut Outcome,
+    ) -> Next {
+        self.primings = 0;
+        let first = self.missing.is_none();
+        let (state, next, reason) = self.judge(error, late);
+        // partial results are kept: then nothing is missing but what the plugin itself said
+        if batch.samples.is_empty() {
+            let from = self.missing.as_ref().map_or(time, |(from, _)| *from);
+            outcome.gap = Some(Gap { scope: self.scope(), from, to: time, reason: reason.clone() });
+            self.missing = Some((from, reason));
+        } else {
+            self.missing = Some((self.cadence.after(time), reason));
+        }
+        let changed = {
+            let mut status = self.status();
+            let changed = status.state != state || status.last_error.as_deref() != Some(&error.to_string());
+            status.state = state;
+            status.reason = (state != PluginState::Running).then(|| error.to_string());
+            status.last_error = Some(error.to_string());
+            status.restarts += u64::from(self.source.is_none() && next != Next::Never);
+            changed
+        };
+        if first || changed {
+            tracing::warn!(state = state.word(), "{error}");
+        }
+        if first {
+            outcome.events.push(self.event("plugin_failed", Severity::Warning, &error.to_string()));
+        }
+        next
+    }
+
+    fn judge(&mut self, error: &Error, late: bool) -> (PluginState, Next, GapReason) {
+        let failed = if late { GapReason::Timeout } else { GapReason::Failed(error.to_string()) };
+        if self.source.is_none() && matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported) {
+            return (PluginState::Refused, Next::Never, failed);
+        }
+        match self.health.failed(self.interval) {
+            Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
+            Retry::BackOff(pause) => (PluginState::BackingOff, Next::TickAfter(pause), failed),
+            Retry::Quarantine(pause) => {
+                (PluginState::Quarantined, Next::TickAfter(pause), GapReason::Quarantined)
+            }
+        }
+    }
+
+    /// Ticks that passed while nothing could be collected, as a gap that ends at the tick before `next`.
+    pub(super) fn skipped(&mut self, last: Timestamp, next: Timestamp) -> Option<Gap> {
+        let ticks = self.cadence.between(last, next);
+        if ticks == 0 {
+            return None;
+        }
+        let to = self.cadence.before(next);
+        let (from, reason) = match &self.missing {
+            Some((from, reason)) => (*from, reason.clone()),
+            None => {
+                self.status().skipped += ticks;
+                (self.cadence.after(last), GapReason::Overrun)
+            }
+        };
+        Some(Gap { scope: self.scope(), from, to, reason })
+    }
+
+    fn event(&self, kind: &str, severity: Severity, what: &str) -> Event {
+        Event {
+            kind: kind.into(),
+            severity,
+            message: format!("plugin {}: {what}", self.name),
+            details: serde_json::json!({ "source": "agent", "plugin": &*self.name }),
+            time: Timestamp::now(),
+            vm_id: None,
+        }
+    }
+}
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,417 @@
+//! The threads that run collectors.
+//!
+//! One lane leads: it sleeps until the next tick and runs all due collectors one after the other, which costs one
+//! wake-up a tick however many plugins there are. A second lane stands by: where the leader stays in one call for
+//! longer than [`GRACE`], it takes the lead, so a hanging collector delays the others once and by no more than that.
+//! A collector known to be slow gives the lead away before its call. A lane that comes back finds another one leading,
+//! delivers, and stands by or ends. See `docs/adr/0003-collecting-lanes.md`.
+
+pub use super::outbox::Output;
+use super::{
+    clock::{ClockReading, ClockWatch, Steps},
+    job::{Job, JobOptions, Next, Trigger},
+    outbox::Outbox,
+};
+use crate::model::{
+    CollectorId, Event, Gap, GapReason, GapScope, PluginState, PluginStatus, Severity, Timestamp,
+};
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Between the two collections at the start, which make rates possible within a second.
+pub const PRIMING_PAUSE: Duration = Duration::from_millis(250);
+/// How long a call may keep the lead.
+const GRACE: Duration = Duration::from_millis(25);
+/// How often the gap of a stuck collector is brought up to date.
+const STUCK_NOTE: Duration = Duration::from_secs(10);
+/// Lanes kept for collectors that are always slow: starting a thread each time would cost more.
+const MOST_IN_LINE: usize = 1;
+/// A sleep that only a notification ends.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A collection that was asked for did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CollectError {
+    /// The last call has not come back.
+    #[error("stuck: its last collection has not come back")]
+    Stuck,
+    /// It is not there, or can't work until something changes.
+    #[error("not running")]
+    NotRunning,
+}
+
+/// The running collectors.
+pub struct Collecting {
+    shared: Arc<Shared>,
+    statuses: Vec<Arc<Mutex<PluginStatus>>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct Waiting {
+    due: Instant,
+    trigger: Trigger,
+    job: Job,
+}
+
+struct Running {
+    job: CollectorId,
+    lane: u64,
+    since: Instant,
+    tick: Timestamp,
+    deadline: Duration,
+    status: Arc<Mutex<PluginStatus>>,
+    scope: GapScope,
+    /// When to look again; the first time is the deadline.
+    look: Instant,
+}
+
+type Answer = mpsc::Sender<Result<(), CollectError>>;
+
+struct State {
+    waiting: Vec<Waiting>,
+    running: Vec<Running>,
+    /// Collectors that can't work until something changes.
+    ended: Vec<CollectorId>,
+    asked: Vec<(CollectorId, Answer)>,
+    outbox: Outbox,
+    clocks: ClockWatch,
+    last_tick: Option<Timestamp>,
+    /// Steps of the clock so far.
+    steps: u64,
+    leader: Option<u64>,
+    /// One lane watches the leader.
+    watched: bool,
+    /// Further lanes wait for their turn.
+    in_line: usize,
+    lanes: u64,
+    alive: usize,
+    stopping: bool,
+}
+
+impl Collecting {
+    /// Starts the lanes; each collector is primed at once.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn start(jobs: Vec<JobOptions>, output: Output) -> io::Result<Self> {
+        let now = Instant::now();
+        let statuses = jobs.iter().map(|job| Arc::clone(&job.status)).collect();
+        let waiting = jobs.into_iter().map(|options| Waiting {
+            due: now,
+            trigger: Trigger::Priming,
+            job: Job::new(options),
+        });
+        let state = State {
+            waiting: waiting.collect(),
+            running: Vec::new(),
+            ended: Vec::new(),
+            asked: Vec::new(),
+            outbox: Outbox::new(output),
+            clocks: ClockWatch::new(ClockReading::now()),
+            last_tick: None,
+            steps: 0,
+            leader: None,
+            watched: false,
+            in_line: 0,
+            lanes: 0,
+            alive: 0,
+            stopping: false,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        shared.spawn(&mut shared.lock())?; // it leads, and starts the one that stands by
+        Ok(Self { shared, statuses })
+    }
+
+    /// What is told of each collector, in the order of the start.
+    pub fn statuses(&self) -> Vec<PluginStatus> {
+        let read =
+            |status: &Arc<Mutex<PluginStatus>>| status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.statuses.iter().map(read).collect()
+    }
+
+    /// Whether each collector has been primed, failed, or is stuck.
+    pub fn primed(&self) -> bool {
+        let state = self.shared.lock();
+        let waiting = state.waiting.iter().all(|waiting| waiting.job.primed());
+        waiting && state.running.iter().all(|running| running.since.elapsed() > running.deadline)
+    }
+
+    /// How many batches lost their samples because the writer was behind.
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shared.lock().outbox.dropped)
+    }
+
+    /// Collects now. The receiver gets an answer when the batch has been handed over.
+    pub fn collect(&self, id: CollectorId) -> mpsc::Receiver<Result<(), CollectError>> {
+        let (answer, receiver) = mpsc::channel();
+        let mut state = self.shared.lock();
+        let stuck = |running: &Running| running.job == id && running.since.elapsed() > running.deadline;
+        let refused = if state.running.iter().any(stuck) {
+            Some(CollectError::Stuck)
+        } else if state.stopping || state.ended.contains(&id) {
+            Some(CollectError::NotRunning)
+        } else {
+            None
+        };
+        match refused {
+            Some(error) => drop(answer.send(Err(error))),
+            None => {
+                if let Some(waiting) = state.waiting.iter_mut().find(|waiting| waiting.job.id == id) {
+                    waiting.due = Instant::now();
+                    waiting.trigger = Trigger::Manual;
+                }
+                state.asked.push((id, answer));
+                self.shared.changed.notify_all();
+            }
+        }
+        receiver
+    }
+
+    /// Ends all lanes that are not in a call, and waits for those that are, at most so long. Whatever was collected
+    /// has then been handed over. Returns how many calls were left behind.
+    pub fn stop(&self, patience: Duration) -> usize {
+        let mut state = self.shared.lock();
+        state.stopping = true;
+        self.shared.changed.notify_all();
+        let until = Instant::now() + patience;
+        while state.alive > 0 {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
+            state = wait(&self.shared.changed, state, left);
+        }
+        state.outbox.flush();
+        state.running.len()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        let (shared, lane) = (Arc::clone(self), state.lanes);
+        thread::Builder::new().name(format!("collect-{lane}")).spawn(move || shared.lane(lane))?;
+        state.lanes += 1;
+        state.alive += 1;
+        Ok(())
+    }
+
+    fn lane(self: &Arc<Self>, me: u64) {
+        let mut state = self.lock();
+        while !state.stopping {
+            state = match state.leader {
+                Some(leader) if leader == me => self.lead(state, me),
+                None => {
+                    self.take_lead(&mut state, me);
+                    state
+                }
+                Some(_) if state.watched && state.in_line >= MOST_IN_LINE => break,
+                Some(_) => self.stand_by(state, me),
+            };
+        }
+        state.alive -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Whoever leads has somebody behind it.
+    fn take_lead(self: &Arc<Self>, state: &mut State, me: u64) {
+        state.leader = Some(me);
+        if state.watched || state.in_line > 0 {
+            self.changed.notify_all();
+        } else if let Err(error) = self.spawn(state) {
+            tracing::error!("can't start a thread to stand by: {error}");
+        }
+    }
+
+    /// Sleeps until something is due, or runs what is due.
+    fn lead<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, me: u64) -> MutexGuard<'a, State> {
+        let now = Instant::now();
+        let first = (0..state.waiting.len()).min_by_key(|index| state.waiting[*index].due);
+        let due = first.map(|index| state.waiting[index].due);
+        match (first, due.and_then(|due| due.checked_duration_since(now)).filter(|left| !left.is_zero())) {
+            (Some(index), None) => {
+                let waiting = state.waiting.swap_remove(index);
+                self.run(state, waiting, me)
+            }
+            (_, left) => {
+                state.outbox.flush();
+                wait(&self.changed, state, left.unwrap_or(LONG))
+            }
+        }
+    }
+
+    fn run<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        waiting: Waiting,
+        me: u64,
+    ) -> MutexGuard<'a, State> {
+        let Waiting { mut job, trigger, .. } = waiting;
+        state.look_at_clocks();
+        let since = Instant::now();
+        if let Trigger::Tick(tick) = trigger {
+            state.last_tick = Some(tick);
+            job.last_tick = Some(tick);
+        }
+        state.running.push(Running {
+            job: job.id,
+            lane: me,
+            since,
+            tick: job.last_tick.unwrap_or_else(Timestamp::now),
+            deadline: job.deadline,
+            status: Arc::clone(&job.status),
+            scope: job.scope(),
+            look: since + job.deadline,
+        });
+        if job.slow {
+            state.leader = None;
+            self.changed.notify_all();
+        }
+        drop(state);
+        let (outcome, next) = job.run(trigger);
+        job.slow = since.elapsed() > GRACE;
+        let mut state = self.lock();
+        state.running.retain(|running| running.lane != me);
+        state.outbox.batch_of(outcome);
+        state.reschedule(job, next);
+        if state.leader != Some(me) {
+            state.outbox.flush();
+        }
+        state
+    }
+
+    /// Sleeps until the leader has had its grace, a deadline has passed, or the lead is free. One lane watches so; a
+    /// further one only waits for its turn.
+    fn stand_by<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, me: u64) -> MutexGuard<'a, State> {
+        if state.watched {
+            state.in_line += 1;
+            let mut state = wait(&self.changed, state, LONG);
+            state.in_line -= 1;
+            return state;
+        }
+        let now = Instant::now();
+        state.note_stuck(now);
+        let leader = state.leader;
+        let leading = state.running.iter().find(|running| Some(running.lane) == leader);
+        if leading.is_some_and(|running| now >= running.since + GRACE) {
+            self.take_lead(&mut state, me);
+            return state;
+        }
+        let grace = leading.map(|running| running.since + GRACE);
+        let tick = state.waiting.iter().map(|waiting| waiting.due).min().map(|due| due.max(now) + GRACE);
+        let looks = state.running.iter().map(|running| running.look);
+        let until = looks.chain(grace.or(tick)).min().unwrap_or(now + LONG);
+        state.watched = true;
+        let mut state = wait(&self.changed, state, until.saturating_duration_since(now));
+        state.watched = false;
+        state
+    }
+}
+
+impl State {
+    fn look_at_clocks(&mut self) {
+        let steps = self.clocks.observe(ClockReading::now());
+        if steps == Steps::default() {
+            return;
+        }
+        self.steps += 1;
+        self.outbox.clock_stepped();
+        let now = Timestamp::now();
+        let (reason, message) = match steps {
+            Steps { stepped: None, suspended: Some(slept) } => {
+                (GapReason::Suspended, format!("the machine slept for {:.0} s", slept.as_secs_f64()))
+            }
+            Steps { stepped, .. } => {
+                let seconds = stepped.unwrap_or_default() as f64 / 1000.0;
+                (GapReason::ClockStep, format!("the wall clock was stepped by {seconds:+.1} s"))
+            }
+        };
+        tracing::warn!("{message}");
+        if let Some(last) = self.last_tick.filter(|last| *last < now) {
+            let from = last.plus(Duration::from_millis(1));
+            let to = now.minus(Duration::from_millis(1)).max(from);
+            self.outbox.gap([Gap { scope: GapScope::Agent, from, to, reason }]);
+        }
+        let details = serde_json::json!({ "source": "agent" });
+        let (kind, severity) = ("clock_step".into(), Severity::Info);
+        self.outbox.event(Event { kind, severity, message, details, time: now, vm_id: None });
+    }
+
+    /// Marks collectors whose deadline has passed, and keeps their gaps up to date.
+    fn note_stuck(&mut self, now: Instant) {
+        for running in self.running.iter_mut().filter(|running| now >= running.look) {
+            let mut status = running.status.lock().unwrap_or_else(PoisonError::into_inner);
+            if status.state != PluginState::Stuck {
+                status.state = PluginState::Stuck;
+                status.missed_deadlines += 1;
+                let limit = running.deadline.as_secs_f64();
+                let reason = format!(
+                    "a collection has not come back within its deadline of {limit:.1} s; restart the agent if it \
+                     never does, or run the plugin isolated once this agent can"
+                );
+                tracing::error!(plugin = status.name, "{reason}");
+                status.last_error = Some(reason.clone());
+                status.reason = Some(reason);
+            }
+            running.look = now + STUCK_NOTE;
+            let (scope, from) = (running.scope.clone(), running.tick);
+            let to = Timestamp::now().max(from);
+            self.outbox.gap([Gap { scope, from, to, reason: GapReason::Timeout }]);
+        }
+    }
+
+    fn reschedule(&mut self, mut job: Job, next: Next) {
+        let (wall, now) = (Timestamp::now(), Instant::now());
+        let answer = if next == Next::Never { Err(CollectError::NotRunning) } else { Ok(()) };
+        let asked =
+            self.asked.extract_if(.., |(id, _)| *id == job.id).map(|(_, answer)| answer).collect::<Vec<_>>();
+        if !asked.is_empty() {
+            self.outbox.flush();
+        }
+        for asker in asked {
+            drop(asker.send(answer.clone())); // who no longer waits needs no answer
+        }
+        let (due, trigger) = match next {
+            Next::Never => {
+                self.ended.push(job.id);
+                return;
+            }
+            Next::In(pause) => (now + pause, Trigger::Priming),
+            Next::TickAfter(pause) => {
+                let tick = job.cadence.next(wall.plus(pause), job.last_tick.filter(|_| pause.is_zero()));
+                let stepped = std::mem::replace(&mut job.steps, self.steps) != self.steps;
+                if let Some(last) = job.last_tick.filter(|_| !stepped) {
+                    self.outbox.gap(job.skipped(last, tick));
+                }
+                let wait = u64::try_from(tick.millis_since(wall)).unwrap_or(0);
+                (now + Duration::from_millis(wait) + spread(job.jitter), Trigger::Tick(tick))
+            }
+        };
+        self.waiting.push(Waiting { due, trigger, job });
+    }
+}
+
+/// A random part of a jitter.
+fn spread(jitter: Duration) -> Duration {
+    if jitter.is_zero() {
+        return jitter;
+    }
+    let part = getrandom::u32().unwrap_or_default();
+    jitter.mul_f64(f64::from(part) / f64::from(u32::MAX))
+}
+
+fn wait<'a>(changed: &Condvar, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+    changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
+}
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;

@@ -1,0 +1,34 @@
+//! What `collect` needs of a collector, however it runs.
+
+use crate::model::{Batch, LocalSeries};
+use twarga_plugin_api::Error;
+
+/// A running collector: in this process, in a child, or built in.
+pub trait Source: Send {
+    /// Collects once into a batch that was cleared and stamped. What it put before an error counts.
+    ///
+    /// # Errors
+    /// What the plugin answered.
+    fn collect(&mut self, batch: &mut Batch) -> Result<(), Error>;
+
+    /// How many series are alive.
+    fn live_series(&self) -> usize;
+
+    /// The numbers of the series that are alive.
+    fn live_ids(&self) -> Vec<LocalSeries>;
+
+    /// The first number that a successor may give to its series.
+    fn next_base(&self) -> LocalSeries;
+
+    /// Samples refused since it was made.
+    fn refused(&self) -> u64;
+}
+
+/// Makes a collector, at the start and again after it was lost.
+pub trait Factory: Send {
+    /// Makes it; its series are numbered from `base`.
+    ///
+    /// # Errors
+    /// What the plugin answered.
+    fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error>;
+}

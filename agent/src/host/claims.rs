@@ -1,0 +1,132 @@
+//! Who owns which metric. Two plugins that claim one name would write into one series.
+
+use super::{error::Refusal, metadata::Metadata};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+use twarga_plugin_api::{
+    Kind, abi::RawKind, abi::metadata::in_a_namespace, declaration_problem, label_keys_problem,
+};
+
+/// The prefix of the agent's own metrics.
+pub(super) const OWN_NAMESPACE: &str = "twarga_agent_";
+
+/// The metrics of the plugins loaded so far.
+#[derive(Debug)]
+pub struct Claims {
+    owners: Mutex<HashMap<String, String>>,
+    is_view: fn(&str) -> bool,
+}
+
+impl Claims {
+    /// Nothing claimed yet; `is_view` tells the names that the agent's views have.
+    pub fn new(is_view: fn(&str) -> bool) -> Self {
+        Self { owners: Mutex::default(), is_view }
+    }
+
+    /// Whether a plugin with this metadata may be loaded.
+    ///
+    /// # Errors
+    /// The first metric that breaks a rule or belongs to another plugin.
+    pub(super) fn check(&self, metadata: &Metadata) -> Result<(), Refusal> {
+        for metric in &metadata.metrics {
+            let problem = declaration_problem(raw(metric.kind), &metric.name, &metric.unit, &metric.help)
+                .or(label_keys_problem(&metric.label_keys));
+            if let Some(problem) = problem {
+                return Err(Refusal::BadMetric { metric: metric.name.clone(), problem: problem.into() });
+            }
+            self.check_name(&metadata.name, &metadata.namespaces, &metric.name)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the metrics of a loaded plugin as its own.
+    ///
+    /// # Errors
+    /// As [`Claims::check`], where another plugin was faster.
+    pub(super) fn claim(&self, metadata: &Metadata) -> Result<(), Refusal> {
+        (metadata.metrics.iter())
+            .try_for_each(|metric| self.claim_one(&metadata.name, &metadata.namespaces, &metric.name))
+    }
+
+    /// Notes one metric, declared at run time.
+    ///
+    /// # Errors
+    /// As [`Claims::check`].
+    pub(super) fn claim_one(&self, plugin: &str, namespaces: &[String], metric: &str) -> Result<(), Refusal> {
+        self.check_name(plugin, namespaces, metric)?;
+        self.lock().entry(metric.into()).or_insert_with(|| plugin.into());
+        Ok(())
+    }
+
+    fn check_name(&self, plugin: &str, namespaces: &[String], metric: &str) -> Result<(), Refusal> {
+        let namespaces: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+        if !in_a_namespace(metric, &namespaces) {
+            let problem =
+                format!("it starts with none of the plugin's namespaces ({})", namespaces.join(", "));
+            return Err(Refusal::BadMetric { metric: metric.into(), problem });
+        }
+        let owner = if (self.is_view)(metric) {
+            Some("a view of the agent".to_string())
+        } else if metric.starts_with(OWN_NAMESPACE) {
+            Some("the agent itself".to_string())
+        } else {
+            self.lock()
+                .get(metric)
+                .filter(|owner| *owner != plugin)
+                .map(|owner| format!("the plugin `{owner}`"))
+        };
+        owner.map_or(Ok(()), |owner| Err(Refusal::Claimed { metric: metric.into(), owner }))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn raw(kind: Kind) -> RawKind {
+    match kind {
+        Kind::Counter => RawKind::COUNTER,
+        Kind::Info => RawKind::INFO,
+        Kind::StateSet => RawKind::STATE_SET,
+        _ => RawKind::GAUGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plugin(name: &str, namespace: &str, metrics: &[&str]) -> Metadata {
+        let text =
+            metrics.iter().map(|metric| format!("metric=gauge\t{metric}\t\t\thelp\n")).collect::<String>();
+        let text =
+            format!("twarga-plugin-metadata 1\nname={name}\nentry=e\napi=1.0\nnamespace={namespace}\n{text}");
+        Metadata::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn one_owner_a_metric() {
+        let claims = Claims::new(|name| name == "host_cpu_percent");
+        let (a, b) = (plugin("a", "x_", &["x_1"]), plugin("b", "x_", &["x_2", "x_1"]));
+        claims.claim(&a).unwrap();
+        claims.check(&a).unwrap(); // a second instance of the same plugin
+        let refusal = claims.check(&b).unwrap_err();
+        assert_eq!(refusal.to_string(), "metric `x_1` is already claimed by the plugin `a`");
+        let refusal = claims.claim_one("b", &["y_".into()], "x_3").unwrap_err();
+        assert_eq!(refusal.to_string(), "metric `x_3`: it starts with none of the plugin's namespaces (y_)");
+    }
+
+    #[test]
+    fn views_and_own_metrics_are_reserved() {
+        let claims = Claims::new(|name| name == "host_cpu_percent");
+        let refusal = claims.check(&plugin("a", "host_", &["host_cpu_percent"])).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "metric `host_cpu_percent` is already claimed by a view of the agent"
+        );
+        let refusal = claims.check(&plugin("a", "twarga_", &["twarga_agent_x"])).unwrap_err();
+        assert_eq!(refusal.to_string(), "metric `twarga_agent_x` is already claimed by the agent itself");
+    }
+}

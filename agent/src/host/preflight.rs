@@ -1,0 +1,95 @@
+//! Reads a plugin file as bytes, before the dynamic linker sees it. Nothing of the plugin runs.
+//!
+//! It is more than courtesy: a truncated library makes dlopen die of SIGBUS, which no code can catch.
+
+use super::{error::Refusal, metadata::Metadata};
+use object::{
+    Architecture, Endianness, FileKind, Object, ObjectSection, ReadCache,
+    elf::{ET_DYN, PT_LOAD},
+    read::elf::{ElfFile64, FileHeader, ProgramHeader},
+};
+use std::fs::File;
+use twarga_plugin_api::abi::{API_VERSION, metadata::SECTION};
+
+/// What the bytes of a file say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preflight {
+    /// The file's metadata section.
+    pub metadata: Metadata,
+}
+
+/// Reads an open file.
+///
+/// # Errors
+/// Whatever keeps it from being a plugin for this machine.
+pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(Refusal::NotAFile);
+    }
+    let cache = ReadCache::new(file);
+    let kind = FileKind::parse(&cache).map_err(|_| Refusal::NotElf)?;
+    match kind {
+        FileKind::Elf64 => {}
+        FileKind::Elf32 => return Err(Refusal::WrongElf("a 32-bit library, this agent is 64-bit".into())),
+        _ => return Err(Refusal::NotElf),
+    }
+    let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(|_| Refusal::Truncated("its headers"))?;
+    check_machine(&elf)?;
+    check_segments(&elf, meta.len())?;
+    let section = elf.section_by_name(SECTION).ok_or(Refusal::NotAPlugin)?;
+    let data = section.data().map_err(|_| Refusal::Truncated("its metadata"))?;
+    Ok(Preflight { metadata: Metadata::parse(data)? })
+}
+
+/// What an in-process load needs beside that.
+pub(super) fn check_loadable(metadata: &Metadata) -> Result<(), Refusal> {
+    let ours = API_VERSION.split_once('.').and_then(|(major, _)| major.parse::<u32>().ok());
+    let theirs = metadata.api_numbers().map(|(major, _)| major);
+    if theirs.is_none() || theirs != ours {
+        return Err(Refusal::ApiVersion { plugin: metadata.api.clone(), agent: API_VERSION.into() });
+    }
+    if metadata.panic != "unwind" {
+        return Err(Refusal::PanicAbort);
+    }
+    Ok(())
+}
+
+fn check_machine<'data>(elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>) -> Result<(), Refusal> {
+    let wanted = if cfg!(target_arch = "x86_64") {
+        Architecture::X86_64
+    } else if cfg!(target_arch = "aarch64") {
+        Architecture::Aarch64
+    } else {
+        elf.architecture()
+    };
+    if elf.architecture() != wanted {
+        let found = elf.architecture();
+        return Err(Refusal::WrongElf(format!("built for {found:?}, this machine is {wanted:?}")));
+    }
+    if elf.is_little_endian() != cfg!(target_endian = "little") {
+        return Err(Refusal::WrongElf("built for the other byte order".into()));
+    }
+    if elf.elf_header().e_type(elf.endian()) != ET_DYN {
+        return Err(Refusal::WrongElf("an ELF file, but not a shared library".into()));
+    }
+    Ok(())
+}
+
+fn check_segments<'data>(
+    elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>,
+    length: u64,
+) -> Result<(), Refusal> {
+    let endian = elf.endian();
+    let mut loads = 0;
+    for segment in elf.elf_program_headers() {
+        if segment.p_type(endian) == PT_LOAD {
+            loads += 1;
+            let end = segment.p_offset(endian).checked_add(segment.p_filesz(endian));
+            if end.is_none_or(|end| end > length) {
+                return Err(Refusal::Truncated("a segment ends beyond it"));
+            }
+        }
+    }
+    if loads == 0 { Err(Refusal::WrongElf("a library without anything to load".into())) } else { Ok(()) }
+}

@@ -1,0 +1,210 @@
+//! A collector's families and series, as its plugin registers them through the boundary.
+
+use super::{claims::Claims, error::Refusal};
+use crate::model::{Absence, Kind, Labels, LocalSeries, Metric, SeriesDef};
+use std::{collections::HashMap, sync::Arc};
+use twarga_plugin_api::{
+    abi::{PluginMod_Ref, RawMetric, services::HostServices},
+    declaration_problem, label_keys_problem,
+};
+
+/// A label value longer than this is refused, in bytes.
+const MAX_LABEL_VALUE: usize = 1024;
+/// The most families that a plugin may declare at run time.
+const MAX_FAMILIES: usize = 10_000;
+/// A reason longer than this is cut.
+const MAX_REASON: usize = 200;
+
+/// A registered series.
+pub(super) struct Entry {
+    pub(super) counter: bool,
+    pub(super) last: Option<f64>,
+    /// The collection in which it last had a sample.
+    pub(super) seen: u64,
+    key: (u32, Box<[Box<str>]>),
+}
+
+/// What the plugin said in one call, beside its samples.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) registered: Vec<(LocalSeries, Arc<SeriesDef>)>,
+    pub(super) retired: Vec<LocalSeries>,
+    pub(super) absent: Vec<Absence>,
+    pub(super) time: Option<i64>,
+    pub(super) logged: Vec<(u8, String)>,
+}
+
+/// The host's side of one collector.
+pub(super) struct SeriesTable {
+    plugin: String,
+    namespaces: Vec<String>,
+    /// The value of the `instance` label, where there are several instances.
+    instance: Option<String>,
+    claims: Arc<Claims>,
+    families: Vec<Arc<Metric>>,
+    entries: Vec<Option<Entry>>,
+    index: HashMap<(u32, Box<[Box<str>]>), u32>,
+    /// Added to the plugin's ids: a collector that is made anew goes on counting where the one before ended.
+    base: LocalSeries,
+    max_series: usize,
+    pub(super) said: Said,
+}
+
+impl SeriesTable {
+    pub(super) fn new(
+        module: PluginMod_Ref,
+        namespaces: Vec<String>,
+        instance: Option<String>,
+        claims: Arc<Claims>,
+        base: LocalSeries,
+        max_series: usize,
+    ) -> Self {
+        let plugin = module.name().as_str().to_string();
+        let families = module.metrics().as_slice().iter().map(|metric| family(metric, &plugin)).collect();
+        Self {
+            plugin,
+            namespaces,
+            instance,
+            claims,
+            families,
+            entries: Vec::new(),
+            index: HashMap::new(),
+            base,
+            max_series,
+            said: Said::default(),
+        }
+    }
+
+    /// The entry of a plugin's id, with the host's number of it; nothing for an unknown or retired one.
+    pub(super) fn entry(&mut self, series: u32) -> Option<(LocalSeries, &mut Entry)> {
+        let entry = self.entries.get_mut(series as usize)?.as_mut()?;
+        Some((self.base + series, entry))
+    }
+
+    /// How many series are registered and not retired.
+    pub(super) fn live(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The host's numbers of all live series.
+    pub(super) fn live_ids(&self) -> impl Iterator<Item = LocalSeries> {
+        let ids = (0..).zip(&self.entries).filter(|(_, entry)| entry.is_some());
+        ids.map(|(id, _): (u32, _)| self.base + id)
+    }
+
+    /// The number after the last one that was ever given.
+    pub(super) fn next_base(&self) -> LocalSeries {
+        self.base.saturating_add(u32::try_from(self.entries.len()).unwrap_or(u32::MAX))
+    }
+
+    fn labels(&self, metric: &Metric, values: &[Box<str>]) -> Labels {
+        let instance = self.instance.iter().map(|value| ("instance", value.as_str()));
+        let own = metric.label_keys.iter().zip(values).map(|(key, value)| (&**key, &**value));
+        Labels::new(own.chain(instance))
+    }
+}
+
+fn family(raw: &RawMetric<'_>, plugin: &str) -> Arc<Metric> {
+    Arc::new(Metric {
+        name: raw.name.as_str().into(),
+        kind: Kind::from_raw(raw.kind),
+        unit: raw.unit.as_str().into(),
+        help: raw.help.as_str().into(),
+        label_keys: raw
+            .label_keys
+            .as_str()
+            .split(',')
+            .filter(|key| !key.is_empty())
+            .map(Into::into)
+            .collect(),
+        plugin: plugin.into(),
+    })
+}
+
+fn check_values(metric: &Metric, values: &[Box<str>]) -> Result<(), String> {
+    let (name, wanted) = (&metric.name, metric.label_keys.len());
+    if wanted != values.len() {
+        return Err(format!("metric `{name}` has {wanted} labels, not {}", values.len()));
+    }
+    match values.iter().zip(&metric.label_keys).find(|(value, _)| value.len() > MAX_LABEL_VALUE) {
+        Some((_, key)) => {
+            Err(format!("metric `{name}`: the value of `{key}` has over {MAX_LABEL_VALUE} bytes"))
+        }
+        None => Ok(()),
+    }
+}
+
+impl HostServices for SeriesTable {
+    fn metric(&mut self, metric: &RawMetric<'_>) -> Result<u32, String> {
+        let name = metric.name.as_str();
+        let problem = declaration_problem(metric.kind, name, metric.unit.as_str(), metric.help.as_str())
+            .or(label_keys_problem(metric.label_keys.as_str()));
+        if let Some(problem) = problem {
+            return Err(Refusal::BadMetric { metric: name.into(), problem: problem.into() }.to_string());
+        }
+        let new = family(metric, &self.plugin);
+        if let Some((id, known)) = (0u32..).zip(&self.families).find(|(_, known)| known.name == new.name) {
+            return match **known == *new {
+                true => Ok(id),
+                false => Err(format!("metric `{name}` is already declared otherwise")),
+            };
+        }
+        if self.families.len() >= MAX_FAMILIES {
+            return Err(format!("over {MAX_FAMILIES} metric families"));
+        }
+        let claimed = self.claims.claim_one(&self.plugin, &self.namespaces, name);
+        claimed.map_err(|refusal| refusal.to_string())?;
+        self.families.push(new);
+        u32::try_from(self.families.len() - 1).map_err(|error| error.to_string())
+    }
+
+    fn series(&mut self, metric: u32, labels: &[abi_stable::std_types::RStr<'_>]) -> Result<u32, String> {
+        let family = Arc::clone(self.families.get(metric as usize).ok_or("no such metric")?);
+        let values: Box<[Box<str>]> = labels.iter().map(|value| value.as_str().into()).collect();
+        check_values(&family, &values)?;
+        let key = (metric, values);
+        if let Some(id) = self.index.get(&key) {
+            return Ok(*id);
+        }
+        if self.index.len() >= self.max_series {
+            return Err(format!("the limit of {} series is reached", self.max_series));
+        }
+        let id = u32::try_from(self.entries.len()).map_err(|error| error.to_string())?;
+        let local = self.base.checked_add(id).ok_or("too many series since the agent started")?;
+        let def = SeriesDef { labels: self.labels(&family, &key.1), metric: Arc::clone(&family) };
+        let counter = family.kind == Kind::Counter;
+        self.index.insert(key.clone(), id);
+        self.entries.push(Some(Entry { counter, last: None, seen: 0, key }));
+        self.said.registered.push((local, Arc::new(def)));
+        Ok(id)
+    }
+
+    fn retire(&mut self, series: u32) {
+        let entry = self.entries.get_mut(series as usize).and_then(Option::take);
+        if let Some(entry) = entry {
+            self.index.remove(&entry.key);
+            self.said.retired.push(self.base + series);
+        }
+    }
+
+    fn unavailable(&mut self, series: u32, reason: &str) {
+        if let Some((series, _)) = self.entry(series) {
+            let reason = cut(reason, MAX_REASON);
+            self.said.absent.push(Absence { series, reason });
+        }
+    }
+
+    fn batch_time(&mut self, unix_ms: i64) {
+        self.said.time = Some(unix_ms);
+    }
+
+    fn log(&mut self, level: u8, message: &str) {
+        self.said.logged.push((level, cut(message, 1000).into()));
+    }
+}
+
+/// The text without control characters, at most so many bytes.
+fn cut(text: &str, most: usize) -> Box<str> {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    clean[..clean.floor_char_boundary(most)].into()
+}
