@@ -1,1 +1,139 @@
-//! In work.
+//! The command line: one file a command.
+
+mod check;
+mod plugins;
+mod query;
+mod run;
+mod table;
+
+use crate::config::{ConfigErrors, Flags};
+use clap::{Args, Parser, Subcommand};
+use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+/// Exit code of a failure.
+const FAILURE: u8 = 1;
+/// Exit code of a bad configuration (`EX_CONFIG` of sysexits).
+const BAD_CONFIG: u8 = 78;
+
+const EXAMPLES: &str = "\
+Examples:
+  twarga-agent run                                   collect and serve, as agent.toml says
+  twarga-agent run --listen 127.0.0.1:0 --interval 1s
+  twarga-agent check                                 every mistake in agent.toml, with its line
+  twarga-agent plugins list                          what is loaded, and why something is not
+  twarga-agent query host_cpu_percent                the last minutes, with a sparkline
+  twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
+
+Configuration: --config, else ./agent.toml, else $XDG_CONFIG_HOME/twarga-agent/agent.toml, else
+/etc/twarga-agent/agent.toml; beside it agent.d/*.toml. Without any, built-in defaults.
+
+Environment:
+  TWARGA_USER_TOKEN, TWARGA_ADMIN_TOKEN   tokens for the HTTP API
+  TWARGA_LOG                              what is logged: error, warn, info (default), debug, or a filter
+  NO_COLOR                                no colours
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration.";
+
+/// Monitors this host and its virtual machines: collectors are plugins, history is one SQLite file, answers come over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "twarga-agent", version, after_help = EXAMPLES, max_term_width = 110, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where configuration, data and plugins are.
+#[derive(Debug, Args)]
+struct Place {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the history and the admin token lie, in place of agent.data_dir
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Look for plugins here first; may be given several times
+    #[arg(long = "plugin-dir", global = true, value_name = "DIR")]
+    plugin_dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect, store and serve until SIGTERM or Ctrl-C
+    Run(RunArgs),
+    /// Read the configuration and print everything that is wrong with it
+    Check,
+    /// Show plugins
+    #[command(subcommand)]
+    Plugins(plugins::PluginsCommand),
+    /// Print the history of a metric, also while the agent runs
+    Query(query::QueryArgs),
+}
+
+#[derive(Debug, Default, Args)]
+struct RunArgs {
+    /// Listen here, in place of http.listen; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Collect this often, in place of every interval of the configuration: 1s, 500ms, 1m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    interval: Option<Duration>,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&flags(cli.place, args)),
+        Command::Check => check::run(&flags(cli.place, RunArgs::default())),
+        Command::Plugins(command) => plugins::run(&flags(cli.place, RunArgs::default()), command),
+        Command::Query(args) => query::run(&flags(cli.place, RunArgs::default()), &args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            let bad_config = error.downcast_ref::<ConfigErrors>().is_some();
+            ExitCode::from(if bad_config { BAD_CONFIG } else { FAILURE })
+        }
+    }
+}
+
+fn flags(place: Place, run: RunArgs) -> Flags {
+    Flags {
+        config: place.config,
+        listen: run.listen,
+        data_dir: place.data_dir,
+        plugin_dirs: place.plugin_dirs,
+        interval: run.interval,
+    }
+}
+
+/// A configuration's errors stand for themselves; others are told with their causes.
+fn report(error: &anyhow::Error) {
+    use std::io::Write;
+    let mut out = std::io::stderr().lock();
+    let written = match error.downcast_ref::<ConfigErrors>() {
+        Some(errors) => write!(out, "{errors}"),
+        None => writeln!(out, "twarga-agent: {error:#}"),
+    };
+    drop(written); // standard error is closed: nobody to tell
+}
+
+/// Logs go to standard error. Under systemd the journal adds time and name itself.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TWARGA_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false);
+    match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => log.without_time().init(),
+        None => log.init(),
+    }
+}

@@ -1,0 +1,161 @@
+//! The history of a metric or a view: from the store's points to what the API and the `query` command show.
+
+use crate::{
+    config::TimestampStyle,
+    model::{Gap, Labels, Timestamp},
+    store::{Point, Range, Reader, Selector, StoreError, StoredSeries},
+    views::{self, View, ViewContext},
+};
+use std::collections::BTreeMap;
+
+/// Which history is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryQuery {
+    /// Whose.
+    pub target: Target,
+    /// A metric or a view.
+    pub metric: String,
+    /// The values that some labels must have.
+    pub labels: Labels,
+    /// The time asked for.
+    pub range: Range,
+    /// The most points.
+    pub limit: usize,
+}
+
+/// Whose history is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The host's: any series.
+    Host,
+    /// A machine's: the series whose label `vm` is its UUID.
+    Vm(i64),
+}
+
+/// The history of one series or view.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The unit of the values: `%`, `GB`, `MB/s` … of a view, the UCUM code of a metric.
+    pub unit: String,
+    /// Whether it is a view: its values are shown with two decimals.
+    pub view: bool,
+    /// Newest first.
+    pub points: Vec<(Timestamp, f64)>,
+    /// Times without points, oldest first.
+    pub gaps: Vec<Gap>,
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// No series of this name was ever seen.
+    #[error("no such metric")]
+    Unknown,
+    /// Several series match: the labels in which they differ, with their values.
+    #[error("several series match: choose by label {}", choices(.labels))]
+    Ambiguous {
+        /// Label keys, each with the values to choose from.
+        labels: Vec<(String, Vec<String>)>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// `device (eth0, lo), mode (idle)`
+fn choices(labels: &[(String, Vec<String>)]) -> String {
+    let each = labels.iter().map(|(key, values)| format!("{key} ({})", values.join(", ")));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Reads a history. `disk` is the mount point of the disk views.
+///
+/// # Errors
+/// Unknown, ambiguous, or the store's own.
+pub fn history(reader: &Reader, query: &HistoryQuery, disk: &str) -> Result<History, HistoryError> {
+    let vm = match query.target {
+        Target::Host => None,
+        Target::Vm(id) => {
+            let known = reader.vms()?.into_iter().find(|(known, _)| *known == id);
+            Some(known.ok_or(HistoryError::Unknown)?.1)
+        }
+    };
+    match views::find(&query.metric) {
+        Some(view) => view_history(reader, query, view, vm.as_deref(), disk),
+        None => metric_history(reader, query, vm.as_deref()),
+    }
+}
+
+fn view_history(
+    reader: &Reader,
+    query: &HistoryQuery,
+    view: &View,
+    vm: Option<&str>,
+    disk: &str,
+) -> Result<History, HistoryError> {
+    let context = ViewContext { disk, now: Timestamp::now(), timestamps: TimestampStyle::Rfc3339 };
+    let limit = view.points_needed(query.limit);
+    let mut inputs = Vec::new();
+    let mut gaps = Vec::new();
+    for selector in view.inputs(&context, vm) {
+        // of a machine's view without a machine, the labels choose
+        let labels = Labels::new(selector.labels.iter().chain(query.labels.iter()));
+        let series = reader.select(&Selector { metric: selector.metric, labels })?;
+        if vm.is_none() && view.subject == views::Subject::Vm && series.len() > 1 {
+            return Err(ambiguous(&series));
+        }
+        if let Some(series) = series.last() {
+            gaps = reader.gaps(series.id, query.range)?;
+        }
+        inputs.push(merged(reader, &series, query.range, limit)?);
+    }
+    let points = view.history(&inputs, query.limit);
+    Ok(History { unit: view.unit.into(), view: true, points, gaps })
+}
+
+fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Result<History, HistoryError> {
+    let labels = Labels::new(query.labels.iter().chain(vm.map(|vm| ("vm", vm))));
+    let series = reader.select(&Selector { metric: query.metric.clone(), labels })?;
+    let series = match series.as_slice() {
+        [] => return Err(HistoryError::Unknown),
+        [one] => one,
+        several => return Err(ambiguous(several)),
+    };
+    let points = reader.last(series.id, query.range, query.limit)?;
+    Ok(History {
+        unit: series.def.metric.unit.to_string(),
+        view: false,
+        points: points.into_iter().map(|point| (point.time, point.value)).collect(),
+        gaps: reader.gaps(series.id, query.range)?,
+    })
+}
+
+/// The points of several series as if they were one: the disk of a mount point may have changed its name.
+fn merged(
+    reader: &Reader,
+    series: &[StoredSeries],
+    range: Range,
+    limit: usize,
+) -> Result<Vec<Point>, HistoryError> {
+    if let [one] = series {
+        return Ok(reader.last(one.id, range, limit)?);
+    }
+    let ids: Vec<_> = series.iter().map(|series| series.id).collect();
+    let mut points: Vec<Point> = reader.last_of_many(&ids, range, limit)?.into_iter().flatten().collect();
+    points.sort_by_key(|point| std::cmp::Reverse((point.time, point.run)));
+    points.truncate(limit);
+    Ok(points)
+}
+
+fn ambiguous(series: &[StoredSeries]) -> HistoryError {
+    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (key, value) in series.iter().flat_map(|series| series.def.labels.iter()) {
+        let values = values.entry(key).or_default();
+        if !values.iter().any(|known| known == value) {
+            values.push(value.to_string());
+        }
+    }
+    let differ = |key: &str| series.iter().any(|other| other.def.labels.get(key) != series[0].def.labels.get(key));
+    let labels = values.into_iter().filter(|(key, _)| differ(key));
+    HistoryError::Ambiguous { labels: labels.map(|(key, values)| (key.to_string(), values)).collect() }
+}
