@@ -130,6 +130,8 @@ pub struct Place {
     pub line: usize,
     /// The lines of the keys of a plugin's `config` table, by path below it: `mounts.exclude[2]`.
     pub keys: BTreeMap<String, usize>,
+    /// Of those keys, the ones that stand in another file, such as a drop-in.
+    pub elsewhere: BTreeMap<String, PathBuf>,
 }
 
 /// How an alert rule compares.
