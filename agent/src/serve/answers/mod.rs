@@ -1,0 +1,233 @@
+//! The shapes of the answers, as `docs/http-api.md` describes them.
+
+mod alerts;
+mod listings;
+
+pub(super) use alerts::{AlertsAnswer, firing_texts};
+pub(super) use listings::{EventsAnswer, MetricsAnswer, PluginsAnswer, VmsAnswer};
+
+use super::backend::{Flat, FlatValue, History, HistoryGap};
+use crate::{config::TimestampStyle, model::Timestamp};
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeSeq},
+};
+
+/// A time in the style of the seed's routes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamp(pub(super) Timestamp, pub(super) TimestampStyle);
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.1 {
+            TimestampStyle::Rfc3339 => serializer.collect_str(&self.0),
+            TimestampStyle::Legacy => serializer.serialize_str(&self.0.to_legacy()),
+        }
+    }
+}
+
+/// A time as all newer routes write it.
+fn rfc3339(time: Timestamp) -> Stamp {
+    Stamp(time, TimestampStyle::Rfc3339)
+}
+
+/// A time that may be missing, as all newer routes write it.
+#[allow(clippy::ref_option)] // the signature that serde asks for
+pub(super) fn optional_time<S: Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
+}
+
+/// A map whose values are texts, in the order given.
+struct Pairs<'a, K, V>(&'a [(K, V)]);
+
+impl<K: Serialize, V: Serialize> Serialize for Pairs<'_, K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl Serialize for FlatValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Float(number) => serializer.serialize_f64(*number),
+            Self::Integer(number) => serializer.serialize_i64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Null => serializer.serialize_none(),
+        }
+    }
+}
+
+/// The flat answers of the host and of a machine.
+pub(super) struct FlatAnswer(pub(super) Flat, pub(super) TimestampStyle);
+
+impl Serialize for FlatAnswer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(flat, style) = self;
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in &flat.fields {
+            map.serialize_entry(key, value)?;
+        }
+        map.serialize_entry("timestamp", &Stamp(flat.time, *style))?;
+        if !flat.unavailable.is_empty() {
+            map.serialize_entry("unavailable", &Pairs(&flat.unavailable))?;
+        }
+        map.end()
+    }
+}
+
+/// `GET …/history`
+#[derive(Serialize)]
+pub(super) struct HistoryAnswer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vm_id: Option<i64>,
+    metric_name: &'a str,
+    count: usize,
+    data: Points<'a>,
+    gaps: Gaps<'a>,
+}
+
+impl<'a> HistoryAnswer<'a> {
+    pub(super) fn new(
+        vm_id: Option<i64>,
+        metric: &'a str,
+        history: &'a History,
+        style: TimestampStyle,
+    ) -> Self {
+        let count = history.points.len();
+        let (data, gaps) = (Points(history, style), Gaps(&history.gaps, style));
+        Self { vm_id, metric_name: metric, count, data, gaps }
+    }
+}
+
+/// The points, written one by one: two hundred thousand of them make no tree in memory.
+struct Points<'a>(&'a History, TimestampStyle);
+
+#[derive(Serialize)]
+struct Point<'a> {
+    value: f64,
+    unit: &'a str,
+    timestamp: Stamp,
+}
+
+impl Serialize for Points<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(history, style) = self;
+        let mut list = serializer.serialize_seq(Some(history.points.len()))?;
+        for &(time, value) in &history.points {
+            let value = if history.view { two_decimals(value) } else { value };
+            list.serialize_element(&Point { value, unit: &history.unit, timestamp: Stamp(time, *style) })?;
+        }
+        list.end()
+    }
+}
+
+/// Rounds for display.
+fn two_decimals(value: f64) -> f64 {
+    let scaled = value * 100.0;
+    // beyond 2⁵³ there are no decimals to round, and far beyond the product would be infinite
+    if scaled.abs() < 9.0e15 { scaled.round_ties_even() / 100.0 } else { value }
+}
+
+struct Gaps<'a>(&'a [HistoryGap], TimestampStyle);
+
+#[derive(Serialize)]
+struct GapAnswer<'a> {
+    from: Stamp,
+    to: Stamp,
+    reason: &'a str,
+}
+
+impl Serialize for Gaps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stamp = |time| Stamp(time, self.1);
+        serializer.collect_seq(self.0.iter().map(|gap| GapAnswer {
+            from: stamp(gap.from),
+            to: stamp(gap.to),
+            reason: &gap.reason,
+        }))
+    }
+}
+
+/// `POST /api/metrics/collect`
+#[derive(Serialize)]
+pub(super) struct CollectAnswer {
+    pub(super) success: bool,
+    pub(super) metrics: FlatAnswer,
+    pub(super) alerts: Vec<String>,
+    pub(super) timestamp: Stamp,
+    #[serde(skip_serializing_if = "Failures::is_empty")]
+    pub(super) failures: Failures,
+}
+
+/// `POST /api/plugins/{name}/collect`
+#[derive(Serialize)]
+pub(super) struct PluginCollectAnswer {
+    pub(super) success: bool,
+    pub(super) plugin: String,
+    pub(super) timestamp: Stamp,
+    #[serde(skip_serializing_if = "Failures::is_empty")]
+    pub(super) failures: Failures,
+}
+
+/// Plugins whose collection failed, and why.
+pub(super) struct Failures(pub(super) Vec<(String, String)>);
+
+impl Failures {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Failures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Pairs(&self.0).serialize(serializer)
+    }
+}
+
+/// `DELETE /api/metrics/cleanup`
+#[derive(Serialize)]
+pub(super) struct CleanupAnswer {
+    pub(super) success: bool,
+    pub(super) deleted_count: u64,
+    pub(super) days_kept: u32,
+}
+
+/// `GET /-/healthy`, and `GET /-/ready` once it is
+#[derive(Serialize)]
+pub(super) struct StatusAnswer {
+    pub(super) status: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_are_rounded_and_metrics_are_not() {
+        let points = vec![(Timestamp::from_millis(1000), 15.0), (Timestamp::default(), 15.006_25)];
+        let mut history = History { unit: "%".into(), view: true, points, gaps: Vec::new() };
+        let written = |history: &History| {
+            serde_json::to_string(&HistoryAnswer::new(None, "m", history, TimestampStyle::Rfc3339)).unwrap()
+        };
+        assert_eq!(
+            written(&history),
+            concat!(
+                r#"{"metric_name":"m","count":2,"data":["#,
+                r#"{"value":15.0,"unit":"%","timestamp":"1970-01-01T00:00:01.000000Z"},"#,
+                r#"{"value":15.01,"unit":"%","timestamp":"1970-01-01T00:00:00.000000Z"}],"gaps":[]}"#
+            )
+        );
+        history.view = false;
+        assert!(written(&history).contains("15.00625"));
+    }
+
+    #[test]
+    fn rounding_survives_the_ends() {
+        assert_eq!(two_decimals(0.005), 0.0);
+        assert_eq!(two_decimals(-1.239), -1.24);
+        assert_eq!(two_decimals(f64::MAX), f64::MAX);
+    }
+}

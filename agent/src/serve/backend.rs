@@ -1,0 +1,253 @@
+//! What the HTTP API asks of the rest of the agent. `app` answers; tests answer with a fake.
+
+use crate::{
+    model::{Labels, PluginStatus, Snapshot, Timestamp},
+    store::{EventFilter, Range, StoredEvent},
+};
+use serde::Serialize;
+use std::{future::Future, sync::Arc};
+
+/// What the HTTP API asks of the rest of the agent.
+///
+/// [`history`](Self::history), [`events`](Self::events) and [`metrics_list`](Self::metrics_list) may block: they are
+/// called on threads made for that, few at a time. All other calls are made on the thread that serves HTTP and must
+/// answer from memory.
+pub trait Backend: Send + Sync + 'static {
+    /// The latest values.
+    fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// The host's flat answer; nothing before the first collection.
+    fn host_flat(&self) -> Option<Flat>;
+
+    /// A machine's flat answer; nothing where there is no such machine, or nothing was collected of it yet.
+    fn vm_flat(&self, vm_id: i64) -> Option<Flat>;
+
+    /// Whether there is, or ever was, a machine of this number.
+    fn vm_exists(&self, vm_id: i64) -> bool;
+
+    /// All known machines.
+    fn vms(&self) -> Vec<Vm>;
+
+    /// The alerts that are pending or firing, in any order.
+    fn alerts(&self) -> Vec<Alert>;
+
+    /// Every plugin that was found or is configured, in the order in which it is to be shown.
+    fn plugins(&self) -> Vec<PluginStatus>;
+
+    /// Whether the agent has come up.
+    fn ready(&self) -> Readiness;
+
+    /// Points of one series or view, newest first. May block.
+    fn history(&self, query: &HistoryQuery) -> Result<History, HistoryError>;
+
+    /// Events, newest first. May block. The error is for the log.
+    fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, String>;
+
+    /// Every metric and view that has or had a series, in the order in which it is to be shown. May block. The error is
+    /// for the log.
+    fn metrics_list(&self) -> Result<Vec<MetricEntry>, String>;
+
+    /// Collects now, stores, evaluates alerts: one plugin (the key of its table), or every enabled one. The future is
+    /// dropped when the request's deadline passes.
+    fn collect(&self, plugin: Option<String>) -> impl Future<Output = CollectOutcome> + Send;
+
+    /// Deletes raw samples that are strictly older than so many days; their number. The error is for the log.
+    fn cleanup(&self, days: u32) -> impl Future<Output = Result<u64, String>> + Send;
+}
+
+/// A flat answer: the seed's keys in the seed's order. The server adds `timestamp` and, where there are any,
+/// `unavailable`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Flat {
+    /// When the values were true.
+    pub time: Timestamp,
+    /// Keys and values, in the order in which they are shown.
+    pub fields: Vec<(&'static str, FlatValue)>,
+    /// Why a field is `null`, by its key.
+    pub unavailable: Vec<(&'static str, String)>,
+}
+
+/// A value of a flat answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlatValue {
+    /// A JSON number with a fraction, also where it is zero: `15.0`.
+    Float(f64),
+    /// A JSON number without a fraction.
+    Integer(i64),
+    /// A text.
+    Text(String),
+    /// Not to be had now; [`Flat::unavailable`] says why.
+    Null,
+}
+
+/// A machine, as `/api/vms` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Vm {
+    /// Its number, the same for ever.
+    pub vm_id: i64,
+    /// The provider's UUID, or the index's id of a machine that was never created.
+    pub vm: String,
+    /// Its name.
+    pub vm_name: Option<String>,
+    /// The old system's word: `running`, `stopped`, `pending`, `destroyed`, `unknown`.
+    pub vm_status: String,
+    /// The exact state: `running`, `paused`, `shutoff` …
+    pub state: String,
+    /// Such as `libvirt`.
+    pub provider: Option<String>,
+    /// The project's directory.
+    pub project: Option<String>,
+    /// The owner of the project.
+    pub owner: Option<String>,
+    /// Its address.
+    pub ip_address: Option<String>,
+    /// Time since its process started.
+    pub uptime_seconds: Option<i64>,
+    /// When a plugin last told of it.
+    #[serde(serialize_with = "super::answers::optional_time")]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// Where an alert stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertState {
+    /// The comparison holds, but not yet for as long as the rule asks.
+    Pending,
+    /// The rule has fired.
+    Firing,
+}
+
+impl AlertState {
+    /// The word that the API uses.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+        }
+    }
+}
+
+/// An alert that is pending or firing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// For people: `⚠️ High CPU usage: 92.5%`.
+    pub text: String,
+    /// The rule's name.
+    pub rule: String,
+    /// The labels of the series; none for the host's views.
+    pub labels: Labels,
+    /// Where it stands.
+    pub state: AlertState,
+    /// The value that was compared, unrounded.
+    pub value: f64,
+    /// What it was compared with.
+    pub threshold: f64,
+    /// Since when the comparison holds.
+    pub since: Timestamp,
+}
+
+/// Whether the agent has come up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// What it still waits for, in few words each; ready when empty.
+    pub waiting_for: Vec<String>,
+}
+
+/// Whose history is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The host's: any series.
+    Host,
+    /// A machine's: the series whose label `vm` is its UUID.
+    Vm(i64),
+}
+
+/// Which history is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryQuery {
+    /// Whose.
+    pub target: Target,
+    /// A metric or a view.
+    pub metric: String,
+    /// The values that some labels must have.
+    pub labels: Labels,
+    /// The time asked for.
+    pub range: Range,
+    /// The most points.
+    pub limit: usize,
+}
+
+/// The history of one series or view.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The unit of the values: `%`, `GB`, `MB/s` … of a view, the UCUM code of a metric.
+    pub unit: String,
+    /// Whether it is a view: the server then rounds the values to two decimals.
+    pub view: bool,
+    /// Newest first.
+    pub points: Vec<(Timestamp, f64)>,
+    /// Times without points, oldest first.
+    pub gaps: Vec<HistoryGap>,
+}
+
+/// A time without points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryGap {
+    /// The first time at which a point is missing.
+    pub from: Timestamp,
+    /// The last time at which a point is missing.
+    pub to: Timestamp,
+    /// As `model::GapReason` writes it.
+    pub reason: String,
+}
+
+/// Why there is no history.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HistoryError {
+    /// No series of this name was ever seen: answered as an empty history.
+    Unknown,
+    /// Several series match: the labels in which they differ, with their values.
+    Ambiguous {
+        /// Label keys, each with the values to choose from.
+        labels: Vec<(String, Vec<String>)>,
+    },
+    /// The store failed; for the log.
+    Store(String),
+}
+
+/// A metric or a view, as `/api/metrics` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricEntry {
+    /// Its name.
+    pub name: String,
+    /// `gauge`, `counter`, `info` or `stateset`.
+    pub kind: &'static str,
+    /// The UCUM code of its unit; a view's own unit.
+    pub unit: String,
+    /// One sentence for people.
+    pub help: String,
+    /// The plugin that declared it; nothing for a view.
+    pub plugin: Option<String>,
+    /// Its label keys.
+    pub labels: Vec<String>,
+    /// How many series there are.
+    pub series: usize,
+    /// Whether it is computed from others at the edge.
+    pub view: bool,
+}
+
+/// How a collection on demand went.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CollectOutcome {
+    /// It was done, stored, and alerts were evaluated.
+    Done {
+        /// Plugins whose collection failed, and why.
+        failures: Vec<(String, String)>,
+    },
+    /// No plugin of this name is configured or was found.
+    UnknownPlugin,
+    /// The plugin does not run, and why.
+    NotRunning(String),
+    /// The agent could not (it is stopping, the writer is gone …); for the log.
+    Failed(String),
+}
