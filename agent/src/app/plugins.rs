@@ -4,7 +4,7 @@ use crate::{
     collect::{Cadence, Factory, JobOptions, Source, host_offset},
     config::{self, AlignOffset, Config, Place, Plugin},
     host::{Candidate, Catalogue, Claims, Instance, InstanceOptions, Library, LoadError, discover, load},
-    model::{CollectorId, Cost, LocalSeries, PluginState, PluginStatus},
+    model::{CollectorId, LocalSeries, PluginState, PluginStatus},
     views,
 };
 use std::{
@@ -181,29 +181,13 @@ fn available(candidate: &Candidate, config: &Config) -> PluginStatus {
 
 fn status(name: &str, table: &Plugin, state: PluginState, reason: Option<String>) -> PluginStatus {
     PluginStatus {
-        name: name.into(),
-        plugin: table.plugin.clone(),
-        version: None,
-        api: None,
-        file: None,
         mode: match table.mode {
             config::Mode::InProcess => "in_process",
             config::Mode::Isolated => "isolated",
         },
-        state,
         last_error: reason.clone(),
         reason,
-        interval: table.interval,
-        deadline: table.deadline,
-        series: 0,
-        last_run: None,
-        last_success: None,
-        collections: 0,
-        failures: 0,
-        missed_deadlines: 0,
-        skipped: 0,
-        restarts: 0,
-        cost: Cost::default(),
+        ..PluginStatus::new(name, &table.plugin, state, table.interval, table.deadline)
     }
 }
 

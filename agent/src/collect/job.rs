@@ -79,6 +79,8 @@ pub(super) struct Job {
     /// Series of a source that was lost; ingest must hear of their end.
     orphans: Vec<LocalSeries>,
     base: LocalSeries,
+    /// Samples refused of sources that were lost.
+    refused: u64,
     health: Health,
     /// Primings that are left.
     primings: u8,
@@ -106,6 +108,7 @@ impl Job {
             source: None,
             orphans: Vec::new(),
             base: 0,
+            refused: 0,
             health: Health::default(),
             primings: 2,
             last_tick: None,
@@ -166,6 +169,7 @@ impl Job {
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
             self.orphans = source.live_ids();
+            self.refused += source.refused();
             self.source = None;
         }
         result
@@ -195,6 +199,7 @@ impl Job {
         if !late {
             status.cost.samples += batch.samples.len() as u64;
         }
+        status.refused_samples = self.refused + self.source.as_ref().map_or(0, |source| source.refused());
         status.series = self.source.as_ref().map_or(0, |source| source.live_series());
         if late {
             status.missed_deadlines += u64::from(status.state != PluginState::Stuck);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     collect::{Cadence, Factory, Source},
-    model::{Batch, Cost, LocalSeries, Round, Sample},
+    model::{Batch, LocalSeries, Round, Sample},
 };
 use twarga_plugin_api::Error;
 
@@ -53,28 +53,7 @@ fn job(
     deadline: Duration,
     script: impl FnMut(u64) -> Result<(), Error> + Send + 'static,
 ) -> JobOptions {
-    let status = PluginStatus {
-        name: format!("job{id}"),
-        plugin: String::new(),
-        version: None,
-        api: None,
-        file: None,
-        mode: "in_process",
-        state: PluginState::Running,
-        reason: None,
-        interval,
-        deadline,
-        series: 0,
-        last_run: None,
-        last_success: None,
-        last_error: None,
-        collections: 0,
-        failures: 0,
-        missed_deadlines: 0,
-        skipped: 0,
-        restarts: 0,
-        cost: Cost::default(),
-    };
+    let status = PluginStatus::new(&format!("job{id}"), "", PluginState::Running, interval, deadline);
     JobOptions {
         id: CollectorId(id),
         name: format!("job{id}").into(),

@@ -37,6 +37,35 @@ impl PluginState {
     }
 }
 
+impl PluginStatus {
+    /// Of a plugin that has not collected yet.
+    pub fn new(name: &str, plugin: &str, state: PluginState, interval: Duration, deadline: Duration) -> Self {
+        Self {
+            name: name.into(),
+            plugin: plugin.into(),
+            version: None,
+            api: None,
+            file: None,
+            mode: "in_process",
+            state,
+            reason: None,
+            interval,
+            deadline,
+            series: 0,
+            last_run: None,
+            last_success: None,
+            last_error: None,
+            collections: 0,
+            failures: 0,
+            missed_deadlines: 0,
+            skipped: 0,
+            refused_samples: 0,
+            restarts: 0,
+            cost: Cost::default(),
+        }
+    }
+}
+
 /// What a plugin has cost since the agent started.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
@@ -91,6 +120,8 @@ pub struct PluginStatus {
     pub missed_deadlines: u64,
     /// Ticks that were left out because the collection before was still running.
     pub skipped: u64,
+    /// Samples that were refused: of an unknown series, not finite, or the second of a series.
+    pub refused_samples: u64,
     /// How often the collector was made anew.
     pub restarts: u64,
     /// What it has cost.

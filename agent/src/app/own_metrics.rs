@@ -1,0 +1,182 @@
+//! The agent's metrics about itself, collected, stored and served like any other.
+
+use crate::{
+    collect::{Factory, Source},
+    model::{Batch, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef},
+};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use twarga_plugin_api::Error;
+
+/// The name of the built-in collector, which no plugin can have.
+pub const NAME: &str = "agent";
+
+/// A counter or gauge of the whole agent, read when it is collected.
+pub struct OwnValue {
+    /// Its name below `twarga_agent_`.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// The UCUM code of its unit.
+    pub unit: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// Its present value.
+    pub read: Box<dyn Fn() -> f64 + Send + Sync>,
+}
+
+type PluginValue = (&'static str, Kind, &'static str, &'static str, fn(&PluginStatus) -> f64);
+
+/// One series a plugin each.
+const OF_PLUGINS: &[PluginValue] = &[
+    ("plugin_collections_total", Kind::Counter, "", "Collections that ended.", |s| s.collections as f64),
+    ("plugin_failures_total", Kind::Counter, "", "Collections that failed.", |s| s.failures as f64),
+    ("plugin_missed_deadlines_total", Kind::Counter, "", "Collections that outlasted their deadline.", |s| {
+        s.missed_deadlines as f64
+    }),
+    ("plugin_skipped_ticks_total", Kind::Counter, "", "Ticks left out because a collection was still running.", |s| {
+        s.skipped as f64
+    }),
+    ("plugin_restarts_total", Kind::Counter, "", "Times that the collector was made anew.", |s| s.restarts as f64),
+    ("plugin_samples_total", Kind::Counter, "", "Samples that were taken.", |s| s.cost.samples as f64),
+    ("plugin_refused_samples_total", Kind::Counter, "", "Samples that were refused: unknown series, not finite, twice.", |s| {
+        s.refused_samples as f64
+    }),
+    ("plugin_cpu_seconds_total", Kind::Counter, "s", "Processor time of the collections.", |s| s.cost.cpu_seconds),
+    ("plugin_wall_seconds_total", Kind::Counter, "s", "Wall time of the collections.", |s| s.cost.wall_seconds),
+    ("plugin_series", Kind::Gauge, "", "Series that are alive.", |s| s.series as f64),
+];
+
+/// Makes the built-in collector.
+pub struct OwnMetrics {
+    /// What is told of each plugin.
+    pub plugins: Vec<Arc<Mutex<PluginStatus>>>,
+    /// What is told of the agent.
+    pub values: Arc<Vec<OwnValue>>,
+}
+
+impl Factory for OwnMetrics {
+    fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error> {
+        let mut collector = OwnCollector {
+            base,
+            plugins: self.plugins.clone(),
+            values: Arc::clone(&self.values),
+            registered: Vec::new(),
+            announced: false,
+        };
+        collector.register();
+        Ok(Box::new(collector))
+    }
+}
+
+struct OwnCollector {
+    base: LocalSeries,
+    plugins: Vec<Arc<Mutex<PluginStatus>>>,
+    values: Arc<Vec<OwnValue>>,
+    registered: Vec<Arc<SeriesDef>>,
+    announced: bool,
+}
+
+impl OwnCollector {
+    /// The series in the order in which `collect` puts them.
+    fn register(&mut self) {
+        for value in self.values.iter() {
+            let metric = metric(value.name, value.kind, value.unit, value.help, &[]);
+            self.registered.push(Arc::new(SeriesDef { metric, labels: Labels::default() }));
+        }
+        for (name, kind, unit, help, _) in OF_PLUGINS {
+            let metric = metric(name, *kind, unit, help, &["plugin"]);
+            for plugin in &self.plugins {
+                let name = plugin.lock().unwrap_or_else(PoisonError::into_inner).name.clone();
+                let labels = Labels::new([("plugin", name)]);
+                self.registered.push(Arc::new(SeriesDef { metric: Arc::clone(&metric), labels }));
+            }
+        }
+    }
+}
+
+fn metric(name: &str, kind: Kind, unit: &str, help: &str, label_keys: &[&str]) -> Arc<Metric> {
+    Arc::new(Metric {
+        name: format!("twarga_agent_{name}").into(),
+        kind,
+        unit: unit.into(),
+        help: help.into(),
+        label_keys: label_keys.iter().map(|key| (*key).into()).collect(),
+        plugin: NAME.into(),
+    })
+}
+
+impl Source for OwnCollector {
+    fn collect(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.announced, true) {
+            batch.registered.extend((self.base..).zip(self.registered.iter().cloned()));
+        }
+        let own = self.values.iter().map(|value| (value.read)());
+        let of_plugins = OF_PLUGINS.iter().flat_map(|(.., read)| {
+            self.plugins.iter().map(|plugin| read(&plugin.lock().unwrap_or_else(PoisonError::into_inner)))
+        });
+        let values = (self.base..).zip(own.chain(of_plugins)).filter(|(_, value)| value.is_finite());
+        batch.samples.extend(values.map(|(series, value)| Sample { series, reset: false, value }));
+        Ok(())
+    }
+
+    fn live_series(&self) -> usize {
+        self.registered.len()
+    }
+
+    fn live_ids(&self) -> Vec<LocalSeries> {
+        (self.base..self.next_base()).collect()
+    }
+
+    fn next_base(&self) -> LocalSeries {
+        self.base + u32::try_from(self.registered.len()).unwrap_or(u32::MAX)
+    }
+
+    fn refused(&self) -> u64 {
+        0
+    }
+}
+
+/// What the kernel says of this process.
+pub fn of_process() -> Vec<OwnValue> {
+    let started = crate::model::Timestamp::now().as_millis() as f64 / 1000.0;
+    let statm = File::open("/proc/self/statm").ok();
+    vec![
+        OwnValue {
+            name: "cpu_seconds_total",
+            kind: Kind::Counter,
+            unit: "s",
+            help: "Processor time of the agent's process.",
+            read: Box::new(|| {
+                let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+                time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+            }),
+        },
+        OwnValue {
+            name: "resident_memory_bytes",
+            kind: Kind::Gauge,
+            unit: "By",
+            help: "Memory of the agent's process that is in RAM.",
+            read: Box::new(move || statm.as_ref().and_then(resident_pages).unwrap_or(f64::NAN)),
+        },
+        OwnValue {
+            name: "start_time_seconds",
+            kind: Kind::Gauge,
+            unit: "s",
+            help: "When the agent started, in seconds since 1970.",
+            read: Box::new(move || started),
+        },
+    ]
+}
+
+/// Field 2 of `/proc/PID/statm` (proc_pid_statm(5)), in bytes.
+fn resident_pages(statm: &File) -> Option<f64> {
+    let mut content = [0; 128];
+    let length = statm.read_at(&mut content, 0).ok()?;
+    let text = std::str::from_utf8(&content[..length]).ok()?;
+    let pages: f64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as f64)
+}
