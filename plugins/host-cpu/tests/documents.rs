@@ -1,4 +1,5 @@
 //! The README and the schema say what the plugin does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use twarga_plugin_api::{

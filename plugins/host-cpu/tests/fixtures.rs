@@ -1,6 +1,7 @@
 //! Every folder of `testcases` is a root: `proc`, `sys` and `etc` as they were at the first collection, `proc2`,
 //! `proc3` … the files that had changed at the next ones. What the plugin makes of them is in `expected.txt`,
 //! `expected2.txt` …; `UPDATE_EXPECTED=1 cargo test` writes these anew, to be read before they are committed.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

@@ -1,5 +1,6 @@
 //! The readings of `/proc` on the machine that runs the tests, held against sysinfo's.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{thread::sleep, time::Duration};
 use twarga_plugin_api::testing::{Collected, Harness};
