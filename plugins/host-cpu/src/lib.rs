@@ -1,22 +1,82 @@
-//! placeholder
+//! Collects what the host's processors do: time by mode, usage, load, frequency, pressure, and facts about the host.
+//!
+//! On Linux from `/proc` and `/sys`; elsewhere, or with `source = "sysinfo"`, a subset through sysinfo. The metrics
+//! are in the README.
 #![forbid(unsafe_code)]
+
+mod cores;
+mod facts;
+mod frequency;
+mod history;
+mod metrics;
+mod parse;
+mod portable;
+mod procfs;
+mod reading;
+mod topology;
+
+use portable::Portable;
+use procfs::Procfs;
+use std::path::PathBuf;
 use twarga_plugin_api::prelude::*;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-pub struct Plugin(Series);
-const LOAD1: Metric = Metric::gauge("host_load1", Unit::NONE, "Load average over one minute.");
-impl Collector for Plugin {
-    type Config = Config;
-    const NAMESPACES: &'static [&'static str] = &["host_cpu_", "host_load"];
-    const METRICS: &'static [Metric<'static>] = &[LOAD1];
-    fn new(_: Config, host: &mut Host<'_>) -> Result<Self> {
-        Ok(Self(host.series(&LOAD1, &[])?))
-    }
-    fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
-        sink.put(self.0, 1.0);
-        Ok(())
+/// The `config` table of this plugin.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the readings come from.
+    pub source: Source,
+    /// Folder that holds `proc`, `sys` and `etc`.
+    pub root: PathBuf,
+    /// Series for each CPU; else once for all.
+    pub per_core: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { source: Source::default(), root: "/".into(), per_core: true }
     }
 }
-export_plugin!(Plugin);
+
+/// Where the readings come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The kernel's `/proc` and `/sys`: everything.
+    #[cfg_attr(target_os = "linux", default)]
+    Procfs,
+    /// The sysinfo library: a subset, on other systems as well.
+    #[cfg_attr(not(target_os = "linux"), default)]
+    Sysinfo,
+}
+
+/// The collector.
+pub struct HostCpu(Running);
+
+enum Running {
+    Procfs(Box<Procfs>),
+    Portable(Box<Portable>),
+}
+
+impl Collector for HostCpu {
+    type Config = Config;
+    const NAMESPACES: &'static [&'static str] = metrics::NAMESPACES;
+    const METRICS: &'static [Metric<'static>] = metrics::METRICS;
+    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+
+    fn new(config: Config, host: &mut Host<'_>) -> Result<Self> {
+        Ok(Self(match config.source {
+            Source::Procfs => Running::Procfs(Box::new(Procfs::new(&config, host)?)),
+            Source::Sysinfo => Running::Portable(Box::new(Portable::new(&config, host)?)),
+        }))
+    }
+
+    fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+        match &mut self.0 {
+            Running::Procfs(source) => source.collect(sink),
+            Running::Portable(source) => source.collect(sink),
+        }
+    }
+}
+
+export_plugin!(HostCpu);
