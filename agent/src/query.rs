@@ -2,7 +2,7 @@
 
 use crate::{
     config::TimestampStyle,
-    model::{Gap, Labels, Timestamp},
+    model::{Labels, Timestamp},
     store::{Point, Range, Reader, Selector, StoreError, StoredSeries},
     views::{self, View, ViewContext},
 };
@@ -42,11 +42,22 @@ pub struct History {
     /// Newest first.
     pub points: Vec<(Timestamp, f64)>,
     /// Times without points, oldest first.
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<HistoryGap>,
+}
+
+/// A time without points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryGap {
+    /// The first time at which a point is missing.
+    pub from: Timestamp,
+    /// The last time at which a point is missing.
+    pub to: Timestamp,
+    /// As [`GapReason`](crate::model::GapReason) writes it.
+    pub reason: String,
 }
 
 /// Why there is no history.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum HistoryError {
     /// No series of this name was ever seen.
     #[error("no such metric")]
@@ -57,9 +68,15 @@ pub enum HistoryError {
         /// Label keys, each with the values to choose from.
         labels: Vec<(String, Vec<String>)>,
     },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The store failed; for the log.
+    #[error("{0}")]
+    Store(String),
+}
+
+impl From<StoreError> for HistoryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
 }
 
 /// `device (eth0, lo), mode (idle)`
@@ -105,7 +122,7 @@ fn view_history(
             return Err(ambiguous(&series));
         }
         if let Some(series) = series.last() {
-            gaps = reader.gaps(series.id, query.range)?;
+            gaps = gaps_of(reader, series, query.range)?;
         }
         inputs.push(merged(reader, &series, query.range, limit)?);
     }
@@ -126,8 +143,13 @@ fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Re
         unit: series.def.metric.unit.to_string(),
         view: false,
         points: points.into_iter().map(|point| (point.time, point.value)).collect(),
-        gaps: reader.gaps(series.id, query.range)?,
+        gaps: gaps_of(reader, series, query.range)?,
     })
+}
+
+fn gaps_of(reader: &Reader, series: &StoredSeries, range: Range) -> Result<Vec<HistoryGap>, HistoryError> {
+    let gaps = reader.gaps(series.id, range)?.into_iter();
+    Ok(gaps.map(|gap| HistoryGap { from: gap.from, to: gap.to, reason: gap.reason.to_string() }).collect())
 }
 
 /// The points of several series as if they were one: the disk of a mount point may have changed its name.

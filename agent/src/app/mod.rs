@@ -7,14 +7,14 @@ mod plugins;
 pub use plugins::{Plugins, Report, load_all};
 
 use crate::{
-    collect::{Cadence, Collecting, JobOptions},
+    collect::{Cadence, Collecting, JobOptions, Output},
     config::Config,
     ingest::{self, Ingest, Input},
     model::{CollectorId, CollectorInfo, PluginState, PluginStatus},
     serve::{self, Limits, Listeners, Settings, TokenSources},
-    store::{Options, Store},
+    store::{Options, Readers, Store},
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use backend::AgentBackend;
 use own_metrics::{OwnMetrics, OwnValue};
 use std::{
@@ -22,7 +22,7 @@ use std::{
     io::Write,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, OnceLock, mpsc},
     time::{Duration, Instant},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,7 +34,8 @@ const STALE_INTERVALS: u32 = 3;
 /// The agent's own metrics change slowly.
 const OWN_INTERVAL: Duration = Duration::from_secs(15);
 /// What stopping may take in all is 5 s; each step has its part.
-const STOP_COLLECTING: Duration = Duration::from_millis(1500);
+const STOP_COLLECTING: Duration = Duration::from_millis(1000);
+const STOP_WRITING: Duration = Duration::from_millis(1900);
 
 /// The database of a data directory.
 pub fn store_file(data_dir: &Path) -> PathBuf {
@@ -67,8 +68,8 @@ async fn serve_until_stopped(config: Config) -> Result<()> {
         max_loss: config.storage.max_loss,
         max_size: config.storage.max_size,
     })?;
-    let agent = Agent::start(&config, store)?;
     announce(&listeners)?;
+    let agent = Agent::start(&config, store)?;
     let settings = Settings {
         hosts: config.http.hosts.clone(),
         timestamps: config.http.timestamps,
@@ -92,14 +93,20 @@ fn make_data_dir(data_dir: &Path) -> Result<()> {
 
 fn tokens(config: &Config) -> Result<serve::Access> {
     let environment = |name| std::env::var(name).ok();
-    let loaded = serve::load_tokens(&TokenSources {
+    let sources = TokenSources {
         user_file: config.http.user_tokens.clone(),
         admin_file: config.http.admin_tokens.clone(),
-        user_environment: environment("TWARGA_USER_TOKEN"),
-        admin_environment: environment("TWARGA_ADMIN_TOKEN"),
+        user_token: environment("TWARGA_USER_TOKEN"),
+        admin_token: environment("TWARGA_ADMIN_TOKEN"),
         data_dir: config.agent.data_dir.clone(),
-        listen: config.http.listen.clone(),
-    })?;
+    };
+    let loaded = serve::load_tokens(&sources, &config.http.listen)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(made) = &loaded.made {
+        tracing::info!("the admin token is in {}", made.display());
+    }
     Ok(loaded.access)
 }
 
@@ -120,29 +127,33 @@ async fn wait_for_stop((terminate, interrupt): &mut (Signal, Signal)) {
 }
 
 /// The running rooms behind the HTTP side.
-pub struct Agent {
+struct Agent {
     collecting: Arc<Collecting>,
-    ingest: Ingest,
+    ingest: ingest::Handle,
+    inputs: mpsc::SyncSender<Input>,
+    readers: Readers,
     others: Vec<PluginStatus>,
 }
 
 impl Agent {
     fn start(config: &Config, store: Store) -> Result<Self> {
         let Plugins { mut jobs, others } = load_all(config, Report::Log);
-        let (sender, receiver) = mpsc::sync_channel(CHANNEL);
-        let own = own_job(&jobs);
-        jobs.push(own);
-        let collectors = jobs.iter().map(info).collect();
-        let ingest = Ingest::spawn(store, ingest::Settings::of(config), collectors, sender.clone(), receiver)?;
-        let output = move |round| {
-            sender.try_send(Input::Round(Box::new(round))).map_err(|error| match error {
-                mpsc::TrySendError::Full(Input::Round(round))
-                | mpsc::TrySendError::Disconnected(Input::Round(round)) => *round,
-                _ => unreachable!("what comes back is what was sent"),
-            })
+        let (inputs, receiver) = mpsc::sync_channel(CHANNEL);
+        let readers = store.readers();
+        let own = Arc::new(OnceLock::new());
+        jobs.push(own_job(&jobs, config, Arc::clone(&own)));
+        let options = ingest::Options {
+            collectors: jobs.iter().map(collector_info).collect(),
+            rules: config.alerts.clone(),
+            disk: config.views.disk.as_str().into(),
+            recycled: None,
         };
-        let collecting = Collecting::start(jobs, Box::new(output)).context("can't start collecting")?;
-        Ok(Self { collecting: Arc::new(collecting), ingest, others })
+        let ingest = Ingest::spawn(store, options, receiver).context("can't start the writer")?;
+        let collecting = Collecting::start(jobs, output(inputs.clone())).context("can't start collecting")?;
+        let mut values = own_metrics::of_process();
+        values.extend(own_metrics::of_writer(&ingest.stats(), &collecting.dropped()));
+        let _ = own.set(values); // nobody else sets it
+        Ok(Self { collecting: Arc::new(collecting), ingest, inputs, readers, others })
     }
 
     /// Collecting first, so that nothing comes after the last commit.
@@ -152,8 +163,52 @@ impl Agent {
         if left > 0 {
             tracing::warn!("{left} collections had not come back");
         }
-        self.ingest.stop().context("the last samples could not be written")?;
+        let (sender, answer) = mpsc::channel();
+        let reply = Box::new(move |stopped| drop(sender.send(stopped)));
+        if self.inputs.send(Input::Stop { reply }).is_err() {
+            bail!("the writer had ended before");
+        }
+        let stopped = answer.recv_timeout(STOP_WRITING).context("the writer did not end in time")?;
+        self.ingest.join_within(STOP_WRITING);
+        if stopped.lost_samples > 0 {
+            bail!("the store did not take the last {} samples", stopped.lost_samples);
+        }
+        if let Some(error) = stopped.error {
+            bail!("the store could not be closed: {error}");
+        }
         tracing::info!("stopped in {:.1} s, everything is written", began.elapsed().as_secs_f64());
         Ok(())
+    }
+}
+
+/// Hands rounds to the writer; one that is behind gives them back.
+fn output(inputs: mpsc::SyncSender<Input>) -> Output {
+    Box::new(move |round| match inputs.try_send(Input::Round(Box::new(round))) {
+        Ok(()) => Ok(()),
+        Err(mpsc::TrySendError::Full(input) | mpsc::TrySendError::Disconnected(input)) => match input {
+            Input::Round(round) => Err(*round),
+            _ => Ok(()), // what comes back is what was sent
+        },
+    })
+}
+
+fn collector_info(job: &JobOptions) -> CollectorInfo {
+    let stale_after = job.interval * STALE_INTERVALS + job.deadline;
+    CollectorInfo { name: Arc::clone(&job.name), stale_after }
+}
+
+/// The built-in collector of the agent's own metrics; its values are known once everything else runs.
+fn own_job(plugins: &[JobOptions], config: &Config, values: Arc<OnceLock<Vec<OwnValue>>>) -> JobOptions {
+    let interval = OWN_INTERVAL.max(config.agent.interval);
+    let status = PluginStatus::new(own_metrics::NAME, own_metrics::NAME, PluginState::Running, interval, interval);
+    JobOptions {
+        id: CollectorId(u32::try_from(plugins.len()).unwrap_or(u32::MAX)),
+        name: own_metrics::NAME.into(),
+        cadence: Cadence::new(interval, plugins::offset(config, interval)),
+        interval,
+        deadline: interval,
+        jitter: Duration::ZERO,
+        factory: Box::new(OwnMetrics { plugins: plugins.iter().map(|job| Arc::clone(&job.status)).collect(), values }),
+        status: Arc::new(Mutex::new(status)),
     }
 }

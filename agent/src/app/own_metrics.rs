@@ -2,12 +2,16 @@
 
 use crate::{
     collect::{Factory, Source},
+    ingest::Stats,
     model::{Batch, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef},
 };
 use std::{
     fs::File,
     os::unix::fs::FileExt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 use twarga_plugin_api::Error;
 
@@ -55,11 +59,14 @@ pub struct OwnMetrics {
     /// What is told of each plugin.
     pub plugins: Vec<Arc<Mutex<PluginStatus>>>,
     /// What is told of the agent.
-    pub values: Arc<Vec<OwnValue>>,
+    pub values: Arc<OnceLock<Vec<OwnValue>>>,
 }
 
 impl Factory for OwnMetrics {
     fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error> {
+        if self.values.get().is_none() {
+            return Err(Error::transient("the agent is still starting"));
+        }
         let mut collector = OwnCollector {
             base,
             plugins: self.plugins.clone(),
@@ -75,7 +82,7 @@ impl Factory for OwnMetrics {
 struct OwnCollector {
     base: LocalSeries,
     plugins: Vec<Arc<Mutex<PluginStatus>>>,
-    values: Arc<Vec<OwnValue>>,
+    values: Arc<OnceLock<Vec<OwnValue>>>,
     registered: Vec<Arc<SeriesDef>>,
     announced: bool,
 }
@@ -83,7 +90,7 @@ struct OwnCollector {
 impl OwnCollector {
     /// The series in the order in which `collect` puts them.
     fn register(&mut self) {
-        for value in self.values.iter() {
+        for value in self.values.get().into_iter().flatten() {
             let metric = metric(value.name, value.kind, value.unit, value.help, &[]);
             self.registered.push(Arc::new(SeriesDef { metric, labels: Labels::default() }));
         }
@@ -114,7 +121,7 @@ impl Source for OwnCollector {
         if !std::mem::replace(&mut self.announced, true) {
             batch.registered.extend((self.base..).zip(self.registered.iter().cloned()));
         }
-        let own = self.values.iter().map(|value| (value.read)());
+        let own = self.values.get().into_iter().flatten().map(|value| (value.read)());
         let of_plugins = OF_PLUGINS.iter().flat_map(|(.., read)| {
             self.plugins.iter().map(|plugin| read(&plugin.lock().unwrap_or_else(PoisonError::into_inner)))
         });
@@ -170,6 +177,47 @@ pub fn of_process() -> Vec<OwnValue> {
             read: Box::new(move || started),
         },
     ]
+}
+
+/// What the writer counts, and what never reached it.
+pub fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
+    type Read = fn(&Stats) -> f64;
+    const WRITER: &[(&str, Kind, &str, &str, Read)] = &[
+        ("rounds_total", Kind::Counter, "", "Rounds of batches that the writer took.", |s| s.rounds.get() as f64),
+        ("samples_total", Kind::Counter, "", "Samples that the writer took.", |s| s.samples.get() as f64),
+        ("dropped_samples_total", Kind::Counter, "", "Samples that the writer dropped.", |s| {
+            let dropped = [&s.dropped_unknown, &s.dropped_unregistered, &s.dropped_duplicate, &s.dropped_not_finite];
+            dropped.iter().map(|count| count.get()).sum::<u64>() as f64 + s.dropped_backlog.get() as f64
+        }),
+        ("dropped_events_total", Kind::Counter, "", "Events that the writer dropped.", |s| s.dropped_events.get() as f64),
+        ("counter_falls_total", Kind::Counter, "", "Counters that fell without their plugin saying so.", |s| {
+            s.falls.get() as f64
+        }),
+        ("commits_total", Kind::Counter, "", "Transactions of the store.", |s| s.commits.get() as f64),
+        ("commit_errors_total", Kind::Counter, "", "Transactions of the store that failed.", |s| {
+            s.commit_errors.get() as f64
+        }),
+        ("store_errors_total", Kind::Counter, "", "Other calls of the store that failed.", |s| s.store_errors.get() as f64),
+        ("commit_seconds_total", Kind::Counter, "s", "Wall time of the transactions.", |s| {
+            s.commit_time().as_secs_f64()
+        }),
+        ("expired_samples_total", Kind::Counter, "", "Samples deleted by retention.", |s| s.expired.get() as f64),
+        ("live_series", Kind::Gauge, "", "Series that are alive.", |s| s.live_series.get() as f64),
+        ("backlog_bytes", Kind::Gauge, "By", "Samples that wait for the store.", |s| s.backlog_bytes.get() as f64),
+    ];
+    let writer = WRITER.iter().map(|(name, kind, unit, help, read)| {
+        let (stats, read) = (Arc::clone(stats), *read);
+        OwnValue { name, kind: *kind, unit, help, read: Box::new(move || read(&stats)) }
+    });
+    let dropped = Arc::clone(dropped);
+    let shed = OwnValue {
+        name: "dropped_batches_total",
+        kind: Kind::Counter,
+        unit: "",
+        help: "Batches whose samples were dropped because the writer was behind.",
+        read: Box::new(move || dropped.load(Relaxed) as f64),
+    };
+    writer.chain([shed]).collect()
 }
 
 /// Field 2 of `/proc/PID/statm` (proc_pid_statm(5)), in bytes.

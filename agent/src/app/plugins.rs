@@ -95,7 +95,7 @@ impl Loader<'_> {
             file: Some(library.file.clone()),
             ..status(name, table, PluginState::Running, None)
         };
-        let offset = table.offset.unwrap_or_else(|| self.offset(table.interval));
+        let offset = table.offset.unwrap_or_else(|| offset(self.config, table.interval));
         JobOptions {
             id,
             name: name.into(),
@@ -115,13 +115,6 @@ impl Loader<'_> {
                 place: table.place.clone(),
             }),
             status: Arc::new(Mutex::new(status)),
-        }
-    }
-
-    fn offset(&self, interval: Duration) -> Duration {
-        match self.config.agent.align_offset {
-            AlignOffset::None => Duration::ZERO,
-            AlignOffset::Host => host_offset(&machine_id(), interval),
         }
     }
 
@@ -188,6 +181,14 @@ fn status(name: &str, table: &Plugin, state: PluginState, reason: Option<String>
         last_error: reason.clone(),
         reason,
         ..PluginStatus::new(name, &table.plugin, state, table.interval, table.deadline)
+    }
+}
+
+/// Where the ticks of this interval lie.
+pub(super) fn offset(config: &Config, interval: Duration) -> Duration {
+    match config.agent.align_offset {
+        AlignOffset::None => Duration::ZERO,
+        AlignOffset::Host => host_offset(&machine_id(), interval),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     store::{Range, Reader, Readers},
     views,
 };
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::{
     io::{self, Write},
@@ -98,7 +98,7 @@ pub(super) fn run(flags: &Flags, args: &QueryArgs) -> Result<ExitCode> {
             let choices: Vec<String> = choices.collect();
             bail!("several series match {}; choose one:\n{}", args.metric, choices.join("\n"));
         }
-        Err(HistoryError::Store(error)) => return Err(error).context("can't read the history"),
+        Err(HistoryError::Store(error)) => bail!("can't read the history: {error}"),
     };
     let printed = match args.format {
         Format::Table => table(&query, &found),
@@ -162,7 +162,7 @@ fn json(query: &HistoryQuery, found: &History) -> io::Result<()> {
         .iter()
         .map(|gap| {
             let (from, to) = (gap.from.to_string(), gap.to.to_string());
-            serde_json::json!({"from": from, "to": to, "reason": gap.reason.to_string()})
+            serde_json::json!({"from": from, "to": to, "reason": gap.reason})
         })
         .collect();
     let answer =

@@ -2,9 +2,10 @@
 
 use crate::{
     model::{Labels, PluginStatus, Snapshot, Timestamp},
-    store::{EventFilter, Range, StoredEvent},
+    store::{EventFilter, StoredEvent},
 };
 use serde::Serialize;
+pub use crate::query::{History, HistoryError, HistoryGap, HistoryQuery, Target};
 use std::{future::Future, sync::Arc};
 
 /// What the HTTP API asks of the rest of the agent.
@@ -151,68 +152,6 @@ pub struct Alert {
 pub struct Readiness {
     /// What it still waits for, in few words each; ready when empty.
     pub waiting_for: Vec<String>,
-}
-
-/// Whose history is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The host's: any series.
-    Host,
-    /// A machine's: the series whose label `vm` is its UUID.
-    Vm(i64),
-}
-
-/// Which history is asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistoryQuery {
-    /// Whose.
-    pub target: Target,
-    /// A metric or a view.
-    pub metric: String,
-    /// The values that some labels must have.
-    pub labels: Labels,
-    /// The time asked for.
-    pub range: Range,
-    /// The most points.
-    pub limit: usize,
-}
-
-/// The history of one series or view.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct History {
-    /// The unit of the values: `%`, `GB`, `MB/s` … of a view, the UCUM code of a metric.
-    pub unit: String,
-    /// Whether it is a view: the server then rounds the values to two decimals.
-    pub view: bool,
-    /// Newest first.
-    pub points: Vec<(Timestamp, f64)>,
-    /// Times without points, oldest first.
-    pub gaps: Vec<HistoryGap>,
-}
-
-/// A time without points.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryGap {
-    /// The first time at which a point is missing.
-    pub from: Timestamp,
-    /// The last time at which a point is missing.
-    pub to: Timestamp,
-    /// As `model::GapReason` writes it.
-    pub reason: String,
-}
-
-/// Why there is no history.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HistoryError {
-    /// No series of this name was ever seen: answered as an empty history.
-    Unknown,
-    /// Several series match: the labels in which they differ, with their values.
-    Ambiguous {
-        /// Label keys, each with the values to choose from.
-        labels: Vec<(String, Vec<String>)>,
-    },
-    /// The store failed; for the log.
-    Store(String),
 }
 
 /// A metric or a view, as `/api/metrics` shows it.

@@ -1,0 +1,238 @@
+//! What the HTTP side asks, answered by the running rooms.
+
+use super::{Agent, own_metrics};
+use crate::{
+    collect::{CollectError, Collecting},
+    config::{Config, TimestampStyle},
+    ingest::{Input, Published, Stats},
+    inventory::Machine,
+    model::{CollectorId, PluginState, PluginStatus, Snapshot, Timestamp},
+    query::{self, History, HistoryError, HistoryQuery},
+    serve::{Alert, Backend, CollectOutcome, Flat, MetricEntry, Readiness, Vm},
+    store::{EventFilter, Readers, StoredEvent},
+    views::{self, ViewContext},
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// How long a collection on demand may take: longer than any sensible deadline, shorter than a request's.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The running agent as the HTTP side sees it.
+pub(super) struct AgentBackend {
+    collecting: Arc<Collecting>,
+    published: Arc<ArcSwap<Published>>,
+    stats: Arc<Stats>,
+    inputs: mpsc::SyncSender<Input>,
+    readers: Readers,
+    others: Vec<PluginStatus>,
+    disk: String,
+    timestamps: TimestampStyle,
+}
+
+impl AgentBackend {
+    pub(super) fn new(agent: &Agent, config: &Config) -> Self {
+        Self {
+            collecting: Arc::clone(&agent.collecting),
+            published: agent.ingest.published(),
+            stats: agent.ingest.stats(),
+            inputs: agent.inputs.clone(),
+            readers: agent.readers.clone(),
+            others: agent.others.clone(),
+            disk: config.views.disk.clone(),
+            timestamps: config.http.timestamps,
+        }
+    }
+
+    fn context(&self) -> ViewContext<'_> {
+        ViewContext { disk: &self.disk, now: Timestamp::now(), timestamps: self.timestamps }
+    }
+
+    /// The collectors with their numbers, the built-in one left out.
+    fn collectors(&self) -> impl Iterator<Item = (CollectorId, PluginStatus)> {
+        let numbered = (0..).map(CollectorId).zip(self.collecting.statuses());
+        numbered.filter(|(_, status)| status.name != own_metrics::NAME)
+    }
+
+    /// Asks the writer, and waits for its answer.
+    async fn ask<T: Send + 'static>(
+        &self,
+        input: impl FnOnce(Box<dyn FnOnce(T) + Send>) -> Input,
+    ) -> Result<T, String> {
+        let (sender, answer) = oneshot::channel();
+        let reply = Box::new(move |value| drop(sender.send(value)));
+        self.inputs.try_send(input(reply)).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => "the writer is behind".to_string(),
+            mpsc::TrySendError::Disconnected(_) => "the writer has ended".to_string(),
+        })?;
+        answer.await.map_err(|_| "the writer has ended".to_string())
+    }
+
+    /// Collects of these, and waits until the samples are handed over. Answers with who failed.
+    async fn collect_all(&self, wanted: Vec<(CollectorId, String)>) -> Result<Vec<(String, String)>, String> {
+        let collecting = Arc::clone(&self.collecting);
+        let waited = tokio::task::spawn_blocking(move || {
+            let asked: Vec<_> = wanted.into_iter().map(|(id, name)| (collecting.collect(id), name)).collect();
+            let answers = asked.into_iter().map(|(answer, name)| (name, answer.recv_timeout(PATIENCE)));
+            let failed = answers.filter_map(|(name, answer)| match answer {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some((name, error.to_string())),
+                Err(_) => Some((name, CollectError::Stuck.to_string())),
+            });
+            failed.collect()
+        });
+        waited.await.map_err(|error| error.to_string())
+    }
+}
+
+impl Backend for AgentBackend {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.published.load().snapshot)
+    }
+
+    fn host_flat(&self) -> Option<Flat> {
+        views::host_flat(&self.published.load().snapshot, &self.context())
+    }
+
+    fn vm_flat(&self, vm_id: i64) -> Option<Flat> {
+        let published = self.published.load();
+        let machine = published.machines.by_id(vm_id)?;
+        views::vm_flat(machine, &published.snapshot, &self.context())
+    }
+
+    fn vm_exists(&self, vm_id: i64) -> bool {
+        self.published.load().machines.by_id(vm_id).is_some()
+    }
+
+    fn vms(&self) -> Vec<Vm> {
+        let published = self.published.load();
+        published.machines.all().iter().map(|machine| vm(machine, &published.snapshot, &self.context())).collect()
+    }
+
+    fn alerts(&self) -> Vec<Alert> {
+        self.published.load().alerts.to_vec()
+    }
+
+    fn plugins(&self) -> Vec<PluginStatus> {
+        let running = self.collectors().map(|(id, mut status)| {
+            status.cost.bytes_stored = self.stats.journal_bytes(id);
+            status
+        });
+        let mut all: Vec<PluginStatus> = running.chain(self.others.iter().cloned()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn ready(&self) -> Readiness {
+        let mut waiting_for = Vec::new();
+        if !self.collecting.primed() {
+            waiting_for.push("the first collection of every plugin".into());
+        } else if self.published.load().round == 0 {
+            waiting_for.push("the first commit".into());
+        }
+        Readiness { waiting_for }
+    }
+
+    fn history(&self, query: &HistoryQuery) -> Result<History, HistoryError> {
+        query::history(&self.readers.reader()?, query, &self.disk)
+    }
+
+    fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, String> {
+        let reader = self.readers.reader().map_err(|error| error.to_string())?;
+        reader.events(filter).map_err(|error| error.to_string())
+    }
+
+    fn metrics_list(&self) -> Result<Vec<MetricEntry>, String> {
+        let reader = self.readers.reader().map_err(|error| error.to_string())?;
+        let series = reader.all_series().map_err(|error| error.to_string())?;
+        let mut metrics: BTreeMap<String, MetricEntry> = BTreeMap::new();
+        for series in series {
+            let metric = &series.def.metric;
+            let entry = metrics.entry(metric.name.to_string()).or_insert_with(|| MetricEntry {
+                name: metric.name.to_string(),
+                kind: metric.kind.word(),
+                unit: metric.unit.to_string(),
+                help: metric.help.to_string(),
+                plugin: Some(metric.plugin.to_string()),
+                labels: metric.label_keys.iter().map(ToString::to_string).collect(),
+                series: 0,
+                view: false,
+            });
+            entry.series += 1;
+        }
+        let machines = self.published.load().machines.all().len();
+        metrics.extend(views::ALL.iter().map(|view| (view.name.to_string(), view_entry(view, machines))));
+        Ok(metrics.into_values().collect())
+    }
+
+    async fn collect(&self, plugin: Option<String>) -> CollectOutcome {
+        let wanted: Vec<(CollectorId, PluginStatus)> =
+            self.collectors().filter(|(_, status)| plugin.as_ref().is_none_or(|name| status.name == *name)).collect();
+        if let Some(name) = &plugin {
+            let known = wanted.first().map(|(_, status)| status).or(self.others.iter().find(|other| other.name == *name));
+            match known {
+                None => return CollectOutcome::UnknownPlugin,
+                Some(status) if matches!(status.state, PluginState::Disabled | PluginState::Available) => {
+                    return CollectOutcome::NotRunning(status.state.word().into());
+                }
+                Some(PluginStatus { state: PluginState::Refused | PluginState::Stuck, reason, .. }) => {
+                    return CollectOutcome::NotRunning(reason.clone().unwrap_or_default());
+                }
+                Some(_) => {}
+            }
+        }
+        let wanted = wanted.into_iter().map(|(id, status)| (id, status.name)).collect();
+        let failures = match self.collect_all(wanted).await {
+            Ok(failures) => failures,
+            Err(error) => return CollectOutcome::Failed(error),
+        };
+        match self.ask(|reply| Input::Flush { reply }).await {
+            Ok(true) => CollectOutcome::Done { failures },
+            Ok(false) => CollectOutcome::Failed("the store does not take the samples".into()),
+            Err(error) => CollectOutcome::Failed(error),
+        }
+    }
+
+    async fn cleanup(&self, days: u32) -> Result<u64, String> {
+        let before = Timestamp::now().minus(Duration::from_secs(u64::from(days) * 86_400));
+        let deleted = self.ask(|reply| Input::Delete { before, reply }).await??;
+        Ok(deleted.samples)
+    }
+}
+
+fn vm(machine: &Machine, snapshot: &Snapshot, context: &ViewContext<'_>) -> Vm {
+    let info = &machine.info;
+    let uptime = views::native(snapshot, "vm_uptime_seconds", Some(("vm", &info.vm)), context.now);
+    Vm {
+        vm_id: machine.vm_id,
+        vm: info.vm.clone(),
+        vm_name: info.name.clone(),
+        vm_status: machine.state.status().into(),
+        state: machine.state.word().into(),
+        provider: info.provider.clone(),
+        project: info.project.clone(),
+        owner: info.owner.clone(),
+        ip_address: info.ip_address.clone(),
+        uptime_seconds: uptime.ok().map(|seconds| seconds as i64),
+        last_seen: machine.last_seen,
+    }
+}
+
+fn view_entry(view: &views::View, machines: usize) -> MetricEntry {
+    let of_machines = view.subject == views::Subject::Vm;
+    MetricEntry {
+        name: view.name.into(),
+        kind: "gauge",
+        unit: view.unit.into(),
+        help: view.help.into(),
+        plugin: None,
+        labels: if of_machines { vec!["vm".into()] } else { Vec::new() },
+        series: if of_machines { machines } else { 1 },
+        view: true,
+    }
+}
