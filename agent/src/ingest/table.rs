@@ -1,0 +1,413 @@
+//! The live table: which collector's series is which of the store's, and the latest value of each.
+
+use super::{
+    absence::{self, OpenGap},
+    stats::Stats,
+    storage::Storage,
+};
+use crate::{
+    model::{
+        Absence, Batch, Catalog, CollectorId, CollectorInfo, Gap, GapScope, Kind, Latest, Live, LocalSeries,
+        Missing, Previous, Sample, SeriesDef, SeriesId, Snapshot, Timestamp,
+    },
+    store::StoredSample,
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// A collector may number its series up to here: the table from its numbers to places is a plain vector.
+const MAX_LOCAL: u32 = 1 << 20;
+/// The reason with which a plugin says that a rate needs two readings; no gap worth keeping.
+const FIRST_READING: &str = "first_reading";
+/// No place.
+const NONE: u32 = u32::MAX;
+
+/// What the writer keeps of a series beside what readers see.
+#[derive(Debug)]
+struct Slot {
+    live: Live,
+    /// The collector's number.
+    local: LocalSeries,
+    alive: bool,
+    /// The last raw value of a counter, also from before a gap: to see a fall.
+    raw: Option<f64>,
+    /// The collection that brought the last sample; nothing where the next one must not be paired with it.
+    collection: Option<u64>,
+    absence: Option<OpenGap>,
+}
+
+#[derive(Debug, Default)]
+struct Collector {
+    /// Places of its series by its own numbers.
+    places: Vec<u32>,
+    /// Collections it has brought; one more for each gap, so that samples around a gap are no neighbours.
+    collections: u64,
+    /// The time of its last batch.
+    last: Option<Timestamp>,
+    /// From and to of the gaps that were told since then.
+    gaps: Option<(Timestamp, Timestamp)>,
+    /// Series to which the store could not give a number yet.
+    unregistered: Vec<(LocalSeries, Arc<SeriesDef>)>,
+}
+
+/// The live table. After [`settle`](Table::settle), slots, [`Snapshot::latest`] and the catalog agree.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    snapshot: Snapshot,
+    slots: Vec<Slot>,
+    collectors: Vec<Collector>,
+    infos: Vec<CollectorInfo>,
+    by_id: HashMap<SeriesId, u32>,
+    changed: bool,
+}
+
+/// Where the samples of a batch go.
+pub(super) struct Taken<'a> {
+    /// The samples, under the store's numbers.
+    pub(super) samples: &'a mut Vec<StoredSample>,
+    /// Absences that ended.
+    pub(super) gaps: &'a mut Vec<Gap>,
+    /// What is dropped is counted here.
+    pub(super) stats: &'a Stats,
+}
+
+impl Table {
+    /// Of these collectors, without series.
+    pub(super) fn new(infos: Vec<CollectorInfo>) -> Self {
+        let mut table = Self::default();
+        table.set_collectors(infos, &mut Vec::new());
+        table.settle();
+        table
+    }
+
+    /// The latest values; in step with the catalog after [`settle`](Table::settle).
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// How many collectors there are.
+    pub(super) fn collectors(&self) -> usize {
+        self.infos.len()
+    }
+
+    /// How many collections a collector has brought; 0 where there is none of this name, or it was stopped.
+    pub(super) fn collections(&self, name: &str) -> u64 {
+        let at = self.infos.iter().position(|info| *info.name == *name);
+        at.and_then(|at| self.collectors.get(at)).map_or(0, |collector| collector.collections)
+    }
+
+    /// Replaces what is known of the collectors. A number that means another collector now loses its series.
+    pub(super) fn set_collectors(&mut self, infos: Vec<CollectorInfo>, gaps: &mut Vec<Gap>) {
+        for at in 0..self.infos.len() {
+            let before = self.infos.get(at).map(|info| &info.name);
+            if before != infos.get(at).map(|info| &info.name) {
+                self.vacate(CollectorId(at as u32), gaps);
+            }
+        }
+        self.collectors.resize_with(infos.len(), Collector::default);
+        self.infos = infos;
+        self.changed = true;
+    }
+
+    /// A collector was stopped: its series are no longer alive.
+    pub(super) fn vacate(&mut self, id: CollectorId, gaps: &mut Vec<Gap>) {
+        if let Some(collector) = self.collectors.get_mut(id.0 as usize) {
+            *collector = Collector::default();
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.alive && slot.live.collector == id) {
+            slot.end(gaps);
+            self.by_id.remove(&slot.live.id);
+            self.changed = true;
+        }
+    }
+
+    /// Samples before and after must not be paired: the wall clock was stepped.
+    pub(super) fn begin_run(&mut self, gaps: &mut Vec<Gap>) {
+        for slot in &mut self.slots {
+            slot.collection = None;
+            absence::close(&mut slot.absence, slot.live.id, gaps);
+        }
+        for latest in &mut self.snapshot.latest {
+            latest.previous = None;
+        }
+        for collector in &mut self.collectors {
+            (collector.last, collector.gaps) = (None, None);
+        }
+    }
+
+    /// Samples around a gap must not be paired.
+    pub(super) fn note_gap(&mut self, gap: &Gap) {
+        for (collector, info) in self.collectors.iter_mut().zip(&self.infos) {
+            let concerned = match &gap.scope {
+                GapScope::Agent => true,
+                GapScope::Collector(name) => *name == info.name,
+                GapScope::Series(_) => false,
+            };
+            if concerned {
+                let (from, to) = collector.gaps.unwrap_or((gap.from, gap.to));
+                collector.gaps = Some((from.min(gap.from), to.max(gap.to)));
+            }
+        }
+    }
+
+    /// Writes the absences that go on.
+    pub(super) fn write_absences(&mut self, gaps: &mut Vec<Gap>) {
+        for slot in &mut self.slots {
+            absence::write(&mut slot.absence, slot.live.id, gaps);
+        }
+    }
+
+    /// Takes a batch: new series, samples, absences, series that ended, in this order. A number that stood for another
+    /// series before stands for the new one from here on.
+    pub(super) fn take<S: Storage>(&mut self, batch: &Batch, store: &mut S, taken: &mut Taken<'_>) {
+        let id = batch.collector;
+        let Some(collector) = self.collectors.get_mut(id.0 as usize) else {
+            return taken.stats.dropped_unknown.add(batch.samples.len());
+        };
+        collector.count(batch.time);
+        let collection = collector.collections;
+        let waiting = std::mem::take(&mut collector.unregistered);
+        let reused = |collector: &Collector, local| collector.place(local).is_some();
+        let reused: Vec<LocalSeries> =
+            batch.retired.iter().copied().filter(|local| reused(collector, *local)).collect();
+        let replaced = |local| batch.registered.iter().any(|(new, _)| *new == local);
+        let waiting = waiting.iter().filter(|(local, _)| !replaced(*local));
+        for (local, def) in waiting.chain(&batch.registered) {
+            self.register(id, *local, def, batch.time, store, taken);
+        }
+        for sample in &batch.samples {
+            self.sample(id, *sample, batch.time, collection, taken);
+        }
+        for absence in &batch.absent {
+            self.absent(id, absence, batch.time, collection, taken.gaps);
+        }
+        for local in &batch.retired {
+            // a number that was registered anew in this batch: what ended is the series that it stood for before
+            if !(replaced(*local) && reused.contains(local)) {
+                self.retire(id, *local, taken.gaps);
+            }
+        }
+    }
+
+    /// Brings catalog and latest values in step again after series came or went.
+    pub(super) fn settle(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let mut alive = self.slots.iter().map(|slot| slot.alive);
+        self.snapshot.latest.retain(|_| alive.next().unwrap_or(false));
+        self.slots.retain(|slot| slot.alive);
+        self.by_id.clear();
+        for collector in &mut self.collectors {
+            collector.places.clear();
+        }
+        for (place, slot) in self.slots.iter().enumerate() {
+            self.by_id.insert(slot.live.id, place as u32);
+            if let Some(collector) = self.collectors.get_mut(slot.live.collector.0 as usize) {
+                collector.set_place(slot.local, place as u32);
+            }
+        }
+        let series = self.slots.iter().map(|slot| slot.live.clone()).collect();
+        self.snapshot.catalog = Arc::new(Catalog::new(series, self.infos.clone()));
+    }
+
+    /// The newest batch of the round was collected at `time`.
+    pub(super) fn set_time(&mut self, time: Timestamp) {
+        self.snapshot.time = Some(time);
+    }
+
+    fn register<S: Storage>(
+        &mut self,
+        id: CollectorId,
+        local: LocalSeries,
+        def: &Arc<SeriesDef>,
+        time: Timestamp,
+        store: &mut S,
+        taken: &mut Taken<'_>,
+    ) {
+        let (Some(collector), Some(info)) =
+            (self.collectors.get_mut(id.0 as usize), self.infos.get(id.0 as usize))
+        else {
+            return;
+        };
+        if local >= MAX_LOCAL {
+            return; // its samples are dropped and counted as unknown
+        }
+        let series = match store.series(def, &info.name) {
+            Ok(series) => series,
+            Err(error) => {
+                tracing::debug!(%error, series = %def, "no number for a series yet, trying again");
+                taken.stats.store_errors.add(1);
+                collector.unregistered.push((local, Arc::clone(def)));
+                return;
+            }
+        };
+        self.changed = true;
+        let owner = self.by_id.get(&series).copied();
+        if let Some(before) = collector.place(local).filter(|before| Some(*before as u32) != owner) {
+            self.end(before, taken.gaps);
+        }
+        // a series that is alive already goes over to its newest number: it was announced again, or renumbered
+        let place = match owner {
+            Some(place) => self.hand_over(place as usize, id, local),
+            None => self.add(Live { id: series, def: Arc::clone(def), collector: id }, local, time),
+        };
+        if let Some(collector) = self.collectors.get_mut(id.0 as usize) {
+            collector.set_place(local, place);
+        }
+    }
+
+    /// Gives a series that is alive to another number, or another collector.
+    fn hand_over(&mut self, place: usize, id: CollectorId, local: LocalSeries) -> u32 {
+        if let Some(slot) = self.slots.get_mut(place) {
+            let before = self.collectors.get_mut(slot.live.collector.0 as usize);
+            if let Some(before) = before {
+                before.clear_place(slot.local);
+            }
+            slot.live.collector = id;
+            slot.local = local;
+            slot.collection = None;
+        }
+        place as u32
+    }
+
+    fn add(&mut self, live: Live, local: LocalSeries, time: Timestamp) -> u32 {
+        let place = self.slots.len() as u32;
+        self.by_id.insert(live.id, place);
+        self.slots.push(Slot { live, local, alive: true, raw: None, collection: None, absence: None });
+        self.snapshot.latest.push(Latest { time, value: Err(Missing::NotCollected), previous: None });
+        place
+    }
+
+    fn retire(&mut self, id: CollectorId, local: LocalSeries, gaps: &mut Vec<Gap>) {
+        let Some(collector) = self.collectors.get_mut(id.0 as usize) else { return };
+        collector.unregistered.retain(|(waiting, _)| *waiting != local);
+        if let Some(place) = collector.place(local) {
+            collector.clear_place(local);
+            self.end(place, gaps);
+        }
+    }
+
+    fn end(&mut self, place: usize, gaps: &mut Vec<Gap>) {
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.end(gaps);
+            self.by_id.remove(&slot.live.id);
+            self.changed = true;
+        }
+    }
+
+    fn sample(
+        &mut self,
+        id: CollectorId,
+        sample: Sample,
+        time: Timestamp,
+        collection: u64,
+        taken: &mut Taken<'_>,
+    ) {
+        let stats = taken.stats;
+        let Some(collector) = self.collectors.get(id.0 as usize) else { return };
+        let place = collector.place(sample.series);
+        let found =
+            place.and_then(|place| self.slots.get_mut(place).zip(self.snapshot.latest.get_mut(place)));
+        let Some((slot, latest)) = found else {
+            let waits = collector.unregistered.iter().any(|(local, _)| *local == sample.series);
+            let count = if waits { &stats.dropped_unregistered } else { &stats.dropped_unknown };
+            return count.add(1);
+        };
+        if !sample.value.is_finite() {
+            return stats.dropped_not_finite.add(1);
+        }
+        if slot.collection == Some(collection) {
+            return stats.dropped_duplicate.add(1);
+        }
+        let fell = slot.raw.is_some_and(|raw| sample.value < raw) && !sample.reset;
+        if fell {
+            stats.falls.add(1);
+        }
+        if slot.live.def.metric.kind == Kind::Counter {
+            slot.raw = Some(sample.value);
+        }
+        let reset = sample.reset || fell;
+        let neighbours = slot.collection.is_some_and(|last| last + 1 == collection);
+        latest.previous = match latest.value {
+            Ok(value) if neighbours && !reset && time > latest.time => {
+                Some(Previous { time: latest.time, value })
+            }
+            _ => None,
+        };
+        latest.time = time;
+        latest.value = Ok(sample.value);
+        slot.collection = Some(collection);
+        absence::close(&mut slot.absence, slot.live.id, taken.gaps);
+        taken.samples.push(StoredSample { series: slot.live.id, reset, value: sample.value });
+    }
+
+    fn absent(
+        &mut self,
+        id: CollectorId,
+        absence: &Absence,
+        time: Timestamp,
+        collection: u64,
+        gaps: &mut Vec<Gap>,
+    ) {
+        let place = self.collectors.get(id.0 as usize).and_then(|collector| collector.place(absence.series));
+        let found =
+            place.and_then(|place| self.slots.get_mut(place).zip(self.snapshot.latest.get_mut(place)));
+        let Some((slot, latest)) = found else { return };
+        if slot.collection == Some(collection) {
+            return; // has a value after all
+        }
+        (slot.collection, latest.previous, latest.time) = (None, None, time);
+        if *absence.reason == *FIRST_READING {
+            latest.value = Err(Missing::FirstReading);
+            return;
+        }
+        let reason = match &latest.value {
+            Err(Missing::Unavailable(known)) if **known == *absence.reason => Arc::clone(known),
+            _ => absence.reason.as_ref().into(),
+        };
+        absence::extend(&mut slot.absence, slot.live.id, time, &reason, gaps);
+        latest.value = Err(Missing::Unavailable(reason));
+    }
+}
+
+impl Slot {
+    fn end(&mut self, gaps: &mut Vec<Gap>) {
+        self.alive = false;
+        absence::close(&mut self.absence, self.live.id, gaps);
+    }
+}
+
+impl Collector {
+    /// Counts a collection at `time`; twice after a gap, so that it is nobody's neighbour.
+    fn count(&mut self, time: Timestamp) {
+        self.collections += 1;
+        if let Some((from, to)) = self.gaps.filter(|(from, _)| *from < time) {
+            if self.last.is_some_and(|last| to > last) {
+                self.collections += 1;
+            }
+            // the rest of a gap that reaches further parts this batch from the next
+            self.gaps = (to >= time).then_some((from.max(time), to));
+        }
+        self.last = Some(time);
+    }
+
+    fn place(&self, local: LocalSeries) -> Option<usize> {
+        self.places.get(local as usize).filter(|place| **place != NONE).map(|place| *place as usize)
+    }
+
+    fn set_place(&mut self, local: LocalSeries, place: u32) {
+        let at = local as usize;
+        if at >= self.places.len() {
+            self.places.resize(at + 1, NONE);
+        }
+        if let Some(known) = self.places.get_mut(at) {
+            *known = place;
+        }
+    }
+
+    fn clear_place(&mut self, local: LocalSeries) {
+        if let Some(known) = self.places.get_mut(local as usize) {
+            *known = NONE;
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The history of a view, from the points of its series.
+
+use super::{Source, View, percent};
+use crate::{model::Timestamp, store::Point};
+
+impl View {
+    /// How many points of each series to read for `limit` points of the view: a rate takes two, and some are lost at
+    /// resets and restarts. Too few only make the answer shorter.
+    pub fn points_needed(&self, limit: usize) -> usize {
+        match self.from {
+            Source::Scaled(..) => limit,
+            Source::Rate(..) | Source::Percent(..) => limit.saturating_add(limit / 16).saturating_add(16),
+        }
+    }
+
+    /// The newest `limit` values, unrounded, newest first; of the points of each of [`inputs`](View::inputs), newest
+    /// first.
+    ///
+    /// A rate stands at the later of its two points, which must be neighbours in one run, without a reset or a fall
+    /// between. A ratio stands where both series have a point of the same time.
+    pub fn history(&self, points: &[Vec<Point>], limit: usize) -> Vec<(Timestamp, f64)> {
+        match (self.from, points) {
+            (Source::Scaled(_, factor), [points]) => {
+                points.iter().take(limit).map(|point| (point.time, point.value * factor)).collect()
+            }
+            (Source::Rate(_, factor), [points]) => {
+                let rates = points.windows(2).filter_map(|pair| rate(pair[0], pair[1]));
+                rates.map(|(time, rate)| (time, rate * factor)).take(limit).collect()
+            }
+            (Source::Percent(..), [parts, wholes]) => joined(parts, wholes).take(limit).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The increase per second from `earlier` to `later`, at the later time.
+fn rate(later: Point, earlier: Point) -> Option<(Timestamp, f64)> {
+    let millis = later.time.millis_since(earlier.time);
+    let pairs = later.run == earlier.run && !later.reset && later.value >= earlier.value && millis > 0;
+    pairs.then(|| (later.time, (later.value - earlier.value) / (millis as f64 / 1000.0)))
+}
+
+/// Percent at the times that both have. The two are in the order of the writing, and a run's times only rise: so a
+/// run that one of them has no points of is passed over, and within a run the later one waits for the other.
+fn joined<'a>(parts: &'a [Point], wholes: &'a [Point]) -> impl Iterator<Item = (Timestamp, f64)> + 'a {
+    let mut wholes = wholes.iter().copied().peekable();
+    parts.iter().filter_map(move |part| {
+        let key = |point: &Point| (point.run, point.time);
+        while wholes.next_if(|whole| key(whole) > key(part)).is_some() {}
+        let whole = wholes.next_if(|whole| key(whole) == key(part))?;
+        percent(part.value, whole.value).ok().map(|value| (part.time, value))
+    })
+}
