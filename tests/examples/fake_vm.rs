@@ -32,8 +32,11 @@ const SENT: Metric =
 const UPTIME: Metric =
     Metric::gauge("vm_uptime_seconds", Unit::SECONDS, "Time since its start.").labels("vm");
 
-/// What only a running machine has, and its value in collection `c`.
-const RUNNING: [(Metric<'static>, fn(f64) -> f64); 9] = [
+/// A metric, and its value in collection `c`.
+type Known = (Metric<'static>, fn(f64) -> f64);
+
+/// What only a running machine has.
+const RUNNING: [Known; 9] = [
     (VCPUS, |_| 2.0),
     (CPU, |c| 10.0 * c),
     (CPU_USAGE, |_| 0.25),
