@@ -3,10 +3,10 @@
 use super::{
     error::{LoadError, Refusal},
     metadata::Metadata,
-    preflight::preflight,
+    preflight::{open_file, preflight},
 };
 use std::{
-    fs::{self, File},
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -123,7 +123,7 @@ impl Catalogue {
 }
 
 fn read(file: &Path) -> Result<Metadata, Refusal> {
-    Ok(preflight(&File::open(file)?)?.metadata)
+    Ok(preflight(&open_file(file)?)?.metadata)
 }
 
 /// The file that a plugin's crate builds: `host-cpu` is `libhost_cpu.so`.

@@ -6,7 +6,7 @@ use super::{
     error::{LoadError, Refusal},
     layout,
     metadata::Metadata,
-    preflight::{self, preflight},
+    preflight::{self, open_file, preflight},
     trust,
 };
 use abi_stable::{
@@ -46,7 +46,7 @@ pub fn load(path: &Path, name: &str, claims: &Claims) -> Result<Library, LoadErr
 fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Refusal> {
     let canonical = path.canonicalize()?;
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
-    let file = File::open(&canonical)?;
+    let file = open_file(&canonical)?;
     trust::check(&canonical, &file)?;
     let metadata = preflight(&file)?.metadata;
     if metadata.name != name {

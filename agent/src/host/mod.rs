@@ -20,4 +20,4 @@ pub use error::{LoadError, Refusal};
 pub use instance::{Instance, InstanceOptions, Refused};
 pub use library::{Library, load};
 pub use metadata::{DeclaredMetric, Metadata};
-pub use preflight::{Preflight, preflight};
+pub use preflight::{Preflight, open_file, preflight};

@@ -8,7 +8,13 @@ use object::{
     elf::{ET_DYN, PT_LOAD},
     read::elf::{ElfFile64, FileHeader, ProgramHeader},
 };
-use std::fs::File;
+use rustix::fs::OFlags;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 use twarga_plugin_api::abi::{API_VERSION, metadata::SECTION};
 
 /// What the bytes of a file say.
@@ -16,6 +22,14 @@ use twarga_plugin_api::abi::{API_VERSION, metadata::SECTION};
 pub struct Preflight {
     /// The file's metadata section.
     pub metadata: Metadata,
+}
+
+/// Opens a file that should be a plugin. A pipe in its place must not hold the agent up.
+///
+/// # Errors
+/// The system's.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
 /// Reads an open file.

@@ -15,13 +15,16 @@ const MAX_FAMILIES: usize = 10_000;
 /// A reason longer than this is cut.
 const MAX_REASON: usize = 200;
 
+/// A family's id and the label values in the order of its keys.
+type Key = (u32, Box<[Box<str>]>);
+
 /// A registered series.
 pub(super) struct Entry {
     pub(super) counter: bool,
     pub(super) last: Option<f64>,
     /// The collection in which it last had a sample.
     pub(super) seen: u64,
-    key: (u32, Box<[Box<str>]>),
+    key: Key,
 }
 
 /// What the plugin said in one call, beside its samples.
@@ -43,7 +46,7 @@ pub(super) struct SeriesTable {
     claims: Arc<Claims>,
     families: Vec<Arc<Metric>>,
     entries: Vec<Option<Entry>>,
-    index: HashMap<(u32, Box<[Box<str>]>), u32>,
+    index: HashMap<Key, u32>,
     /// Added to the plugin's ids: a collector that is made anew goes on counting where the one before ended.
     base: LocalSeries,
     max_series: usize,
