@@ -1,0 +1,208 @@
+//! A plugin with one fault, chosen by its configuration: `mode = "…"`. Without a mode it is well.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use twarga_plugin_api::{prelude::*, testing::Harness};
+
+const VALUE: Metric = Metric::gauge("faulty_value", Unit::NONE, "How many collections were begun.");
+const STEPS: Metric = Metric::counter("faulty_steps_total", Unit::NONE, "A counter that may misbehave.");
+const ITEM: Metric = Metric::gauge("faulty_item", Unit::NONE, "One of many.").labels("item");
+
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    #[default]
+    None,
+    PanicNew,
+    /// A payload that is no text.
+    PanicAny,
+    /// A payload whose drop panics again.
+    PanicBomb,
+    ErrorNew,
+    ConfigError,
+    Unsupported,
+    PanicCollect,
+    ErrorCollect,
+    FatalCollect,
+    /// An error whose message has `n` bytes, in lines.
+    LongError,
+    PanicDrop,
+    /// A thread of its own panics while the collector goes on.
+    PanicThread,
+    BadSeries,
+    Nan,
+    Duplicate,
+    Backwards,
+    /// `n` series.
+    TooMany,
+    /// A label value of `n` bytes.
+    LongLabel,
+    /// One label too few.
+    FewLabels,
+    /// `n` absences of one series.
+    Absences,
+    /// Every collection takes `ms`.
+    Slow,
+    Hang,
+    /// `n` lines of log.
+    Logs,
+    Stdout,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    mode: Mode,
+    /// Collections that go well before the fault.
+    after: u64,
+    n: usize,
+    ms: u64,
+}
+
+pub struct Faulty {
+    config: Config,
+    value: Series,
+    steps: Series,
+    items: Vec<Series>,
+    collections: u64,
+}
+
+/// Series of the nested collector of [`Mode::BadSeries`].
+static FOREIGN: Mutex<Vec<Series>> = Mutex::new(Vec::new());
+
+impl Collector for Faulty {
+    type Config = Config;
+    const NAMESPACES: &'static [&'static str] = &["faulty_"];
+    const METRICS: &'static [Metric<'static>] = &[VALUE, STEPS, ITEM];
+    const CONFIG_SCHEMA: &'static str = r#"{"type":"object","properties":{"mode":{"type":"string"}}}"#;
+
+    fn new(config: Config, host: &mut Host<'_>) -> Result<Self> {
+        let value = host.series(&VALUE, &[])?;
+        let steps = host.series(&STEPS, &[])?;
+        match config.mode {
+            Mode::PanicNew => panic!("planned in new"),
+            Mode::PanicAny => std::panic::panic_any(42_u8),
+            Mode::PanicBomb => std::panic::panic_any(Bomb),
+            Mode::ErrorNew => return Err(Error::transient("planned in new")),
+            Mode::ConfigError => return Err(Error::config("mode", "planned in new")),
+            Mode::Unsupported => return Err(Error::unsupported("planned in new")),
+            Mode::Stdout => println!("a plugin that writes to standard output at its start"),
+            _ => {}
+        }
+        let items = items(&config, host)?;
+        Ok(Self { config, value, steps, items, collections: 0 })
+    }
+
+    fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+        self.collections += 1;
+        sink.put(self.value, self.collections as f64);
+        if self.collections <= self.config.after {
+            return Ok(());
+        }
+        match self.config.mode {
+            Mode::PanicCollect => panic!("planned in collect"),
+            Mode::ErrorCollect => return Err(Error::transient("planned in collect")),
+            Mode::FatalCollect => return Err(Error::fatal("planned in collect")),
+            Mode::LongError => return Err(Error::transient("long\n\u{1b}[31m".repeat(self.config.n / 10))),
+            Mode::Slow => std::thread::sleep(Duration::from_millis(self.config.ms)),
+            Mode::Hang => loop {
+                std::thread::park();
+            },
+            Mode::PanicThread => {
+                let thread = std::thread::spawn(|| panic!("planned in a thread of the plugin"));
+                return match thread.join() {
+                    Ok(()) => Err(Error::fatal("the thread did not panic")),
+                    Err(_) => Ok(()),
+                };
+            }
+            _ => self.put_faults(sink),
+        }
+        Ok(())
+    }
+}
+
+impl Faulty {
+    fn put_faults(&mut self, sink: &mut Sink<'_>) {
+        match self.config.mode {
+            Mode::Nan => {
+                for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                    sink.put(self.steps, value);
+                }
+            }
+            Mode::Duplicate => sink.put(self.value, -1.0),
+            Mode::Backwards => {
+                // 100, 99, 98 …: a reset each time after the first
+                sink.put(self.steps, 101.0 - self.collections as f64);
+            }
+            Mode::BadSeries | Mode::TooMany => {
+                for series in &self.items {
+                    sink.put(*series, 1.0);
+                }
+            }
+            Mode::Absences => {
+                for _ in 0..self.config.n {
+                    sink.unavailable(self.steps, "planned");
+                }
+            }
+            Mode::Logs => {
+                for line in 0..self.config.n {
+                    sink.host().log(Level::Warn, &format!("line {line} of a flood"));
+                }
+            }
+            Mode::Stdout => println!("a plugin that writes to standard output"),
+            _ => {}
+        }
+    }
+}
+
+fn items(config: &Config, host: &mut Host<'_>) -> Result<Vec<Series>> {
+    match config.mode {
+        Mode::BadSeries => {
+            // ids that another host gave, higher than any of this one; and one that is retired
+            let text = r#"{"mode":"too_many","n":1000}"#;
+            drop(Harness::new(plugin(), text)?);
+            let mut items = FOREIGN.lock().unwrap_or_else(PoisonError::into_inner).split_off(990);
+            let retired = host.series(&ITEM, &["retired"])?;
+            host.retire(retired);
+            items.push(retired);
+            Ok(items)
+        }
+        Mode::TooMany => {
+            let mut items = Vec::new();
+            for number in 0..config.n {
+                match host.series(&ITEM, &[&number.to_string()]) {
+                    Ok(series) => items.push(series),
+                    Err(error) => {
+                        host.log(Level::Warn, error.message());
+                        break;
+                    }
+                }
+            }
+            *FOREIGN.lock().unwrap_or_else(PoisonError::into_inner) = items.clone();
+            Ok(items)
+        }
+        Mode::LongLabel => Ok(vec![host.series(&ITEM, &[&"x".repeat(config.n)])?]),
+        Mode::FewLabels => Ok(vec![host.series(&ITEM, &[])?]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        assert!(self.config.mode != Mode::PanicDrop, "planned in drop");
+    }
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the payload of a panic panics when it is dropped");
+    }
+}
+
+export_plugin!(Faulty, name = "faulty");
