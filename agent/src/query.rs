@@ -177,7 +177,8 @@ fn ambiguous(series: &[StoredSeries]) -> HistoryError {
             values.push(value.to_string());
         }
     }
-    let differ = |key: &str| series.iter().any(|other| other.def.labels.get(key) != series[0].def.labels.get(key));
+    let differ =
+        |key: &str| series.iter().any(|other| other.def.labels.get(key) != series[0].def.labels.get(key));
     let labels = values.into_iter().filter(|(key, _)| differ(key));
     HistoryError::Ambiguous { labels: labels.map(|(key, values)| (key.to_string(), values)).collect() }
 }

@@ -8,7 +8,7 @@ use crate::{
     inventory::Machine,
     model::{CollectorId, PluginState, PluginStatus, Snapshot, Timestamp},
     query::{self, History, HistoryError, HistoryQuery},
-    serve::{Alert, Backend, CollectOutcome, Flat, MetricEntry, Readiness, Vm},
+    serve::{ActiveAlert, Backend, CollectOutcome, Flat, MetricEntry, Readiness, Vm},
     store::{EventFilter, Readers, StoredEvent},
     views::{self, ViewContext},
 };
@@ -111,11 +111,16 @@ impl Backend for AgentBackend {
 
     fn vms(&self) -> Vec<Vm> {
         let published = self.published.load();
-        published.machines.all().iter().map(|machine| vm(machine, &published.snapshot, &self.context())).collect()
+        published
+            .machines
+            .all()
+            .iter()
+            .map(|machine| vm(machine, &published.snapshot, &self.context()))
+            .collect()
     }
 
-    fn alerts(&self) -> Vec<Alert> {
-        self.published.load().alerts.to_vec()
+    fn alerts(&self) -> Arc<[ActiveAlert]> {
+        Arc::clone(&self.published.load().alerts)
     }
 
     fn plugins(&self) -> Vec<PluginStatus> {
@@ -171,10 +176,15 @@ impl Backend for AgentBackend {
     }
 
     async fn collect(&self, plugin: Option<String>) -> CollectOutcome {
-        let wanted: Vec<(CollectorId, PluginStatus)> =
-            self.collectors().filter(|(_, status)| plugin.as_ref().is_none_or(|name| status.name == *name)).collect();
+        let wanted: Vec<(CollectorId, PluginStatus)> = self
+            .collectors()
+            .filter(|(_, status)| plugin.as_ref().is_none_or(|name| status.name == *name))
+            .collect();
         if let Some(name) = &plugin {
-            let known = wanted.first().map(|(_, status)| status).or(self.others.iter().find(|other| other.name == *name));
+            let known = wanted
+                .first()
+                .map(|(_, status)| status)
+                .or(self.others.iter().find(|other| other.name == *name));
             match known {
                 None => return CollectOutcome::UnknownPlugin,
                 Some(status) if matches!(status.state, PluginState::Disabled | PluginState::Available) => {

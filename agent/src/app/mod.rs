@@ -200,7 +200,8 @@ fn collector_info(job: &JobOptions) -> CollectorInfo {
 /// The built-in collector of the agent's own metrics; its values are known once everything else runs.
 fn own_job(plugins: &[JobOptions], config: &Config, values: Arc<OnceLock<Vec<OwnValue>>>) -> JobOptions {
     let interval = OWN_INTERVAL.max(config.agent.interval);
-    let status = PluginStatus::new(own_metrics::NAME, own_metrics::NAME, PluginState::Running, interval, interval);
+    let status =
+        PluginStatus::new(own_metrics::NAME, own_metrics::NAME, PluginState::Running, interval, interval);
     JobOptions {
         id: CollectorId(u32::try_from(plugins.len()).unwrap_or(u32::MAX)),
         name: own_metrics::NAME.into(),
@@ -208,7 +209,10 @@ fn own_job(plugins: &[JobOptions], config: &Config, values: Arc<OnceLock<Vec<Own
         interval,
         deadline: interval,
         jitter: Duration::ZERO,
-        factory: Box::new(OwnMetrics { plugins: plugins.iter().map(|job| Arc::clone(&job.status)).collect(), values }),
+        factory: Box::new(OwnMetrics {
+            plugins: plugins.iter().map(|job| Arc::clone(&job.status)).collect(),
+            values,
+        }),
         status: Arc::new(Mutex::new(status)),
     }
 }

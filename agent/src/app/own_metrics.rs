@@ -41,16 +41,30 @@ const OF_PLUGINS: &[PluginValue] = &[
     ("plugin_missed_deadlines_total", Kind::Counter, "", "Collections that outlasted their deadline.", |s| {
         s.missed_deadlines as f64
     }),
-    ("plugin_skipped_ticks_total", Kind::Counter, "", "Ticks left out because a collection was still running.", |s| {
-        s.skipped as f64
+    (
+        "plugin_skipped_ticks_total",
+        Kind::Counter,
+        "",
+        "Ticks left out because a collection was still running.",
+        |s| s.skipped as f64,
+    ),
+    ("plugin_restarts_total", Kind::Counter, "", "Times that the collector was made anew.", |s| {
+        s.restarts as f64
     }),
-    ("plugin_restarts_total", Kind::Counter, "", "Times that the collector was made anew.", |s| s.restarts as f64),
     ("plugin_samples_total", Kind::Counter, "", "Samples that were taken.", |s| s.cost.samples as f64),
-    ("plugin_refused_samples_total", Kind::Counter, "", "Samples that were refused: unknown series, not finite, twice.", |s| {
-        s.refused_samples as f64
+    (
+        "plugin_refused_samples_total",
+        Kind::Counter,
+        "",
+        "Samples that were refused: unknown series, not finite, twice.",
+        |s| s.refused_samples as f64,
+    ),
+    ("plugin_cpu_seconds_total", Kind::Counter, "s", "Processor time of the collections.", |s| {
+        s.cost.cpu_seconds
     }),
-    ("plugin_cpu_seconds_total", Kind::Counter, "s", "Processor time of the collections.", |s| s.cost.cpu_seconds),
-    ("plugin_wall_seconds_total", Kind::Counter, "s", "Wall time of the collections.", |s| s.cost.wall_seconds),
+    ("plugin_wall_seconds_total", Kind::Counter, "s", "Wall time of the collections.", |s| {
+        s.cost.wall_seconds
+    }),
     ("plugin_series", Kind::Gauge, "", "Series that are alive.", |s| s.series as f64),
 ];
 
@@ -183,27 +197,42 @@ pub fn of_process() -> Vec<OwnValue> {
 pub fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
     type Read = fn(&Stats) -> f64;
     const WRITER: &[(&str, Kind, &str, &str, Read)] = &[
-        ("rounds_total", Kind::Counter, "", "Rounds of batches that the writer took.", |s| s.rounds.get() as f64),
+        ("rounds_total", Kind::Counter, "", "Rounds of batches that the writer took.", |s| {
+            s.rounds.get() as f64
+        }),
         ("samples_total", Kind::Counter, "", "Samples that the writer took.", |s| s.samples.get() as f64),
         ("dropped_samples_total", Kind::Counter, "", "Samples that the writer dropped.", |s| {
-            let dropped = [&s.dropped_unknown, &s.dropped_unregistered, &s.dropped_duplicate, &s.dropped_not_finite];
+            let dropped =
+                [&s.dropped_unknown, &s.dropped_unregistered, &s.dropped_duplicate, &s.dropped_not_finite];
             dropped.iter().map(|count| count.get()).sum::<u64>() as f64 + s.dropped_backlog.get() as f64
         }),
-        ("dropped_events_total", Kind::Counter, "", "Events that the writer dropped.", |s| s.dropped_events.get() as f64),
-        ("counter_falls_total", Kind::Counter, "", "Counters that fell without their plugin saying so.", |s| {
-            s.falls.get() as f64
+        ("dropped_events_total", Kind::Counter, "", "Events that the writer dropped.", |s| {
+            s.dropped_events.get() as f64
         }),
+        (
+            "counter_falls_total",
+            Kind::Counter,
+            "",
+            "Counters that fell without their plugin saying so.",
+            |s| s.falls.get() as f64,
+        ),
         ("commits_total", Kind::Counter, "", "Transactions of the store.", |s| s.commits.get() as f64),
         ("commit_errors_total", Kind::Counter, "", "Transactions of the store that failed.", |s| {
             s.commit_errors.get() as f64
         }),
-        ("store_errors_total", Kind::Counter, "", "Other calls of the store that failed.", |s| s.store_errors.get() as f64),
+        ("store_errors_total", Kind::Counter, "", "Other calls of the store that failed.", |s| {
+            s.store_errors.get() as f64
+        }),
         ("commit_seconds_total", Kind::Counter, "s", "Wall time of the transactions.", |s| {
             s.commit_time().as_secs_f64()
         }),
-        ("expired_samples_total", Kind::Counter, "", "Samples deleted by retention.", |s| s.expired.get() as f64),
+        ("expired_samples_total", Kind::Counter, "", "Samples deleted by retention.", |s| {
+            s.expired.get() as f64
+        }),
         ("live_series", Kind::Gauge, "", "Series that are alive.", |s| s.live_series.get() as f64),
-        ("backlog_bytes", Kind::Gauge, "By", "Samples that wait for the store.", |s| s.backlog_bytes.get() as f64),
+        ("backlog_bytes", Kind::Gauge, "By", "Samples that wait for the store.", |s| {
+            s.backlog_bytes.get() as f64
+        }),
     ];
     let writer = WRITER.iter().map(|(name, kind, unit, help, read)| {
         let (stats, read) = (Arc::clone(stats), *read);

@@ -8,7 +8,6 @@ use crate::{
     views,
 };
 use std::{
-
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -38,7 +37,8 @@ pub enum Report {
 impl Plugins {
     /// What is told of all of them.
     pub fn statuses(&self) -> Vec<PluginStatus> {
-        let ready = self.jobs.iter().map(|job| job.status.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let ready =
+            self.jobs.iter().map(|job| job.status.lock().unwrap_or_else(PoisonError::into_inner).clone());
         ready.chain(self.others.iter().cloned()).collect()
     }
 }
@@ -136,7 +136,8 @@ impl Loader<'_> {
 
     /// Adds what the file says of itself.
     fn described(&self, status: PluginStatus, file: Option<PathBuf>) -> PluginStatus {
-        let candidate = self.catalogue.candidates.iter().find(|candidate| Some(&candidate.file) == file.as_ref());
+        let candidate =
+            self.catalogue.candidates.iter().find(|candidate| Some(&candidate.file) == file.as_ref());
         let metadata = candidate.and_then(|candidate| candidate.metadata.as_ref().ok());
         PluginStatus {
             version: metadata.map(|metadata| metadata.version.clone()),
@@ -233,4 +234,3 @@ impl InProcess {
         }
     }
 }
-

@@ -45,13 +45,14 @@ fn list(flags: &Flags, json: bool) -> Result<ExitCode> {
     statuses.sort_by(|a, b| a.name.cmp(&b.name));
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", crate::serve::plugins_json(&statuses))?;
+        writeln!(out, "{}", crate::serve::plugins_json(statuses.clone())?)?;
     } else {
         let rows: Vec<Vec<String>> = statuses
             .iter()
             .map(|status| {
                 // loaded here, run by `run` only
-                let state = if status.state == PluginState::Running { "loadable" } else { status.state.word() };
+                let state =
+                    if status.state == PluginState::Running { "loadable" } else { status.state.word() };
                 let file = status.file.as_ref().map(|file| file.display().to_string());
                 let version = status.version.clone().unwrap_or_else(|| "-".into());
                 vec![status.name.clone(), state.into(), version, file.unwrap_or_else(|| "-".into())]
@@ -64,7 +65,9 @@ fn list(flags: &Flags, json: bool) -> Result<ExitCode> {
             }
         }
     }
-    let refused = statuses.iter().any(|status| status.state == PluginState::Refused && config.plugins.contains_key(&status.name));
+    let refused = statuses
+        .iter()
+        .any(|status| status.state == PluginState::Refused && config.plugins.contains_key(&status.name));
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -91,13 +94,20 @@ fn to_text(metadata: &Metadata) -> String {
     let rows: Vec<Vec<String>> = (metadata.metrics.iter())
         .map(|metric| {
             let labels = metric.label_keys.clone();
-            vec![metric.name.clone(), metric.kind.word().into(), metric.unit.clone(), labels, metric.help.clone()]
+            vec![
+                metric.name.clone(),
+                metric.kind.word().into(),
+                metric.unit.clone(),
+                labels,
+                metric.help.clone(),
+            ]
         })
         .collect();
     text += &columns(&["METRIC", "KIND", "UNIT", "LABELS", "HELP"], &rows);
     if !metadata.schema.is_empty() {
         let schema = serde_json::from_str::<serde_json::Value>(&metadata.schema);
-        text += &schema.map_or_else(|_| String::new(), |schema| format!("\nconfiguration (JSON Schema):\n{schema:#}\n"));
+        text += &schema
+            .map_or_else(|_| String::new(), |schema| format!("\nconfiguration (JSON Schema):\n{schema:#}\n"));
     }
     text
 }

@@ -94,7 +94,8 @@ pub(super) fn run(flags: &Flags, args: &QueryArgs) -> Result<ExitCode> {
         Ok(found) => found,
         Err(HistoryError::Unknown) => return Err(unknown(&reader, &args.metric)),
         Err(HistoryError::Ambiguous { labels }) => {
-            let choices = labels.iter().map(|(key, values)| format!("  --label {key}={}", values.join(" | ")));
+            let choices =
+                labels.iter().map(|(key, values)| format!("  --label {key}={}", values.join(" | ")));
             let choices: Vec<String> = choices.collect();
             bail!("several series match {}; choose one:\n{}", args.metric, choices.join("\n"));
         }
@@ -113,12 +114,16 @@ pub(super) fn run(flags: &Flags, args: &QueryArgs) -> Result<ExitCode> {
 
 fn unknown(reader: &Reader, metric: &str) -> anyhow::Error {
     let mut names: Vec<String> = views::NAMES.iter().map(ToString::to_string).collect();
-    names.extend(reader.all_series().unwrap_or_default().into_iter().map(|series| series.def.metric.name.into()));
+    names.extend(
+        reader.all_series().unwrap_or_default().into_iter().map(|series| series.def.metric.name.to_string()),
+    );
     names.sort();
     names.dedup();
     let close = names.iter().map(|name| (strsim::jaro_winkler(metric, name), name));
     match close.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((similarity, name)) if similarity > 0.8 => anyhow!("no metric `{metric}`; did you mean `{name}`?"),
+        Some((similarity, name)) if similarity > 0.8 => {
+            anyhow!("no metric `{metric}`; did you mean `{name}`?")
+        }
         _ => anyhow!("no metric `{metric}`; GET /api/metrics lists those that there are"),
     }
 }

@@ -1,11 +1,13 @@
 //! What the HTTP API asks of the rest of the agent. `app` answers; tests answer with a fake.
 
+pub use crate::alert::{ActiveAlert, AlertState};
+pub use crate::query::{History, HistoryError, HistoryGap, HistoryQuery, Target};
+pub use crate::views::{Flat, FlatValue};
 use crate::{
-    model::{Labels, PluginStatus, Snapshot, Timestamp},
+    model::{PluginStatus, Snapshot, Timestamp},
     store::{EventFilter, StoredEvent},
 };
 use serde::Serialize;
-pub use crate::query::{History, HistoryError, HistoryGap, HistoryQuery, Target};
 use std::{future::Future, sync::Arc};
 
 /// What the HTTP API asks of the rest of the agent.
@@ -29,8 +31,8 @@ pub trait Backend: Send + Sync + 'static {
     /// All known machines.
     fn vms(&self) -> Vec<Vm>;
 
-    /// The alerts that are pending or firing, in any order.
-    fn alerts(&self) -> Vec<Alert>;
+    /// The alerts that are pending or firing, in the order in which they are shown.
+    fn alerts(&self) -> Arc<[ActiveAlert]>;
 
     /// Every plugin that was found or is configured, in the order in which it is to be shown.
     fn plugins(&self) -> Vec<PluginStatus>;
@@ -54,31 +56,6 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Deletes raw samples that are strictly older than so many days; their number. The error is for the log.
     fn cleanup(&self, days: u32) -> impl Future<Output = Result<u64, String>> + Send;
-}
-
-/// A flat answer: the seed's keys in the seed's order. The server adds `timestamp` and, where there are any,
-/// `unavailable`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Flat {
-    /// When the values were true.
-    pub time: Timestamp,
-    /// Keys and values, in the order in which they are shown.
-    pub fields: Vec<(&'static str, FlatValue)>,
-    /// Why a field is `null`, by its key.
-    pub unavailable: Vec<(&'static str, String)>,
-}
-
-/// A value of a flat answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FlatValue {
-    /// A JSON number with a fraction, also where it is zero: `15.0`.
-    Float(f64),
-    /// A JSON number without a fraction.
-    Integer(i64),
-    /// A text.
-    Text(String),
-    /// Not to be had now; [`Flat::unavailable`] says why.
-    Null,
 }
 
 /// A machine, as `/api/vms` shows it.
@@ -107,44 +84,6 @@ pub struct Vm {
     /// When a plugin last told of it.
     #[serde(serialize_with = "super::answers::optional_time")]
     pub last_seen: Option<Timestamp>,
-}
-
-/// Where an alert stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlertState {
-    /// The comparison holds, but not yet for as long as the rule asks.
-    Pending,
-    /// The rule has fired.
-    Firing,
-}
-
-impl AlertState {
-    /// The word that the API uses.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Firing => "firing",
-        }
-    }
-}
-
-/// An alert that is pending or firing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Alert {
-    /// For people: `⚠️ High CPU usage: 92.5%`.
-    pub text: String,
-    /// The rule's name.
-    pub rule: String,
-    /// The labels of the series; none for the host's views.
-    pub labels: Labels,
-    /// Where it stands.
-    pub state: AlertState,
-    /// The value that was compared, unrounded.
-    pub value: f64,
-    /// What it was compared with.
-    pub threshold: f64,
-    /// Since when the comparison holds.
-    pub since: Timestamp,
 }
 
 /// Whether the agent has come up.

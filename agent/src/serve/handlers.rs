@@ -2,8 +2,8 @@
 
 use super::{
     answers::{
-        AlertsAnswer, CleanupAnswer, CollectAnswer, EventsAnswer, Failures, FlatAnswer, HistoryAnswer,
-        MetricsAnswer, PluginCollectAnswer, PluginsAnswer, Stamp, StatusAnswer, VmsAnswer, firing_texts,
+        AlertsAnswer, CleanupAnswer, CollectAnswer, EventsAnswer, Failures, HistoryAnswer, MetricsAnswer,
+        PluginCollectAnswer, PluginsAnswer, Stamp, StatusAnswer, VmsAnswer, firing_texts,
     },
     backend::{Backend, CollectOutcome, History, HistoryError, HistoryQuery, Target},
     limits::Limits,
@@ -113,13 +113,13 @@ pub(super) fn ready<B: Backend>(context: &Context<B>) -> Answer {
 
 pub(super) fn host<B: Backend>(context: &Context<B>) -> Answer {
     let flat = context.backend.host_flat().ok_or_else(ApiError::nothing_collected)?;
-    json_answer(&FlatAnswer(flat, context.style))
+    json_answer(&flat)
 }
 
 pub(super) fn vm<B: Backend>(context: &Context<B>, vm_id: &str) -> Answer {
     let vm_id = path_whole("vm_id", vm_id).map_err(|invalid| ApiError::invalid(vec![*invalid]))?;
     match context.backend.vm_flat(vm_id) {
-        Some(flat) => json_answer(&FlatAnswer(flat, context.style)),
+        Some(flat) => json_answer(&flat),
         None if context.backend.vm_exists(vm_id) => Err(ApiError::nothing_collected()),
         None => {
             // before the first collection nobody knows which machines there are
@@ -135,7 +135,7 @@ fn vm_not_found() -> ApiError {
 
 pub(super) fn alerts<B: Backend>(context: &Context<B>) -> Answer {
     let time = context.collected()?;
-    json_answer(&AlertsAnswer::new(context.backend.alerts(), time, context.style))
+    json_answer(&AlertsAnswer::new(&context.backend.alerts(), time, context.style))
 }
 
 pub(super) fn plugins<B: Backend>(context: &Context<B>) -> Answer {
@@ -253,8 +253,8 @@ pub(super) async fn collect<B: Backend>(context: Arc<Context<B>>) -> Answer {
     json_answer(&CollectAnswer {
         success: failures.is_empty(),
         timestamp: Stamp(metrics.time, context.style),
-        metrics: FlatAnswer(metrics, context.style),
-        alerts: firing_texts(context.backend.alerts()),
+        metrics: metrics,
+        alerts: firing_texts(&context.backend.alerts()),
         failures,
     })
 }

@@ -25,18 +25,29 @@ mod table;
 
 pub use auth::{Access, AuthError, Loaded, TokenSources, load as load_tokens};
 pub use backend::{
-    Alert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
+    ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
     HistoryQuery, MetricEntry, Readiness, Target, Vm,
 };
 pub use limits::Limits;
 
-use crate::config::TimestampStyle;
+use crate::{
+    config::TimestampStyle,
+    model::{PluginStatus, Timestamp},
+};
 use accept::{Phase, Shared};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
 /// Time in which closed connections must have let go; closing waits for nobody.
 const LETTING_GO: Duration = Duration::from_millis(500);
+
+/// What `GET /api/plugins` would answer, as JSON text; for the command line.
+///
+/// # Errors
+/// None that statuses can cause.
+pub fn plugins_json(statuses: Vec<PluginStatus>) -> serde_json::Result<String> {
+    serde_json::to_string(&answers::PluginsAnswer::new(statuses, Timestamp::now()))
+}
 
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]

@@ -6,12 +6,9 @@ mod listings;
 pub(super) use alerts::{AlertsAnswer, firing_texts};
 pub(super) use listings::{EventsAnswer, MetricsAnswer, PluginsAnswer, VmsAnswer};
 
-use super::backend::{Flat, FlatValue, History, HistoryGap};
+use super::backend::{Flat, History, HistoryGap};
 use crate::{config::TimestampStyle, model::Timestamp};
-use serde::{
-    Serialize, Serializer,
-    ser::{SerializeMap, SerializeSeq},
-};
+use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 /// A time in the style of the seed's routes.
 #[derive(Clone, Copy, Debug)]
@@ -46,35 +43,6 @@ struct Pairs<'a, K, V>(&'a [(K, V)]);
 impl<K: Serialize, V: Serialize> Serialize for Pairs<'_, K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
-    }
-}
-
-impl Serialize for FlatValue {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Float(number) => serializer.serialize_f64(*number),
-            Self::Integer(number) => serializer.serialize_i64(*number),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Null => serializer.serialize_none(),
-        }
-    }
-}
-
-/// The flat answers of the host and of a machine.
-pub(super) struct FlatAnswer(pub(super) Flat, pub(super) TimestampStyle);
-
-impl Serialize for FlatAnswer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(flat, style) = self;
-        let mut map = serializer.serialize_map(None)?;
-        for (key, value) in &flat.fields {
-            map.serialize_entry(key, value)?;
-        }
-        map.serialize_entry("timestamp", &Stamp(flat.time, *style))?;
-        if !flat.unavailable.is_empty() {
-            map.serialize_entry("unavailable", &Pairs(&flat.unavailable))?;
-        }
-        map.end()
     }
 }
 
@@ -155,7 +123,7 @@ impl Serialize for Gaps<'_> {
 #[derive(Serialize)]
 pub(super) struct CollectAnswer {
     pub(super) success: bool,
-    pub(super) metrics: FlatAnswer,
+    pub(super) metrics: Flat,
     pub(super) alerts: Vec<String>,
     pub(super) timestamp: Stamp,
     #[serde(skip_serializing_if = "Failures::is_empty")]
