@@ -68,13 +68,6 @@ impl Counters {
             }
         }
     }
-
-    /// Whether `now` may be later numbers of the same device.
-    pub(crate) fn may_become(&self, now: &Numbers) -> bool {
-        self.steps(now).iter().enumerate().all(|(field, step)| {
-            is_milliseconds(field) || field == IO_NOW || matches!(step, Step::On(_) | Step::Absent)
-        })
-    }
 }
 
 fn step(field: usize, last: Option<u64>, now: Option<u64>) -> Step {
@@ -160,13 +153,6 @@ mod tests {
         assert_eq!(steps, [Step::Absent; FIELDS]);
         counters.take(&steps);
         assert_eq!(counters, after(&numbers(|_| 7)));
-    }
-
-    #[test]
-    fn later_numbers_of_the_same_device() {
-        let counters = after(&numbers(|_| 7));
-        assert!(counters.may_become(&numbers(|_| 8)));
-        assert!(!counters.may_become(&numbers(|field| if field == 6 { 1 } else { 8 })));
     }
 
     proptest! {

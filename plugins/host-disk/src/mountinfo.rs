@@ -101,7 +101,8 @@ fn reached(
         known[at] = Some(true); // for circles
         way.push(at);
         let mount = &mounts[at];
-        if hidden_by_sibling(at, mount, on_point) {
+        // the root of all is its own parent: what is mounted on it is a child, no sibling
+        if mount.parent != mount.id && hidden_by_sibling(at, mount, on_point) {
             break false;
         }
         match by_id.get(&mount.parent) {

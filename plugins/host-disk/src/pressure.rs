@@ -11,6 +11,7 @@ use twarga_plugin_api::{
 pub(crate) struct Pressure {
     file: PseudoFile,
     series: [Series; 2],
+    last: [f64; 2],
 }
 
 impl Pressure {
@@ -22,7 +23,7 @@ impl Pressure {
     pub(crate) fn open(root: &Path, host: &mut Host<'_>) -> io::Result<Result<Self>> {
         let mut file = PseudoFile::open(root, "proc/pressure/io")?;
         file.read()?;
-        Ok(register_all(host, &PRESSURE, &[]).map(|series| Self { file, series }))
+        Ok(register_all(host, &PRESSURE, &[]).map(|series| Self { file, series, last: [0.0; 2] }))
     }
 
     /// Reads and puts.
@@ -34,8 +35,9 @@ impl Pressure {
             Ok(content) => (Ok(()), pressure_seconds(content), "not told"),
             Err(error) => (Err(error.into()), (None, None), "unreadable"),
         };
-        for (series, value) in self.series.into_iter().zip([waiting, stalled]) {
+        for ((series, value), last) in self.series.into_iter().zip([waiting, stalled]).zip(&mut self.last) {
             match value {
+                Some(value) if value < std::mem::replace(last, value) => sink.put_after_reset(series, value),
                 Some(value) => sink.put(series, value),
                 None => sink.unavailable(series, reason),
             }

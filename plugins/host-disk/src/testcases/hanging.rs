@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CString,
     sync::{Condvar, Mutex},
+    time::Instant,
 };
 
 /// Answers at once, unless the path is shut.
@@ -85,9 +86,10 @@ fn index(slot: SlotId) -> usize {
     slot.index()
 }
 
-/// Rounds until `wanted` holds. A prober that never gets there makes the test fail by its number of rounds.
+/// Rounds until `wanted` holds.
 fn until(prober: &Prober, wanted: impl Fn(&BTreeMap<usize, Reading>) -> bool) -> BTreeMap<usize, Reading> {
-    for _ in 0..2000 {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
         let readings = round(prober);
         assert!(prober.threads() <= readings.len(), "more threads than mounts");
         if wanted(&readings) {
@@ -150,7 +152,7 @@ fn a_mount_known_to_hang_is_not_waited_for() {
     assert_eq!(round(&prober)[&0], Reading::Late, "in flight, and the deadline is not over");
     gate.wait_for_call(c"/a");
     round(&prober); // by now it is known
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let rounds = 200;
     for _ in 0..rounds {
         assert_eq!(round(&prober)[&0], Reading::Late);
@@ -263,13 +265,15 @@ fn a_stuck_mount_is_reported_so_and_the_others_as_ever() {
     let root = copy_of(&testcases().join("nfs/1"));
     let config = json!({"root": root.path()}).to_string();
     let mut harness = Harness::new(glue::module::<Gated>("host-disk", "0", "", ""), &config).unwrap();
-    let stuck = (0..2000).find_map(|_| {
+    let started = Instant::now();
+    let stuck = loop {
         let collected = harness.collect().unwrap();
         let stuck = collected.value(&format!("host_filesystem_stuck{NAS}"));
-        let root_size = collected.value(&format!("host_filesystem_size_bytes{ROOT}"));
-        (stuck == Some(1.0) && root_size.is_some()).then_some(collected)
-    });
-    let stuck = stuck.expect("the mount is stuck after many collections");
+        if stuck == Some(1.0) && collected.value(&format!("host_filesystem_size_bytes{ROOT}")).is_some() {
+            break collected;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "not stuck yet: {}", collected.to_text());
+    };
     assert_eq!(stuck.unavailable[&format!("host_filesystem_size_bytes{NAS}")], "stuck");
     assert_eq!(stuck.unavailable[&format!("host_filesystem_usage_ratio{NAS}")], "stuck");
     assert_eq!(stuck.value(&format!("host_filesystem_stuck{ROOT}")), Some(0.0));
