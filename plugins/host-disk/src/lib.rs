@@ -1,22 +1,65 @@
-//! placeholder
+//! File systems, block devices and IO pressure of the host. The README lists the metrics and the configuration.
 #![forbid(unsafe_code)]
+
+mod block_class;
+mod config;
+mod counters;
+mod devices;
+mod diskstats;
+mod filesystems;
+mod metrics;
+mod mountinfo;
+mod pattern;
+mod portable;
+mod pressure;
+mod prober;
+mod procfs;
+mod registration;
+mod selection;
+mod space;
+#[cfg(test)]
+mod testcases;
+
+pub use config::Config;
+use config::Source;
+use portable::Portable;
+use prober::Timing;
+use procfs::Procfs;
+use space::StatVfs;
+use std::sync::Arc;
 use twarga_plugin_api::prelude::*;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {}
-pub struct Plugin(Series);
-const LOAD1: Metric = Metric::gauge("host_disk_placeholder", Unit::NONE, "Load average over one minute.");
-impl Collector for Plugin {
+/// The collector.
+pub struct HostDisk(Readings);
+
+enum Readings {
+    Procfs(Box<Procfs>),
+    Sysinfo(Portable),
+}
+
+impl Collector for HostDisk {
     type Config = Config;
-    const NAMESPACES: &'static [&'static str] = &["host_disk_"];
-    const METRICS: &'static [Metric<'static>] = &[LOAD1];
-    fn new(_: Config, host: &mut Host<'_>) -> Result<Self> {
-        Ok(Self(host.series(&LOAD1, &[])?))
+    const NAMESPACES: &'static [&'static str] = &["host_filesystem_", "host_disk_", "host_pressure_io_"];
+    const METRICS: &'static [Metric<'static>] = metrics::METRICS;
+    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+
+    fn new(config: Config, host: &mut Host<'_>) -> Result<Self> {
+        config.check()?;
+        Ok(Self(match config.source {
+            Source::Procfs => {
+                let timing = Timing::with_deadline(config.deadline);
+                Readings::Procfs(Procfs::open(&config, Arc::new(StatVfs), timing, host)?.into())
+            }
+            Source::Sysinfo => Readings::Sysinfo(Portable::new(&config)?),
+        }))
     }
+
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
-        sink.put(self.0, 1.0);
-        Ok(())
+        match &mut self.0 {
+            Readings::Procfs(readings) => readings.collect(sink),
+            Readings::Sysinfo(readings) => readings.collect(sink),
+        }
     }
 }
-export_plugin!(Plugin);
+
+export_plugin!(HostDisk);
