@@ -16,10 +16,10 @@ use std::{
 use twarga_plugin_api::Error;
 
 /// The name of the built-in collector, which no plugin can have.
-pub const NAME: &str = "agent";
+pub(super) const NAME: &str = "agent";
 
 /// A counter or gauge of the whole agent, read when it is collected.
-pub struct OwnValue {
+pub(super) struct OwnValue {
     /// Its name below `twarga_agent_`.
     pub name: &'static str,
     /// Its kind.
@@ -69,7 +69,7 @@ const OF_PLUGINS: &[PluginValue] = &[
 ];
 
 /// Makes the built-in collector.
-pub struct OwnMetrics {
+pub(super) struct OwnMetrics {
     /// What is told of each plugin.
     pub plugins: Vec<Arc<Mutex<PluginStatus>>>,
     /// What is told of the agent.
@@ -162,7 +162,7 @@ impl Source for OwnCollector {
 }
 
 /// What the kernel says of this process.
-pub fn of_process() -> Vec<OwnValue> {
+pub(super) fn of_process() -> Vec<OwnValue> {
     let started = crate::model::Timestamp::now().as_millis() as f64 / 1000.0;
     let statm = File::open("/proc/self/statm").ok();
     vec![
@@ -194,7 +194,7 @@ pub fn of_process() -> Vec<OwnValue> {
 }
 
 /// What the writer counts, and what never reached it.
-pub fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
+pub(super) fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
     type Read = fn(&Stats) -> f64;
     const WRITER: &[(&str, Kind, &str, &str, Read)] = &[
         ("rounds_total", Kind::Counter, "", "Rounds of batches that the writer took.", |s| {
