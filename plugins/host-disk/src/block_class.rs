@@ -182,7 +182,7 @@ pub(crate) fn parse_udev(entry: &[u8]) -> Facts {
                 Some(clean(value)).filter(|value| !value.is_empty())
             })
         };
-        keys.iter().find_map(|key| of_key(&key)).unwrap_or_default()
+        keys.iter().find_map(of_key).unwrap_or_default()
     };
     Facts {
         path: value(&["ID_PATH"]),

@@ -34,7 +34,7 @@ pub struct HostDisk(Readings);
 
 enum Readings {
     Procfs(Box<Procfs>),
-    Sysinfo(Portable),
+    Sysinfo(Box<Portable>),
 }
 
 impl Collector for HostDisk {
@@ -50,7 +50,7 @@ impl Collector for HostDisk {
                 let timing = Timing::with_deadline(config.deadline);
                 Readings::Procfs(Procfs::open(&config, Arc::new(StatVfs), timing, host)?.into())
             }
-            Source::Sysinfo => Readings::Sysinfo(Portable::new(&config)?),
+            Source::Sysinfo => Readings::Sysinfo(Portable::new(&config)?.into()),
         }))
     }
 

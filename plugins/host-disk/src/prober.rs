@@ -89,6 +89,8 @@ struct State {
     /// Counts the answers, to tell a slow round from a stuck one.
     answers: usize,
     round_ends: Option<Instant>,
+    /// Someone waits for `done`: telling no one costs a system call, too.
+    waiting: bool,
     closing: bool,
 }
 
@@ -183,10 +185,9 @@ impl Prober {
             }
             let answers = state.answers;
             let step = left.min(shared.timing.handover);
-            let (locked, waited) =
-                shared.done.wait_timeout(state, step).unwrap_or_else(PoisonError::into_inner);
-            state = locked;
-            if waited.timed_out() && state.answers == answers {
+            let timed_out;
+            (state, timed_out) = shared.wait_for_done(state, step);
+            if timed_out && state.answers == answers {
                 outcome = self.staff(&mut state);
             }
         }
@@ -231,7 +232,7 @@ impl Prober {
     pub(crate) fn wait_for_threads(&self, threads: usize) {
         let mut state = self.shared.lock();
         while state.threads > threads {
-            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.wait_for_done(state, Duration::from_secs(60)).0;
         }
     }
 }
@@ -249,7 +250,7 @@ impl Drop for Prober {
             if left.is_zero() {
                 break;
             }
-            state = self.shared.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.shared.wait_for_done(state, left).0;
         }
     }
 }
@@ -258,6 +259,18 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // nothing that holds the lock leaves the state half changed
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until `done` is told, or the time is over, which the answer says.
+    fn wait_for_done<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        time: Duration,
+    ) -> (MutexGuard<'a, State>, bool) {
+        state.waiting = true;
+        let (mut state, waited) = self.done.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner);
+        state.waiting = false;
+        (state, waited.timed_out())
     }
 
     /// The life of a thread.
@@ -272,7 +285,7 @@ impl Shared {
                 let answer = self.probe.space(&path);
                 let slow = started.elapsed() > self.timing.patience;
                 state = self.lock();
-                if state.answered(index, answer, slow) {
+                if state.answered(index, answer, slow) && state.waiting {
                     self.done.notify_all();
                 }
             } else if state.idle > 0 {
@@ -284,7 +297,9 @@ impl Shared {
             }
         }
         state.threads -= 1;
-        self.done.notify_all();
+        if state.waiting {
+            self.done.notify_all();
+        }
     }
 }
 

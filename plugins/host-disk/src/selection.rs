@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 /// Types left out unless the configuration includes them: interfaces of the kernel without storage; images that are
 /// always full; overlays, which repeat the numbers of the file system below them; views of the desktop that only their
 /// own user may ask. tmpfs is not here: it is storage that fills up, and `df` shows it.
-const PSEUDO: &[&str] = &[
+pub(crate) const PSEUDO: &[&str] = &[
     "autofs",
     "binder",
     "binfmt_misc",
@@ -55,7 +55,7 @@ const PSEUDO: &[&str] = &[
 
 /// A tmpfs below one of these holds no one's files: masks over kernel interfaces, credentials, and what container
 /// engines mount for each container.
-const TMPFS_OF_THE_SYSTEM: &[&str] = &[
+pub(crate) const TMPFS_OF_THE_SYSTEM: &[&str] = &[
     "/proc/",
     "/run/containerd/",
     "/run/credentials/",
@@ -127,7 +127,7 @@ fn unlisted_root() -> Mount {
 fn left_out_by_default(point: &[u8], fstype: &[u8]) -> bool {
     let below = |folder: &&str| point.starts_with(folder.as_bytes());
     PSEUDO.iter().any(|pseudo| pseudo.as_bytes() == fstype)
-        || (fstype == b"tmpfs" && TMPFS_OF_THE_SYSTEM.iter().any(|folder| below(&folder)))
+        || (fstype == b"tmpfs" && TMPFS_OF_THE_SYSTEM.iter().any(below))
 }
 
 /// What bind mounts and subvolumes of one file system have in common. Exports of one NFS server may share a device

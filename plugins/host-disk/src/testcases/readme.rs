@@ -1,6 +1,7 @@
 //! The README against the code.
 
 use super::*;
+use crate::selection::{PSEUDO, TMPFS_OF_THE_SYSTEM};
 use std::collections::BTreeSet;
 use twarga_plugin_api::{Kind, serde_json::Value};
 
@@ -54,4 +55,16 @@ fn every_key_stands_in_the_readme() {
     let keys: BTreeSet<String> =
         rows().iter().filter(|row| !row[0].starts_with("`host_")).map(|row| row[0].to_owned()).collect();
     assert_eq!(keys, expected);
+}
+
+#[test]
+fn what_is_left_out_by_default_stands_in_the_readme() {
+    let words: BTreeSet<&str> = README
+        .split(|letter: char| letter.is_whitespace() || letter == ',')
+        .map(|word| word.trim_end_matches([':', ';', '.']))
+        .collect();
+    let folders = TMPFS_OF_THE_SYSTEM.iter().map(|folder| folder.trim_end_matches('/'));
+    let missing: Vec<&str> =
+        PSEUDO.iter().copied().chain(folders).filter(|name| !words.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
