@@ -145,7 +145,34 @@ proptest! {
 #[test]
 fn truncated_files() {
     let text = shipped();
-    for length in 0..text.len() {
+    for length in (0..text.len()).step_by(5) {
         load(&text[..length], None);
+    }
+}
+
+#[test]
+fn large_files_are_judged_in_linear_time() {
+    let fill = |start: &str, piece: &str, end: &str| {
+        let count = ((1 << 17) - start.len() - end.len()) / piece.len();
+        [start, &piece.repeat(count), end].concat()
+    };
+    for text in [
+        fill("", "a=1\n", ""),
+        fill("", "a\n", ""),
+        fill("", "[a]\n", ""),
+        fill("[http]\nlisten = [", "1,", "]"),
+        fill("[agent]\nplugin_dirs = [", "1,", "]"),
+        fill("[agent]\nplugin_dirs = [", "x,", "]"),
+        fill("[plugins.a]\nconfig = {", "a=1,", "}"),
+        fill("[plugins.a.config]\nx = [", "nan,", "]"),
+        fill("[plugins.a.config]\nx = [", "[", ""),
+        fill("", "[[alert]]\n", ""),
+        fill("x = \"", "a", "\""),
+        fill("x = ", "a", ""),
+        fill("", "\"", ""),
+        fill("", "a.", ""),
+        fill("", "\u{1}", ""),
+    ] {
+        load(text.as_bytes(), None);
     }
 }
