@@ -1,6 +1,7 @@
 //! A bad configuration for each message: `bad_configs/NAME.toml`, with drop-ins in `bad_configs/NAME.d/` where it has
 //! some, and the whole text that people get in `NAME.expected`. With `BLESS=1` in the environment the expected texts are
 //! written anew, to be read in the diff.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     fs,
@@ -8,22 +9,11 @@ use std::{
 };
 use twarga_agent::config::{self, Environment, Flags};
 
-fn environment(dir: &Path) -> Environment {
-    Environment {
-        current_dir: dir.into(),
-        home: None,
-        config_home: None,
-        state_home: Some(dir.join("state")),
-        is_root: false,
-        exe_dir: None,
-        system_config: dir.join("etc"),
-        system_plugins: dir.join("plugins"),
-        system_state: dir.join("var"),
-    }
-}
-
 fn report(case: &Path) -> String {
     let dir = tempfile::tempdir().unwrap();
+    let environment =
+        Environment { current_dir: dir.path().into(), home: None, ..Environment::below(dir.path()) };
+    let environment = Environment { state_home: Some(dir.path().join("state")), ..environment };
     fs::copy(case, dir.path().join("agent.toml")).unwrap();
     let drop_ins = case.with_extension("d");
     if drop_ins.is_dir() {
@@ -33,7 +23,7 @@ fn report(case: &Path) -> String {
             fs::copy(file.path(), dir.path().join("agent.d").join(file.file_name())).unwrap();
         }
     }
-    match config::load_in(&Flags::default(), &environment(dir.path())) {
+    match config::load_in(&Flags::default(), &environment) {
         Ok(_) => panic!("{} is accepted", case.display()),
         Err(errors) => format!("{errors}\n"),
     }

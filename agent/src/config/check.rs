@@ -19,11 +19,15 @@ pub(super) struct Problems {
 
 impl Problems {
     fn add(&mut self, file: usize, problem: Problem) {
-        if self.errors.len() < MOST {
-            self.errors.push((file, problem));
-        } else {
+        if self.is_full() {
             self.more += 1;
+        } else {
+            self.errors.push((file, problem));
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.errors.len() >= MOST
     }
 
     /// An error of a whole file.
@@ -96,6 +100,11 @@ impl<'a> Check<'a> {
         let source = &self.sources[at.file];
         // what follows from a broken line is no news
         if self.broken_lines[at.file].binary_search(&source.line(at.offset)).is_ok() {
+            return;
+        }
+        // a column takes reading its line: too long for each of many errors that nobody is shown
+        if self.problems.is_full() {
+            self.problems.more += 1;
             return;
         }
         let (line, column) = source.position(at.offset);

@@ -50,6 +50,21 @@ impl Environment {
         }
     }
 
+    /// All of it below one folder, without root's rights, so that nothing of the machine matters: for tests.
+    pub fn below(dir: &Path) -> Self {
+        Self {
+            current_dir: dir.join("work"),
+            home: Some(dir.join("home")),
+            config_home: None,
+            state_home: None,
+            is_root: false,
+            exe_dir: Some(dir.join("bin")),
+            system_config: dir.join("etc"),
+            system_plugins: dir.join("plugins"),
+            system_state: dir.join("var"),
+        }
+    }
+
     /// The folders in which `agent.toml` is looked for, in this order.
     pub(super) fn config_dirs(&self) -> Vec<PathBuf> {
         let user = self.config_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".config")));

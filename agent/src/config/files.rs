@@ -50,7 +50,7 @@ fn warn_of_lone_drop_ins(environment: &Environment, problems: &mut Problems) {
     for dir in environment.config_dirs() {
         let drop_ins = dir.join(DROP_INS);
         if drop_ins.is_dir() {
-            let hint = "create one, be it empty";
+            let hint = "create one";
             problems.warn_file(0, &drop_ins, "not read: no agent.toml stands beside it", hint);
         }
     }

@@ -13,6 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// The address, if none is given.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
+/// The most addresses to listen on.
+const MOST_ADDRESSES: usize = 64;
+
 /// Reads `[http]`; what the file says of `listen` is checked also where the command line replaces it.
 pub(super) fn read(field: Option<Field<'_>>, flags: &Flags, check: &mut Check<'_>) -> Http {
     const STYLES: [(&str, TimestampStyle); 2] =
@@ -42,6 +45,11 @@ fn listen(field: &Field<'_>, check: &mut Check<'_>) -> Option<Vec<SocketAddr>> {
     };
     if items.is_empty() {
         field.error("there is no address to listen on", "write one such as \"127.0.0.1:8000\"", check);
+        return None;
+    }
+    if items.len() > MOST_ADDRESSES {
+        let message = format!("{} addresses are more than {MOST_ADDRESSES}", items.len());
+        field.error(message, "0.0.0.0 and [::] stand for every interface", check);
         return None;
     }
     let mut addresses = Vec::new();

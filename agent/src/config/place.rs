@@ -1,7 +1,7 @@
 //! From the path of a bad key, as a plugin reports it, to its line.
 
 use super::Place;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file and line of a key of a plugin's `config` table. `path` is the path below that table (`mounts.exclude[2]`);
 /// of a key that doesn't stand in the file, the nearest table around it counts. Nothing for a plugin that is a default.
@@ -10,7 +10,7 @@ pub fn plugin_key_place<'a>(place: &'a Place, path: &str) -> Option<(&'a Path, u
     let mut path = path;
     loop {
         if let Some(line) = place.keys.get(path) {
-            return Some((place.elsewhere.get(path).map_or(file, |other| other), *line));
+            return Some((place.elsewhere.get(path).map_or(file, PathBuf::as_path), *line));
         }
         if path.is_empty() {
             return Some((file, place.line));
@@ -27,7 +27,6 @@ pub fn plugin_key_line(place: &Place, path: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn the_nearest_table_counts() {

@@ -19,8 +19,8 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-/// `agent.toml:12: agent.intervall: unknown key; did you mean` … in one line. The column stands only where no key says
-/// where to look.
+/// In one line: ``agent.toml:12: agent.intervall: unknown key; did you mean `interval`?``. The column stands only where
+/// no key says where to look.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {

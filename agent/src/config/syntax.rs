@@ -156,6 +156,11 @@ const NUMBERS: [&str; 10] = [
 fn explain(message: &str, raw: &str, source: &Source, offset: usize) -> Words {
     let line = source.line_text(source.line(offset)).trim_start();
     let says = |start: &str| message.starts_with(start);
+    // a list that was not closed swallowed the header
+    if says("string values must be quoted") && is_header(line) {
+        let hint = "is the list above closed by ]?".to_owned();
+        return Words { reach: Reach::Rest, message: "the header of a table within a list".to_owned(), hint };
+    }
     let (text, hint) = if says("string values must be quoted") {
         unquoted(raw)
     } else if says("invalid boolean") {
@@ -238,6 +243,13 @@ fn explain_structure(message: &str) -> (String, String) {
         Some((_, text, hint)) => pair(text, hint),
         None => pair(message, ""),
     }
+}
+
+/// Whether a line is `[name]` or `[[name]]` and nothing else.
+fn is_header(line: &str) -> bool {
+    let name = line.trim().trim_start_matches('[').trim_end_matches(']');
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    line.starts_with('[') && line.trim_end().ends_with(']') && !name.is_empty() && name.chars().all(bare)
 }
 
 fn pair(message: &str, hint: &str) -> (String, String) {
