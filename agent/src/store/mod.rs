@@ -1,111 +1,202 @@
-//! In work.
-#![allow(missing_docs, unused_variables, clippy::unimplemented, clippy::pedantic, clippy::all)]
+//! History in one SQLite file. `FORMAT.md` describes the file; later formats change the inside, not this interface.
+//!
+//! One writer ([`Store`]) per file, readers ([`Readers`]) in any number, also of other processes.
+
+mod codec;
+mod error;
+mod events;
+mod file;
+mod gaps;
+mod history;
+mod journal;
+mod key;
+mod names;
+mod reader;
+mod retention;
+mod schema;
+mod series;
 mod types;
-use crate::model::*;
+
+pub use error::{Result, StoreError};
+pub use reader::{Reader, Readers};
 pub use types::*;
 
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    #[error("in work")]
-    InWork,
-}
-pub type Result<T> = std::result::Result<T, StoreError>;
+use crate::model::{SeriesDef, SeriesId, Timestamp};
+use error::{Inner, of};
+use file::{Found, Lock};
+use gaps::{OpenGaps, Owners};
+use journal::Journal;
+use rusqlite::{Connection, Transaction, TransactionBehavior::Immediate};
+use series::SeriesTable;
+use std::{path::PathBuf, time::Instant};
 
 /// The writer: one per file, owned by `ingest`.
-pub struct Store {}
+#[derive(Debug)]
+pub struct Store {
+    conn: Connection,
+    file: PathBuf,
+    options: Options,
+    readers: Readers,
+    series: SeriesTable,
+    owners: Owners,
+    gaps: OpenGaps,
+    journal: Journal,
+    run: u32,
+    /// Whether the file knows of the run.
+    run_stored: bool,
+    last: Option<Timestamp>,
+    /// When a commit was last synced to the disk.
+    synced: Option<Instant>,
+    /// Whether SQLite is set to sync each commit.
+    syncing: bool,
+    /// Whether a step of retention was taken while the clock was not trusted.
+    untrusted_step: bool,
+    /// Last, so that it is let go after the connection.
+    _lock: Lock,
+}
+
 impl Store {
-    /// Opens or creates. Begins a new run.
+    /// Opens or creates. Begins a new run. A file that isn't a store, or is a newer one, is refused and left as it is.
     pub fn open(options: Options) -> Result<Store> {
-        unimplemented!()
+        // SQLite would read a relative `file:…` as a URI
+        let file = std::path::absolute(&options.file).map_err(|e| StoreError::io(&options.file, e))?;
+        file::inspect(&file)?;
+        file::make_directory(&file)?;
+        let lock = Lock::take(&file)?;
+        // once more: another process may just have created it
+        if file::inspect(&file)? == Found::Nothing {
+            file::create(&file)?;
+        }
+        let mut conn = file::open_writer(&file)?;
+        let sql = of::<rusqlite::Error>(&file);
+        schema::configure_writer(&conn).map_err(sql)?;
+        // the header may be older than the write-ahead log
+        file::known_format(&file, schema::version(&conn).map_err(sql)?)?;
+        schema::migrate(&mut conn, schema::MIGRATIONS).map_err(sql)?;
+        let inner = of(&file);
+        let run = journal::last_run(&conn).map_err(inner)?.saturating_add(1);
+        let last = journal::last_commit(&conn).map_err(inner)?;
+        let series = SeriesTable::load(&conn).map_err(inner)?;
+        Ok(Store {
+            readers: Readers::new(&file),
+            owners: Owners::default(),
+            gaps: OpenGaps::default(),
+            journal: Journal::default(),
+            run_stored: false,
+            synced: None,
+            syncing: false,
+            untrusted_step: false,
+            _lock: lock,
+            conn,
+            file,
+            options,
+            series,
+            run,
+            last,
+        })
     }
-    /// The time of the newest commit that the file holds (also before this start).
+
+    /// The time of the newest commit that the file holds (also before this start): of the last run that wrote samples.
     pub fn last_commit(&self) -> Option<Timestamp> {
-        unimplemented!()
+        self.last
     }
+
     /// Finds or creates a series of a collector (the key of its table); durable with the next commit.
     pub fn series(&mut self, def: &SeriesDef, collector: &str) -> Result<SeriesId> {
-        unimplemented!()
+        let id = self.series.find_or_add(&self.conn, def, collector).map_err(of(&self.file))?;
+        self.owners.note(id, collector);
+        Ok(id)
     }
-    /// One transaction. Returns the bytes of the journal row.
+
+    /// One transaction. Returns the bytes of the journal row. After an error nothing of it is stored, and the same
+    /// commit may be tried again.
     pub fn commit(&mut self, commit: &Commit) -> Result<usize> {
-        unimplemented!()
+        self.sync_if_due().map_err(of(&self.file))?;
+        let gaps = (commit.new_run || !commit.gaps.is_empty()).then(|| self.gaps.clone());
+        match self.write(commit) {
+            Ok(bytes) => {
+                self.series.written();
+                self.gaps.settle();
+                if self.syncing {
+                    self.synced = Some(Instant::now());
+                }
+                Ok(bytes)
+            }
+            Err(failure) => {
+                self.journal.forget();
+                self.gaps = gaps.unwrap_or_else(|| std::mem::take(&mut self.gaps));
+                Err(of(&self.file)(failure))
+            }
+        }
     }
-    /// Deletes what is strictly older, exactly.
-    pub fn delete_before(&mut self, before: Timestamp) -> Result<Deleted> {
-        unimplemented!()
+
+    fn write(&mut self, commit: &Commit) -> Inner<usize> {
+        let transaction = Transaction::new_unchecked(&self.conn, Immediate)?;
+        let run = if commit.new_run { self.run.saturating_add(1) } else { self.run };
+        if commit.new_run {
+            self.gaps.clear();
+        }
+        self.series.write(&transaction)?;
+        let written = self.journal.append(&transaction, run, &commit.batches)?;
+        let run_stored = self.run_stored && !commit.new_run;
+        if let Some(first_key) = written.newest.filter(|_| !run_stored) {
+            journal::begin_run(&transaction, run, first_key)?;
+        }
+        self.gaps.note(&self.owners, &commit.batches);
+        self.gaps.write(&transaction, &commit.gaps)?;
+        events::write(&transaction, &commit.events)?;
+        transaction.commit()?;
+        self.run = run;
+        self.run_stored = run_stored || written.newest.is_some();
+        if let Some(newest) = written.newest {
+            self.last = Some(Timestamp::from_millis(key::millis(newest)));
+        }
+        Ok(written.bytes)
     }
-    /// Applies retention at this time; bounded work a call. `trusted` is false while the clock jumped forward less than an hour ago.
-    pub fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted> {
-        unimplemented!()
+
+    /// Has SQLite sync the next commit to the disk if the last synced one is `max_loss` ago, else not: a sync costs
+    /// more than all the rest.
+    fn sync_if_due(&mut self) -> rusqlite::Result<()> {
+        let due = self.synced.is_none_or(|synced| synced.elapsed() >= self.options.max_loss);
+        if due != self.syncing {
+            let pragma = if due { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+            self.conn.execute_batch(pragma)?;
+            self.syncing = due;
+        }
+        Ok(())
     }
-    /// The next or the known vm id of this machine.
+
+    /// The next or the known vm id of this machine. No id is ever given twice.
     pub fn vm_id(&mut self, uuid: &str) -> Result<i64> {
-        unimplemented!()
+        names::vm_id(&self.conn, uuid).map_err(of(&self.file))
     }
+
     /// All known machines: (vm_id, uuid).
     pub fn vms(&self) -> Result<Vec<(i64, String)>> {
-        unimplemented!()
+        names::vms(&self.conn).map_err(of(&self.file))
     }
+
     /// A small named value that outlives a restart (alert states …).
     pub fn put_meta(&mut self, key: &str, value: &str) -> Result<()> {
-        unimplemented!()
+        names::put_meta(&self.conn, key, value).map_err(of(&self.file))
     }
+
+    /// The value that was put under a name.
     pub fn meta(&self, key: &str) -> Result<Option<String>> {
-        unimplemented!()
+        names::meta(&self.conn, key).map_err(of(&self.file))
     }
+
     /// Hands out readers of this file.
     pub fn readers(&self) -> Readers {
-        unimplemented!()
+        self.readers.clone()
     }
+
     /// Syncs, checkpoints, closes.
     pub fn close(self) -> Result<()> {
-        unimplemented!()
-    }
-}
-
-/// Hands out readers; cheap to clone, usable on every thread.
-#[derive(Clone)]
-pub struct Readers {}
-impl Readers {
-    /// For another process (the `query` command): refuses a file that isn't there or isn't ours, never creates one.
-    pub fn of_file(file: &std::path::Path) -> Result<Readers> {
-        unimplemented!()
-    }
-    /// A reader on a read-only connection of its own, from a small pool.
-    pub fn reader(&self) -> Result<Reader> {
-        unimplemented!()
-    }
-}
-
-/// Reads, in short transactions; never blocks the writer.
-pub struct Reader {}
-impl Reader {
-    /// The series that a selector means, also of the past.
-    pub fn select(&self, selector: &Selector) -> Result<Vec<StoredSeries>> {
-        unimplemented!()
-    }
-    /// All series (GET /api/metrics, did-you-mean).
-    pub fn all_series(&self) -> Result<Vec<StoredSeries>> {
-        unimplemented!()
-    }
-    /// The newest `limit` points within the range, newest first.
-    pub fn last(&self, series: SeriesId, range: Range, limit: usize) -> Result<Vec<Point>> {
-        unimplemented!()
-    }
-    /// The same of several series in one pass over the journal: one vector a series, newest first.
-    pub fn last_of_many(&self, series: &[SeriesId], range: Range, limit: usize) -> Result<Vec<Vec<Point>>> {
-        unimplemented!()
-    }
-    /// The gaps of a series within the range, oldest first: its own, its collector's, the agent's.
-    pub fn gaps(&self, series: SeriesId, range: Range) -> Result<Vec<Gap>> {
-        unimplemented!()
-    }
-    /// Events, newest first.
-    pub fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>> {
-        unimplemented!()
-    }
-    pub fn vms(&self) -> Result<Vec<(i64, String)>> {
-        unimplemented!()
+        let sql = of::<rusqlite::Error>(&self.file);
+        self.conn
+            .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);")
+            .map_err(sql)?;
+        self.conn.close().map_err(|(_, e)| StoreError::sqlite(&self.file, e))
     }
 }

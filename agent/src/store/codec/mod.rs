@@ -1,0 +1,27 @@
+//! The binary forms of journal rows and layouts (`FORMAT.md`). Pure: bytes in, values out, and no input makes it panic.
+
+mod envelope;
+mod layout;
+mod row;
+mod value;
+mod varint;
+
+pub(super) use layout::{read_layout, write_layout};
+pub(super) use row::{Row, RowWriter};
+
+/// Why stored bytes can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Damage {
+    /// The bytes end too early.
+    #[error("it ends too early")]
+    Truncated,
+    /// The checksum doesn't match.
+    #[error("its checksum does not match")]
+    Checksum,
+    /// Written in a form that this program doesn't know.
+    #[error("it has the unknown form {0}")]
+    Version(u8),
+    /// The checksum matches, but the contents make no sense.
+    #[error("it holds what no writer writes ({0})")]
+    Malformed(&'static str),
+}

@@ -1,0 +1,184 @@
+//! A journal row: the batches of one commit whose times lie close together.
+
+use super::{
+    Damage, envelope,
+    value::{put_value, skip_value, take_value},
+    varint::{Cursor, put},
+};
+use crate::store::types::StoredSample;
+
+/// Builds rows, one after the other, in the same memory.
+#[derive(Debug, Default)]
+pub(in super::super) struct RowWriter {
+    row: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl RowWriter {
+    /// Begins a row of `batches` batches.
+    pub(in super::super) fn begin(&mut self, run: u32, batches: usize) {
+        envelope::begin(&mut self.row);
+        put(&mut self.row, u64::from(run));
+        put(&mut self.row, batches as u64);
+    }
+
+    /// Appends a batch. `age`: how many milliseconds before the row's time it was collected. The samples are in the
+    /// order of the layout.
+    pub(in super::super) fn batch(&mut self, age: u64, layout: u32, samples: &[StoredSample]) {
+        self.body.clear();
+        put(&mut self.body, samples.iter().filter(|sample| sample.reset).count() as u64);
+        let mut next = 0;
+        for (at, _) in samples.iter().enumerate().filter(|(_, sample)| sample.reset) {
+            put(&mut self.body, at as u64 - next);
+            next = at as u64 + 1;
+        }
+        for sample in samples {
+            put_value(&mut self.body, sample.value);
+        }
+        for number in [age, u64::from(layout), samples.len() as u64, self.body.len() as u64] {
+            put(&mut self.row, number);
+        }
+        self.row.extend_from_slice(&self.body);
+    }
+
+    /// Appends a batch as another row has it.
+    pub(in super::super) fn copy(&mut self, batch: &BatchView<'_>) {
+        for number in [batch.age, u64::from(batch.layout), batch.count as u64, batch.body.len() as u64] {
+            put(&mut self.row, number);
+        }
+        self.row.extend_from_slice(batch.body);
+    }
+
+    /// The finished row.
+    pub(in super::super) fn finish(&mut self, key: i64) -> &[u8] {
+        envelope::seal(&mut self.row, key);
+        &self.row
+    }
+}
+
+/// A row that is read; an iterator over its batches.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Row<'a> {
+    /// The run it was written in.
+    pub(in super::super) run: u32,
+    left: u64,
+    rest: Cursor<'a>,
+}
+
+/// A batch of a row, its values not yet read.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct BatchView<'a> {
+    /// How many milliseconds before the row's time it was collected.
+    pub(in super::super) age: u64,
+    /// The number of its layout within the hour of the row.
+    pub(in super::super) layout: u32,
+    /// How many samples it has.
+    pub(in super::super) count: usize,
+    body: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    /// Checks and opens a row.
+    pub(in super::super) fn open(bytes: &'a [u8], key: i64) -> Result<Self, Damage> {
+        let mut rest = Cursor(envelope::open(bytes, key)?);
+        let run = rest.number32()?;
+        let left = rest.number()?;
+        Ok(Self { run, left, rest })
+    }
+
+    fn batch(&mut self) -> Result<BatchView<'a>, Damage> {
+        let age = self.rest.number()?;
+        let layout = self.rest.number32()?;
+        let count = self.rest.number32()? as usize;
+        let length = self.rest.number32()? as usize;
+        let body = self.rest.bytes(length)?;
+        Ok(BatchView { age, layout, count, body })
+    }
+}
+
+impl<'a> Iterator for Row<'a> {
+    type Item = Result<BatchView<'a>, Damage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            let end = std::mem::replace(&mut self.rest, Cursor(&[])).end();
+            return end.err().map(Err);
+        }
+        self.left -= 1;
+        let batch = self.batch();
+        if batch.is_err() {
+            (self.left, self.rest) = (0, Cursor(&[]));
+        }
+        Some(batch)
+    }
+}
+
+impl BatchView<'_> {
+    /// When it was collected, given the time of its row; both in milliseconds.
+    pub(in super::super) fn time(&self, row_millis: i64) -> i64 {
+        row_millis.saturating_sub_unsigned(self.age)
+    }
+
+    /// Gives the values at these positions (ascending, unique), each with its index in `positions` and its reset flag.
+    pub(in super::super) fn values_at(
+        &self,
+        positions: impl IntoIterator<Item = usize>,
+        mut each: impl FnMut(usize, f64, bool),
+    ) -> Result<(), Damage> {
+        let (mut resets, mut values) = self.parts()?;
+        let (mut reset, mut at) = (resets.next()?, 0);
+        for (index, position) in positions.into_iter().enumerate() {
+            if position < at || position >= self.count {
+                return Err(Damage::Malformed("a batch shorter than its layout"));
+            }
+            while at < position {
+                skip_value(&mut values)?;
+                at += 1;
+            }
+            let value = take_value(&mut values)?;
+            at += 1;
+            while reset.is_some_and(|flagged| flagged < position as u64) {
+                reset = resets.next()?;
+            }
+            each(index, value, reset == Some(position as u64));
+        }
+        Ok(())
+    }
+
+    /// The reset flags, and the values behind them.
+    fn parts(&self) -> Result<(Resets<'_>, Cursor<'_>), Damage> {
+        let mut cursor = Cursor(self.body);
+        let left = cursor.number()?;
+        if left > self.count as u64 {
+            return Err(Damage::Malformed("more resets than samples"));
+        }
+        let resets = Resets { cursor, left, at: 0 };
+        for _ in 0..left {
+            cursor.number()?;
+        }
+        Ok((resets, cursor))
+    }
+}
+
+/// The positions of the samples that are flagged as resets, ascending.
+struct Resets<'a> {
+    cursor: Cursor<'a>,
+    left: u64,
+    at: u64,
+}
+
+impl Resets<'_> {
+    fn next(&mut self) -> Result<Option<u64>, Damage> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let position = self.at.checked_add(self.cursor.number()?).filter(|position| *position < u64::MAX);
+        let position = position.ok_or(Damage::Malformed("the position of a reset"))?;
+        self.at = position + 1;
+        Ok(Some(position))
+    }
+}
+
+#[cfg(test)]
+mod tests;

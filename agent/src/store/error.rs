@@ -1,0 +1,175 @@
+//! What can go wrong, and what to do about it.
+
+use rusqlite::ErrorCode;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// An error of the store. The messages name the file and say what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The disk, or the quota, is full. Nothing was written; the same commit may be tried again.
+    #[error("{}: the disk is full; free some space, or lower storage.max_size", .file.display())]
+    DiskFull {
+        /// The store.
+        file: PathBuf,
+    },
+    /// Another program holds the file's lock for longer than five seconds. Nothing was written.
+    #[error("{}: another program has locked the file for too long; close what else has it open", .file.display())]
+    Busy {
+        /// The store.
+        file: PathBuf,
+    },
+    /// SQLite, or a check of our own, found the file damaged.
+    #[error("{}: the file is damaged ({what}); move it away, and the agent begins a new one", .file.display())]
+    Corrupt {
+        /// The store.
+        file: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The file or its directory can't be written.
+    #[error("{}: can't be written; give the agent's user write permission to the file and its directory", .file.display())]
+    ReadOnly {
+        /// The store.
+        file: PathBuf,
+    },
+    /// The file can't be read.
+    #[error("{}: can't be read; run as the agent's user, or ask for read permission", .file.display())]
+    Denied {
+        /// The store.
+        file: PathBuf,
+    },
+    /// A database of another program.
+    #[error("{}: is a database of another program (application_id {application_id:#x}); name another file", .file.display())]
+    Foreign {
+        /// The file.
+        file: PathBuf,
+        /// Its application_id.
+        application_id: u32,
+    },
+    /// No SQLite database at all.
+    #[error("{}: is not a store of the agent ({what}); name another file", .file.display())]
+    NotAStore {
+        /// The file.
+        file: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// Written by a newer agent.
+    #[error(
+        "{}: was written by a newer agent (format {found}, this one knows up to {known}); \
+         upgrade the agent, or name another file", .file.display()
+    )]
+    Newer {
+        /// The store.
+        file: PathBuf,
+        /// The format of the file.
+        found: u32,
+        /// The newest format that this agent knows.
+        known: u32,
+    },
+    /// Another agent writes it.
+    #[error("{}: in use by {}; stop that agent first", .file.display(), match .pid {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".into(),
+    })]
+    InUse {
+        /// The store.
+        file: PathBuf,
+        /// The process; nothing where it could not be learnt.
+        pid: Option<u32>,
+    },
+    /// There is no such file.
+    #[error("{}: no such file; the agent has not run here yet, or keeps its store elsewhere", .file.display())]
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
+    /// More rows at one time, layouts in one hour, or series than the format has numbers for.
+    #[error("{}: no number is left for another {what}", .file.display())]
+    Exhausted {
+        /// The store.
+        file: PathBuf,
+        /// What there are too many of.
+        what: &'static str,
+    },
+    /// The operating system refused something.
+    #[error("{}: {source}", .file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// SQLite refused something.
+    #[error("{}: {source}", .file.display())]
+    Sqlite {
+        /// The store.
+        file: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+/// A result of the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::Busy { .. })
+    }
+
+    /// An error of SQLite.
+    pub(super) fn sqlite(file: &Path, source: rusqlite::Error) -> Self {
+        let path = file.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull { file: path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { file: path },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { file: path, what: source.to_string() },
+            Some(ErrorCode::NotADatabase) => Self::NotAStore { file: path, what: "SQLite can't read it" },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { file: path },
+            Some(ErrorCode::PermissionDenied) => Self::Denied { file: path },
+            _ => Self::Sqlite { file: path, source },
+        }
+    }
+
+    /// An error of the operating system on the way to writing.
+    pub(super) fn io(file: &Path, source: io::Error) -> Self {
+        let file = file.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { file },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { file },
+            _ => Self::Io { file, source },
+        }
+    }
+}
+
+/// What fails within the store, before it is known about which file.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// SQLite refused something.
+    Sqlite(rusqlite::Error),
+    /// The format has no number left for another of these.
+    Exhausted(&'static str),
+}
+
+/// A result within the store.
+pub(super) type Inner<T> = std::result::Result<T, Failure>;
+
+impl From<rusqlite::Error> for Failure {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Sqlite(source)
+    }
+}
+
+/// For `map_err`: a failure about this file.
+pub(super) fn of<F: Into<Failure>>(file: &Path) -> impl Fn(F) -> StoreError + Copy + '_ {
+    move |failure| match failure.into() {
+        Failure::Sqlite(source) => StoreError::sqlite(file, source),
+        Failure::Exhausted(what) => StoreError::Exhausted { file: file.to_path_buf(), what },
+    }
+}

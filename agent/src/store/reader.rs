@@ -1,0 +1,158 @@
+//! Readers: each on a read-only connection of its own, in transactions that end with the call.
+
+use super::{
+    codec::Damage,
+    error::{Inner, Result, StoreError, of},
+    events,
+    file::{self, Found},
+    gaps, history, names, series,
+    types::{EventFilter, Point, Range, Selector, StoredEvent, StoredSeries},
+};
+use crate::model::{Gap, SeriesId};
+use rusqlite::Connection;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Connections that wait for their next use; more are closed.
+const IDLE: usize = 4;
+/// More damaged rows than this are skipped without being told apart.
+const DAMAGES: usize = 1000;
+
+/// Hands out readers; cheap to clone, usable on every thread.
+#[derive(Clone, Debug)]
+pub struct Readers {
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    file: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    damages: DamageLog,
+}
+
+impl Readers {
+    /// For another process (the `query` command): refuses a file that isn't there or isn't ours, never creates one.
+    pub fn of_file(file: &Path) -> Result<Readers> {
+        let file = std::path::absolute(file).map_err(|e| StoreError::io(file, e))?;
+        match file::inspect(&file)? {
+            Found::Nothing => return Err(StoreError::Missing { file }),
+            Found::Store => {}
+        }
+        let readers = Self::new(&file);
+        let reader = readers.reader()?;
+        file::known_format(&file, reader.ask(|conn| Ok(super::schema::version(conn)?))?)?;
+        drop(reader);
+        Ok(readers)
+    }
+
+    pub(super) fn new(file: &Path) -> Self {
+        let idle = Mutex::new(Vec::new());
+        Self { pool: Arc::new(Pool { file: file.to_path_buf(), idle, damages: DamageLog::default() }) }
+    }
+
+    /// A reader on a read-only connection of its own, from a small pool.
+    pub fn reader(&self) -> Result<Reader> {
+        let idle = self.pool.idle().pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => file::open_reader(&self.pool.file)?,
+        };
+        Ok(Reader { conn: Some(conn), pool: self.pool.clone() })
+    }
+
+    /// How many damaged rows reading has met and skipped since the start; counted up to a thousand.
+    pub fn damaged_rows(&self) -> usize {
+        self.pool.damages.seen().len()
+    }
+}
+
+impl Pool {
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // a connection is in the pool or out of it, whatever panicked
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads, in short transactions; never blocks the writer.
+#[derive(Debug)]
+pub struct Reader {
+    /// Always there until dropped.
+    conn: Option<Connection>,
+    pool: Arc<Pool>,
+}
+
+impl Reader {
+    /// The series that a selector means, also of the past.
+    pub fn select(&self, selector: &Selector) -> Result<Vec<StoredSeries>> {
+        self.ask(|conn| series::select(conn, selector))
+    }
+
+    /// All series (GET /api/metrics, did-you-mean).
+    pub fn all_series(&self) -> Result<Vec<StoredSeries>> {
+        self.ask(series::all)
+    }
+
+    /// The newest `limit` points within the range, newest first.
+    pub fn last(&self, series: SeriesId, range: Range, limit: usize) -> Result<Vec<Point>> {
+        Ok(self.last_of_many(&[series], range, limit)?.pop().unwrap_or_default())
+    }
+
+    /// The same of several series in one pass over the journal: one vector a series, newest first.
+    pub fn last_of_many(&self, series: &[SeriesId], range: Range, limit: usize) -> Result<Vec<Vec<Point>>> {
+        self.ask(|conn| history::newest(conn, series, range, limit, &self.pool.damages))
+    }
+
+    /// The gaps of a series within the range, oldest first: its own, its collector's, the agent's.
+    pub fn gaps(&self, series: SeriesId, range: Range) -> Result<Vec<Gap>> {
+        self.ask(|conn| gaps::read(conn, series, range))
+    }
+
+    /// Events, newest first.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>> {
+        self.ask(|conn| events::read(conn, filter))
+    }
+
+    /// All known machines: (vm_id, uuid).
+    pub fn vms(&self) -> Result<Vec<(i64, String)>> {
+        self.ask(names::vms)
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Connection) -> Inner<T>) -> Result<T> {
+        let conn = self.conn.as_ref().expect("the connection leaves only when the reader is dropped");
+        question(conn).map_err(of(&self.pool.file))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        let mut idle = self.pool.idle();
+        if idle.len() < IDLE {
+            idle.push(conn);
+        }
+    }
+}
+
+/// Which rows were found damaged: each is counted and logged once.
+#[derive(Debug, Default)]
+pub(super) struct DamageLog {
+    seen: Mutex<BTreeSet<(&'static str, i64)>>,
+}
+
+impl DamageLog {
+    fn seen(&self) -> MutexGuard<'_, BTreeSet<(&'static str, i64)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a row was skipped.
+    pub(super) fn note(&self, what: &'static str, key: i64, damage: Damage) {
+        let mut seen = self.seen();
+        if seen.len() < DAMAGES && seen.insert((what, key)) {
+            tracing::warn!(key, "skipped a damaged {what} of the store: {damage}");
+        }
+    }
+}
