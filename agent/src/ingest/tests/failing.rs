@@ -154,3 +154,31 @@ fn a_deletion_reaches_what_waits() {
     ticks(&mut bench, 6..7);
     assert_eq!(values(&bench), [4.0, 5.0, 6.0]);
 }
+
+#[test]
+fn what_can_never_be_written_does_not_hold_up_the_rest() {
+    let mut bench = Bench::new();
+    register(&mut bench);
+    bench.store.disk().poison = Some((2.0, "bad"));
+    let event = |kind: &str| Event {
+        kind: kind.into(),
+        severity: Severity::Info,
+        message: "message".into(),
+        details: serde_json::json!({}),
+        time: at(NOW),
+        vm_id: None,
+    };
+    ticks(&mut bench, 1..2);
+    let batch = bench.filled(0, |batch| batch.samples = vec![sample(0, 2.0)]);
+    bench.round(Round { batches: vec![batch], events: vec![event("good")], ..Round::default() });
+    let batch = bench.filled(0, |batch| batch.samples = vec![sample(0, 3.0)]);
+    bench.round(Round { batches: vec![batch], events: vec![event("bad")], ..Round::default() });
+    ticks(&mut bench, 4..7);
+    assert_eq!(values(&bench), [0.0, 1.0, 4.0, 5.0, 6.0]);
+    assert!(bench.published().stored);
+    assert_eq!(bench.stats.dropped_refused.get(), 2);
+    assert_eq!(bench.stats.dropped_events.get(), 1);
+    assert!(bench.event_kinds().contains(&"good".to_string()));
+    assert!(bench.gaps().iter().all(|gap| gap.reason == GapReason::Overrun));
+    assert_eq!(bench.gaps().len(), 2);
+}

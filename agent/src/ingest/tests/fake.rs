@@ -34,6 +34,8 @@ pub(super) struct Disk {
     /// No numbers for series and machines either.
     pub(super) no_numbers: bool,
     pub(super) attempts: usize,
+    /// Commits with this value, or this event, are refused for ever.
+    pub(super) poison: Option<(f64, &'static str)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -125,6 +127,14 @@ impl Storage for FakeStore {
         disk.attempts += 1;
         if let Some(fault) = disk.fault {
             return Err(Told(fault));
+        }
+        if let Some((value, kind)) = disk.poison {
+            let mut samples = commit.batches.iter().flat_map(|batch| &batch.samples);
+            if samples.any(|sample| sample.value == value)
+                || commit.events.iter().any(|event| event.kind == kind)
+            {
+                return Err(Told(Fault::Refused));
+            }
         }
         for batch in &commit.batches {
             let mut ids: Vec<SeriesId> = batch.samples.iter().map(|sample| sample.series).collect();
