@@ -71,21 +71,22 @@ impl Backlog {
         now: Now,
         notes: &mut Notes,
     ) {
-        let started = Instant::now();
-        if self.held.is_empty() {
+        let mut again = !self.held.is_empty();
+        if !again {
             if parcel.is_empty() {
                 return;
             }
             match write(parcel, store, stats) {
                 Ok(()) => return pool.recycle(parcel),
+                Err(error) if S::fault(&error) == Fault::Refused => again = true,
                 Err(error) => self.fails::<S>(&error, now, notes),
             }
+        }
+        if !parcel.is_empty() {
             self.hold(std::mem::take(parcel), now);
-        } else {
-            if !parcel.is_empty() {
-                self.hold(std::mem::take(parcel), now);
-            }
-            self.work_off(store, pool, stats, now, notes, started);
+        }
+        if again {
+            self.work_off(store, pool, stats, now, notes);
         }
         self.bound(now, stats);
         stats.backlog_commits.set(self.held.len());
@@ -125,15 +126,21 @@ impl Backlog {
         stats: &Stats,
         now: Now,
         notes: &mut Notes,
-        started: Instant,
     ) {
-        while let Some(held) = self.held.front() {
-            if let Err(error) = write(&held.parcel, store, stats) {
-                return self.fails::<S>(&error, now, notes);
+        let started = Instant::now();
+        while let Some(held) = self.held.front_mut() {
+            match write(&held.parcel, store, stats) {
+                Err(error) if S::fault(&error) == Fault::Refused => {
+                    tracing::error!(%error, "the store can never take this transaction");
+                    give_up(&mut held.parcel, stats, notes);
+                }
+                Err(error) => return self.fails::<S>(&error, now, notes),
+                Ok(()) => pool.recycle(&mut held.parcel),
             }
-            if let Some(mut held) = self.held.pop_front() {
+            if held.parcel.is_empty()
+                && let Some(held) = self.held.pop_front()
+            {
                 self.bytes -= held.bytes;
-                pool.recycle(&mut held.parcel);
             }
             if started.elapsed() > BUDGET {
                 return;
@@ -227,6 +234,22 @@ impl Backlog {
 pub(super) struct Notes {
     pub(super) events: Vec<Event>,
     pub(super) gaps: Vec<Gap>,
+}
+
+/// Makes a transaction that can never be written smaller, so that those behind it are: drops its samples; if it has none,
+/// its events; if it has none either, the rest.
+fn give_up(parcel: &mut Parcel, stats: &Stats, notes: &mut Notes) {
+    if let Some((from, to)) = parcel.span() {
+        stats.dropped_refused.add(parcel.samples());
+        notes.gaps.push(Gap { scope: GapScope::Agent, from, to, reason: GapReason::Overrun });
+        parcel.commit.batches.clear();
+        parcel.owners.clear();
+    } else if parcel.commit.events.is_empty() {
+        *parcel = Parcel::default();
+    } else {
+        stats.dropped_events.add(parcel.commit.events.len());
+        parcel.commit.events.clear();
+    }
 }
 
 fn write<S: Storage>(parcel: &Parcel, store: &mut S, stats: &Stats) -> Result<(), S::Error> {

@@ -46,7 +46,9 @@ pub struct Stats {
     pub dropped_not_finite: Count,
     /// Samples dropped: the store failed for longer than the backlog has room.
     pub dropped_backlog: Count,
-    /// Events dropped for the same reason.
+    /// Samples dropped: the store can never take their transaction.
+    pub dropped_refused: Count,
+    /// Events dropped for one of the last two reasons.
     pub dropped_events: Count,
     /// Counters that fell without their plugin saying so.
     pub falls: Count,

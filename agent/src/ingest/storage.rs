@@ -27,13 +27,15 @@ pub(super) trait Storage: Registry {
     fn fault(error: &Self::Error) -> Fault;
 }
 
-/// Kinds of failures. All are tried again; they differ in how loudly they are told.
+/// Kinds of failures. All but one are tried again; they differ in how loudly they are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// Somebody else holds the file; passes by itself.
     Busy,
     /// No space is left.
     Full,
+    /// What was to be written can never be.
+    Refused,
     /// Anything else.
     Other,
 }
@@ -44,6 +46,7 @@ impl Fault {
         match self {
             Self::Busy => "busy",
             Self::Full => "full",
+            Self::Refused => "refused",
             Self::Other => "error",
         }
     }
@@ -58,6 +61,11 @@ impl Fault {
                     return Self::Busy;
                 }
                 Some(rusqlite::ErrorCode::DiskFull) => return Self::Full,
+                Some(
+                    rusqlite::ErrorCode::ConstraintViolation
+                    | rusqlite::ErrorCode::TooBig
+                    | rusqlite::ErrorCode::TypeMismatch,
+                ) => return Self::Refused,
                 _ => cause = error.source(),
             }
         }
@@ -132,6 +140,8 @@ mod tests {
         assert_eq!(Fault::of(&sqlite(5)), Fault::Busy);
         assert_eq!(Fault::of(&sqlite(6)), Fault::Busy);
         assert_eq!(Fault::of(&sqlite(13)), Fault::Full);
+        assert_eq!(Fault::of(&sqlite(18)), Fault::Refused);
+        assert_eq!(Fault::of(&sqlite(19)), Fault::Refused);
         assert_eq!(Fault::of(&sqlite(11)), Fault::Other);
         assert_eq!(Fault::of(&std::fmt::Error), Fault::Other);
     }
