@@ -18,8 +18,6 @@ use tokio::{
 
 /// Time for which accepting rests when the system has no room for another connection.
 const REST: Duration = Duration::from_millis(100);
-/// Time in which a refused client must have taken its 503.
-const REFUSAL: Duration = Duration::from_secs(1);
 /// Bytes of a refused client's request that are read and thrown away.
 const REFUSED_BYTES: u64 = 64 * 1024;
 
@@ -87,7 +85,7 @@ fn take(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, phase: &watch
         tokio::spawn(serve(stream, peer, Arc::clone(shared), phase.clone(), permit));
     } else if let Ok(permit) = Arc::clone(&shared.refusals).try_acquire_owned() {
         log::connection("connection refused", &"too many connections");
-        tokio::spawn(refuse(stream, phase.clone(), permit));
+        tokio::spawn(refuse(stream, shared.limits.refusal, phase.clone(), permit));
     }
 }
 
@@ -113,6 +111,8 @@ async fn serve(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
+            // a read may overshoot the buffer's limit; this one is exact
+            .max_header_size(BUFFER_BYTES)
             .max_buf_size(BUFFER_BYTES)
             .serve_connection(io, service)
     );
@@ -137,7 +137,12 @@ async fn serve(
 }
 
 /// Answers 503 without looking at the request.
-async fn refuse(mut stream: TcpStream, mut phase: watch::Receiver<Phase>, _permit: OwnedSemaphorePermit) {
+async fn refuse(
+    mut stream: TcpStream,
+    time: Duration,
+    mut phase: watch::Receiver<Phase>,
+    _permit: OwnedSemaphorePermit,
+) {
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          retry-after: 1\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{OVERLOADED}",
@@ -152,7 +157,7 @@ async fn refuse(mut stream: TcpStream, mut phase: watch::Receiver<Phase>, _permi
         Ok::<(), io::Error>(())
     };
     tokio::select! {
-        _ = timeout(REFUSAL, refusing) => {}
+        _ = timeout(time, refusing) => {}
         () = reached(&mut phase, Phase::Closed) => {}
     }
 }

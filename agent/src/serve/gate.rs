@@ -70,7 +70,7 @@ impl Gate {
     /// Answers a request, whatever it is.
     pub(super) async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Response<Outgoing> {
         let method = request.method().clone();
-        let target: String = request.uri().path().chars().take(200).collect();
+        let path: String = request.uri().path().chars().take(200).collect();
         let accept_problem = accepts_problem(request.headers());
         let answer = match timeout(self.limits.request, self.pass(request, ends)).await {
             Ok(answer) => answer,
@@ -84,10 +84,10 @@ impl Gate {
         let status = response.status();
         match status.as_u16() {
             // being asked before the agent is up is no failure
-            503 if target == "/-/ready" => {}
-            500.. => log::failed(status.as_u16(), method.as_str(), &target, ends.peer),
-            401 | 403 => log::refused(status.as_u16(), method.as_str(), &target, ends.peer),
-            code => tracing::debug!(status = code, %method, target, peer = %ends.peer, "answered"),
+            503 if path == "/-/ready" => {}
+            500.. => log::failed(status.as_u16(), method.as_str(), &path, ends.peer),
+            401 | 403 => log::refused(status.as_u16(), method.as_str(), &path, ends.peer),
+            code => tracing::debug!(status = code, %method, path, peer = %ends.peer, "answered"),
         }
         response
     }

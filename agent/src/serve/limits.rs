@@ -9,6 +9,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once that are being answered 503; more are closed without a word.
     pub refusals: usize,
+    /// Time in which a refused client must have taken its 503.
+    pub refusal: Duration,
     /// Time in which the head of a request must arrive, and for which an idle connection is kept.
     pub head: Duration,
     /// Time in which the body of a request must arrive.
@@ -36,6 +38,7 @@ impl Default for Limits {
         Self {
             connections: 256,
             refusals: 32,
+            refusal: Duration::from_secs(1),
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             request: Duration::from_secs(30),

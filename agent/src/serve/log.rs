@@ -44,17 +44,17 @@ static FAILED: Throttle = Throttle::new();
 static CAUSES: Throttle = Throttle::new();
 static CONNECTIONS: Throttle = Throttle::new();
 
-/// A request was refused for its token. `target` is a path without its query.
-pub(super) fn refused(status: u16, method: &str, target: &str, peer: std::net::IpAddr) {
+/// A request was refused for its token. The path is without its query, which may hold what belongs to nobody else.
+pub(super) fn refused(status: u16, method: &str, path: &str, peer: std::net::IpAddr) {
     if let Some(left_out) = REFUSED.admit(Instant::now()) {
-        tracing::warn!(status, method, target, %peer, left_out, "request refused");
+        tracing::warn!(status, method, path, %peer, left_out, "request refused");
     }
 }
 
 /// A request was answered with a 5xx.
-pub(super) fn failed(status: u16, method: &str, target: &str, peer: std::net::IpAddr) {
+pub(super) fn failed(status: u16, method: &str, path: &str, peer: std::net::IpAddr) {
     if let Some(left_out) = FAILED.admit(Instant::now()) {
-        tracing::warn!(status, method, target, %peer, left_out, "request failed");
+        tracing::warn!(status, method, path, %peer, left_out, "request failed");
     }
 }
 

@@ -101,6 +101,22 @@ mod tests {
         }
     }
 
+    /// The integration tests ask each documented route, so that table, warp and documentation can't part.
+    #[test]
+    fn what_is_documented_is_what_there_is() {
+        let text = include_str!("../../../docs/http-api.md");
+        let documented: BTreeSet<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+            .map(|route| route.replace("{vm_id}", "{}").replace("{name}", "{}"))
+            .collect();
+        let routes: BTreeSet<String> =
+            ROUTES.iter().map(|entry| format!("{} {}", entry.method, entry.path)).collect();
+        assert_eq!(documented, routes);
+        let listed = text.lines().filter(|line| line.starts_with("| [`")).count();
+        assert_eq!(listed, routes.len());
+    }
+
     #[test]
     fn a_path_has_one_entry() {
         let paths: BTreeSet<&str> = ROUTES.iter().map(|entry| entry.path).collect();
