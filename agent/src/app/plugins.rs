@@ -225,12 +225,11 @@ impl InProcess {
             "" => format!("plugins.{}.config", self.name),
             path => format!("plugins.{}.config.{path}", self.name),
         };
-        let line = config::plugin_key_line(&self.place, error.location());
-        match (&self.place.file, line) {
-            (Some(file), Some(line)) => {
+        match config::plugin_key_place(&self.place, error.location()) {
+            Some((file, line)) => {
                 Error::config(format_args!("{}:{line}: {key}", file.display()), error.message())
             }
-            _ => Error::config(key, error.message()),
+            None => Error::config(key, error.message()),
         }
     }
 }

@@ -116,7 +116,7 @@ fn report(error: &anyhow::Error) {
     use std::io::Write;
     let mut out = std::io::stderr().lock();
     let written = match error.downcast_ref::<ConfigErrors>() {
-        Some(errors) => write!(out, "{errors}"),
+        Some(errors) => writeln!(out, "{errors}"),
         None => writeln!(out, "twarga-agent: {error:#}"),
     };
     drop(written); // standard error is closed: nobody to tell

@@ -5,7 +5,7 @@ use super::{
         AlertsAnswer, CleanupAnswer, CollectAnswer, EventsAnswer, Failures, HistoryAnswer, MetricsAnswer,
         PluginCollectAnswer, PluginsAnswer, Stamp, StatusAnswer, VmsAnswer, firing_texts,
     },
-    backend::{Backend, CollectOutcome, History, HistoryError, HistoryQuery, Target},
+    backend::{Backend, CollectOutcome, Flat, History, HistoryError, HistoryQuery, Target},
     limits::Limits,
     outgoing::Hold,
     params::{Params, Whole, decode, path_whole},
@@ -113,13 +113,13 @@ pub(super) fn ready<B: Backend>(context: &Context<B>) -> Answer {
 
 pub(super) fn host<B: Backend>(context: &Context<B>) -> Answer {
     let flat = context.backend.host_flat().ok_or_else(ApiError::nothing_collected)?;
-    json_answer(&flat)
+    json_answer(&Flat { timestamps: context.style, ..flat })
 }
 
 pub(super) fn vm<B: Backend>(context: &Context<B>, vm_id: &str) -> Answer {
     let vm_id = path_whole("vm_id", vm_id).map_err(|invalid| ApiError::invalid(vec![*invalid]))?;
     match context.backend.vm_flat(vm_id) {
-        Some(flat) => json_answer(&flat),
+        Some(flat) => json_answer(&Flat { timestamps: context.style, ..flat }),
         None if context.backend.vm_exists(vm_id) => Err(ApiError::nothing_collected()),
         None => {
             // before the first collection nobody knows which machines there are
@@ -253,7 +253,7 @@ pub(super) async fn collect<B: Backend>(context: Arc<Context<B>>) -> Answer {
     json_answer(&CollectAnswer {
         success: failures.is_empty(),
         timestamp: Stamp(metrics.time, context.style),
-        metrics: metrics,
+        metrics: Flat { timestamps: context.style, ..metrics },
         alerts: firing_texts(&context.backend.alerts()),
         failures,
     })

@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 use twarga_agent::{
+    config::TimestampStyle,
     model::{Cost, Event, Labels, PluginState, PluginStatus, Severity, Snapshot, Timestamp},
     serve::{
-        Alert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
+        ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
         HistoryQuery, MetricEntry, Readiness, Target, Vm,
     },
     store::{EventFilter, StoredEvent},
@@ -26,7 +27,7 @@ pub(crate) struct Fake(pub(crate) Arc<State>);
 pub(crate) struct State {
     pub(crate) collected: AtomicBool,
     pub(crate) waiting_for: Mutex<Vec<String>>,
-    pub(crate) alerts: Mutex<Vec<Alert>>,
+    pub(crate) alerts: Mutex<Vec<ActiveAlert>>,
     pub(crate) queries: Mutex<Vec<HistoryQuery>>,
     pub(crate) filters: Mutex<Vec<EventFilter>>,
     pub(crate) days: Mutex<Vec<u32>>,
@@ -43,8 +44,8 @@ impl Default for Fake {
             collected: AtomicBool::new(true),
             waiting_for: Mutex::default(),
             alerts: Mutex::new(vec![
-                alert("system_high_memory", "memory", 87.3),
                 alert("system_high_cpu", "CPU", 92.5),
+                alert("system_high_memory", "memory", 87.3),
             ]),
             queries: Mutex::default(),
             filters: Mutex::default(),
@@ -57,8 +58,9 @@ impl Default for Fake {
     }
 }
 
-pub(crate) fn alert(rule: &str, what: &str, value: f64) -> Alert {
-    Alert {
+pub(crate) fn alert(rule: &str, what: &str, value: f64) -> ActiveAlert {
+    ActiveAlert {
+        severity: Severity::Warning,
         text: format!("⚠️ High {what} usage: {value:.1}%"),
         rule: rule.into(),
         labels: Labels::default(),
@@ -116,6 +118,10 @@ const FLOATS: [&str; 20] = [
     "uptime_hours",
 ];
 
+fn flat(fields: Vec<(&'static str, FlatValue)>, unavailable: Vec<(&'static str, String)>) -> Flat {
+    Flat { time: NOW, timestamps: TimestampStyle::Rfc3339, fields, added: Vec::new(), unavailable }
+}
+
 impl Backend for Fake {
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(Snapshot { time: self.0.has_collected().then_some(NOW), ..Snapshot::default() })
@@ -126,7 +132,7 @@ impl Backend for Fake {
         fields.insert(1, ("cpu_count", FlatValue::Null));
         fields.push(("uptime_seconds", FlatValue::Integer(345_600)));
         let unavailable = vec![("cpu_count", "no_series".to_owned())];
-        self.0.has_collected().then_some(Flat { time: NOW, fields, unavailable })
+        self.0.has_collected().then_some(flat(fields, unavailable))
     }
 
     fn vm_flat(&self, vm_id: i64) -> Option<Flat> {
@@ -135,7 +141,7 @@ impl Backend for Fake {
             ("vm_name", FlatValue::Text("web".into())),
             ("cpu_percent", FlatValue::Float(3.0)),
         ];
-        (vm_id == 1 && self.0.has_collected()).then_some(Flat { time: NOW, fields, unavailable: Vec::new() })
+        (vm_id == 1 && self.0.has_collected()).then_some(flat(fields, Vec::new()))
     }
 
     fn vm_exists(&self, vm_id: i64) -> bool {
@@ -147,8 +153,8 @@ impl Backend for Fake {
         vec![Vm { vm_status: "running".into(), last_seen: Some(NOW), ..known }]
     }
 
-    fn alerts(&self) -> Vec<Alert> {
-        self.0.alerts.lock().unwrap().clone()
+    fn alerts(&self) -> Arc<[ActiveAlert]> {
+        self.0.alerts.lock().unwrap().as_slice().into()
     }
 
     fn plugins(&self) -> Vec<PluginStatus> {
@@ -171,6 +177,7 @@ impl Backend for Fake {
             failures: 1,
             missed_deadlines: 2,
             skipped: 3,
+            refused_samples: 0,
             restarts: 4,
             cost: Cost {
                 cpu_seconds: 0.0,
