@@ -111,11 +111,6 @@ impl Connection {
         }
     }
 
-    /// Whether the server closes in order, and does not reset the connection.
-    pub(crate) fn ends_in_order(&mut self) -> bool {
-        self.stream.read(&mut [0]).is_ok_and(|read| read == 0)
-    }
-
     /// What comes until the server closes.
     pub(crate) fn until_closed(&mut self) -> Vec<u8> {
         while self.more() {}
