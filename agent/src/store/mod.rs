@@ -15,6 +15,8 @@ mod reader;
 mod retention;
 mod schema;
 mod series;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use error::{Result, StoreError};
@@ -193,6 +195,8 @@ impl Store {
 
     /// Syncs, checkpoints, closes.
     pub fn close(self) -> Result<()> {
+        // the last connection to close takes the write-ahead log with it, but only a writing one can
+        self.readers.close_idle();
         let sql = of::<rusqlite::Error>(&self.file);
         self.conn
             .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);")

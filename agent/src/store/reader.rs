@@ -64,6 +64,11 @@ impl Readers {
         Ok(Reader { conn: Some(conn), pool: self.pool.clone() })
     }
 
+    /// Closes the connections that nobody uses now.
+    pub(super) fn close_idle(&self) {
+        self.pool.idle().clear();
+    }
+
     /// How many damaged rows reading has met and skipped since the start; counted up to a thousand.
     pub fn damaged_rows(&self) -> usize {
         self.pool.damages.seen().len()

@@ -1,0 +1,135 @@
+//! What needs a look, or a hand, inside the store.
+
+use super::*;
+use crate::model::{Event, Gap, GapReason, GapScope, Severity};
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn options(directory: &TempDir) -> Options {
+    Options {
+        file: directory.path().join("history.db"),
+        retention: Duration::from_secs(3600),
+        max_loss: Duration::from_secs(3600),
+        max_size: 1 << 30,
+    }
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// A commit that touches every table.
+fn commit(store: &mut Store, tick: i64) -> Commit {
+    let def = |name: &str| {
+        let metric = crate::model::Metric {
+            name: name.into(),
+            kind: crate::model::Kind::Gauge,
+            unit: "".into(),
+            help: "".into(),
+            label_keys: Vec::new(),
+            plugin: "p".into(),
+        };
+        SeriesDef { metric: std::sync::Arc::new(metric), labels: crate::model::Labels::default() }
+    };
+    let samples = (0..300).map(|n| {
+        let series = store.series(&def(&format!("m{n}_{}", tick / 20)), "c").unwrap();
+        StoredSample { series, reset: n % 50 == 0, value: tick as f64 / 7.0 + f64::from(n) }
+    });
+    let batches = vec![StoredBatch { time: at(tick * 1000), samples: samples.collect() }];
+    let event = Event {
+        kind: "tick".into(),
+        severity: Severity::Info,
+        message: tick.to_string(),
+        details: serde_json::Value::Null,
+        time: at(tick * 1000),
+        vm_id: None,
+    };
+    let gap = Gap {
+        scope: GapScope::Series(SeriesId(0)),
+        from: at(tick * 1000),
+        to: at(tick * 1000),
+        reason: GapReason::Timeout,
+    };
+    Commit { batches, gaps: vec![gap], events: vec![event], new_run: tick % 7 == 0 }
+}
+
+#[test]
+fn a_full_disk_costs_nothing_once_there_is_room_again() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let mut refusals = 0;
+    for tick in 0..200 {
+        let pages: i64 = store.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        if tick % 10 == 0 {
+            store.conn.execute_batch(&format!("PRAGMA max_page_count = {pages}")).unwrap();
+        }
+        let commit = commit(&mut store, tick);
+        let mut outcome = store.commit(&commit);
+        if let Err(error) = &outcome {
+            assert!(matches!(error, StoreError::DiskFull { .. }) && error.is_transient(), "{error:?}");
+            assert!(store.conn.is_autocommit(), "rolled back");
+            refusals += 1;
+            store.conn.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
+            outcome = store.commit(&commit);
+        }
+        outcome.unwrap();
+    }
+    assert!(refusals > 5, "{refusals}");
+    let reader = store.readers().reader().unwrap();
+    let mut runs = 1;
+    for group in 0..10 {
+        let selector = Selector { metric: format!("m299_{group}"), labels: crate::model::Labels::default() };
+        let [found] = &reader.select(&selector).unwrap()[..] else {
+            panic!("one series of {}", selector.metric)
+        };
+        let points = reader.last(found.id, Range::ALL, 100).unwrap();
+        assert_eq!(points.len(), 20, "each commit once");
+        for (tick, point) in (group * 20..).zip(points.iter().rev()) {
+            runs += u32::from(tick % 7 == 0);
+            assert_eq!(
+                (point.time, point.value, point.run),
+                (at(tick * 1000), tick as f64 / 7.0 + 299.0, runs)
+            );
+        }
+    }
+    let events = reader.events(&EventFilter { limit: 1000, ..EventFilter::default() }).unwrap();
+    let messages: Vec<String> = events.iter().rev().map(|stored| stored.event.message.clone()).collect();
+    assert_eq!(messages, (0..200).map(|tick| tick.to_string()).collect::<Vec<_>>());
+    // one gap a run: it went on growing over the refusals
+    let gaps = reader.gaps(SeriesId(0), Range::ALL).unwrap();
+    assert_eq!(gaps.len(), 29);
+    assert!(gaps.iter().zip(&gaps[1..]).all(|(gap, next)| gap.to.plus(Duration::from_secs(1)) == next.from));
+}
+
+#[test]
+fn another_writer_s_lock_is_busy_and_nothing_is_lost() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    store.conn.busy_timeout(Duration::ZERO).unwrap();
+    let commit = commit(&mut store, 1);
+    let other = Connection::open(&store.file).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.commit(&commit).unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }) && error.is_transient(), "{error:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(store.commit(&commit).unwrap() > 300);
+    assert_eq!(store.readers().reader().unwrap().all_series().unwrap().len(), 300);
+}
+
+#[test]
+fn commits_are_synced_as_often_as_the_loss_allows() {
+    let directory = TempDir::new().unwrap();
+    let level =
+        |store: &Store| store.conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).unwrap();
+    let (normal, full) = (1, 2);
+    let mut store = Store::open(options(&directory)).unwrap();
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), full, "the first");
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), normal, "within an hour");
+    store.options.max_loss = Duration::ZERO;
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), full);
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), full);
+}
