@@ -2,6 +2,7 @@
 //! `expected.txt`. A folder `then` is laid over the root for a second collection, with its own `expected.txt`.
 //!
 //! `UPDATE_EXPECTED=1 cargo test -p host-net --test cases` writes what came.
+#![allow(clippy::unwrap_used, reason = "the functions that tests share")]
 
 use std::{
     fs,
