@@ -133,3 +133,41 @@ fn commits_are_synced_as_often_as_the_loss_allows() {
     store.commit(&Commit::default()).unwrap();
     assert_eq!(level(&store), full);
 }
+
+#[test]
+fn the_same_series_share_their_layouts_for_an_hour() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let samples =
+        (0..10_000).map(|n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) });
+    let samples: Vec<StoredSample> = samples.collect();
+    let count = |store: &Store| {
+        store.conn.query_row("SELECT count(*) FROM layout", [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    for hour in 1..4 {
+        for tick in 0..5 {
+            let time = at(hour * 3_600_000 + tick * 1000);
+            store
+                .commit(&Commit {
+                    batches: vec![StoredBatch { time, samples: samples.clone() }],
+                    ..Commit::default()
+                })
+                .unwrap();
+        }
+        assert_eq!(i64::from(count(&store)), hour * 79);
+    }
+    let points = store.readers().reader().unwrap().last(SeriesId(9_999), Range::ALL, 100).unwrap();
+    assert_eq!(points.len(), 15);
+    store.delete_before(at(3 * 3_600_000)).unwrap();
+    assert_eq!(count(&store), 79, "they go with their hour");
+}
+
+#[test]
+fn the_store_moves_to_its_thread_and_readers_go_everywhere() {
+    fn sent<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    sent::<Store>();
+    sent::<Reader>();
+    shared::<Readers>();
+    shared::<StoreError>();
+}
