@@ -171,3 +171,30 @@ fn the_store_moves_to_its_thread_and_readers_go_everywhere() {
     shared::<Readers>();
     shared::<StoreError>();
 }
+
+#[test]
+fn a_commit_that_fails_at_its_end_leaves_no_memory() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let first = commit(&mut store, 1);
+    store.commit(&first).unwrap();
+    // new series, thus a new layout; and a gap that grows
+    let mut second = commit(&mut store, 20);
+    second.new_run = false;
+    let trigger =
+        "CREATE TEMP TRIGGER fails BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
+    for round in 0..3 {
+        store.conn.execute_batch(trigger).unwrap();
+        assert!(matches!(store.commit(&second), Err(StoreError::Sqlite { .. })), "round {round}");
+        store.conn.execute_batch("DROP TRIGGER fails").unwrap();
+    }
+    assert_eq!(store.last_commit(), Some(at(1000)));
+    store.commit(&second).unwrap();
+    assert_eq!(store.last_commit(), Some(at(20_000)));
+    let reader = store.readers().reader().unwrap();
+    for id in [&first, &second].map(|commit| commit.batches[0].samples[200].series) {
+        assert_eq!(reader.last(id, Range::ALL, 9).unwrap().len(), 1);
+    }
+    let [gap] = &reader.gaps(SeriesId(0), Range::ALL).unwrap()[..] else { panic!("one gap") };
+    assert_eq!((gap.from, gap.to), (at(1000), at(20_000)));
+}
