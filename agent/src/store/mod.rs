@@ -60,8 +60,7 @@ pub struct Store {
 impl Store {
     /// Opens or creates. Begins a new run. A file that isn't a store, or is a newer one, is refused and left as it is.
     pub fn open(options: Options) -> Result<Store> {
-        // SQLite would read a relative `file:…` as a URI
-        let file = std::path::absolute(&options.file).map_err(|e| StoreError::io(&options.file, e))?;
+        let file = file::resolve(&options.file)?;
         file::inspect(&file)?;
         file::make_directory(&file)?;
         let lock = Lock::take(&file)?;

@@ -37,7 +37,7 @@ struct Pool {
 impl Readers {
     /// For another process (the `query` command): refuses a file that isn't there or isn't ours, never creates one.
     pub fn of_file(file: &Path) -> Result<Readers> {
-        let file = std::path::absolute(file).map_err(|e| StoreError::io(file, e))?;
+        let file = file::resolve(file)?;
         match file::inspect(&file)? {
             Found::Nothing => return Err(StoreError::Missing { file }),
             Found::Store => {}

@@ -133,3 +133,68 @@ fn commits_are_synced_as_often_as_the_loss_allows() {
     store.commit(&Commit::default()).unwrap();
     assert_eq!(level(&store), full);
 }
+
+#[test]
+fn the_same_series_share_their_layouts_for_an_hour() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let samples =
+        (0..10_000).map(|n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) });
+    let samples: Vec<StoredSample> = samples.collect();
+    let count = |store: &Store| {
+        store.conn.query_row("SELECT count(*) FROM layout", [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    for hour in 1..4 {
+        for tick in 0..5 {
+            let time = at(hour * 3_600_000 + tick * 1000);
+            store
+                .commit(&Commit {
+                    batches: vec![StoredBatch { time, samples: samples.clone() }],
+                    ..Commit::default()
+                })
+                .unwrap();
+        }
+        assert_eq!(i64::from(count(&store)), hour * 79);
+    }
+    let points = store.readers().reader().unwrap().last(SeriesId(9_999), Range::ALL, 100).unwrap();
+    assert_eq!(points.len(), 15);
+    store.delete_before(at(3 * 3_600_000)).unwrap();
+    assert_eq!(count(&store), 79, "they go with their hour");
+}
+
+#[test]
+fn the_store_moves_to_its_thread_and_readers_go_everywhere() {
+    fn sent<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    sent::<Store>();
+    sent::<Reader>();
+    shared::<Readers>();
+    shared::<StoreError>();
+}
+
+#[test]
+fn a_commit_that_fails_at_its_end_leaves_no_memory() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let first = commit(&mut store, 1);
+    store.commit(&first).unwrap();
+    // new series, thus a new layout; and a gap that grows
+    let mut second = commit(&mut store, 20);
+    second.new_run = false;
+    let trigger =
+        "CREATE TEMP TRIGGER fails BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
+    for round in 0..3 {
+        store.conn.execute_batch(trigger).unwrap();
+        assert!(matches!(store.commit(&second), Err(StoreError::Sqlite { .. })), "round {round}");
+        store.conn.execute_batch("DROP TRIGGER fails").unwrap();
+    }
+    assert_eq!(store.last_commit(), Some(at(1000)));
+    store.commit(&second).unwrap();
+    assert_eq!(store.last_commit(), Some(at(20_000)));
+    let reader = store.readers().reader().unwrap();
+    for id in [&first, &second].map(|commit| commit.batches[0].samples[200].series) {
+        assert_eq!(reader.last(id, Range::ALL, 9).unwrap().len(), 1);
+    }
+    let [gap] = &reader.gaps(SeriesId(0), Range::ALL).unwrap()[..] else { panic!("one gap") };
+    assert_eq!((gap.from, gap.to), (at(1000), at(20_000)));
+}

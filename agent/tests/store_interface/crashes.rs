@@ -141,9 +141,9 @@ fn a_damaged_row_costs_that_row() {
         .collect();
     for (way, (key, mut data)) in damaged.into_iter().enumerate() {
         if way == 0 {
-            data[100] ^= 4
+            data[100] ^= 4;
         } else {
-            data.truncate(100)
+            data.truncate(100);
         }
         conn.execute("UPDATE journal SET data = ?2 WHERE key = ?1", rusqlite::params![key, data]).unwrap();
     }

@@ -144,6 +144,10 @@ fn one_writer_a_file() {
     let own = std::process::id();
     assert!(matches!(error, StoreError::InUse { pid: Some(pid), .. } if pid == own), "{error:?}");
     assert!(error.to_string().contains(&format!("in use by process {own}")), "{error}");
+    let other = TempDir::new().unwrap();
+    std::os::unix::fs::symlink(directory.path().join("history.db"), other.path().join("history.db")).unwrap();
+    let by_another_name = Store::open(options(other.path()));
+    assert!(matches!(by_another_name, Err(StoreError::InUse { .. })), "{by_another_name:?}");
     drop(first);
     open(&directory);
 }

@@ -1,5 +1,7 @@
 //! The store through its interface alone.
 
+#![allow(clippy::unwrap_used)] // clippy takes the helpers of tests for ordinary code
+
 mod crashes;
 mod events;
 mod files;
