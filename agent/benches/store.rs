@@ -34,6 +34,7 @@ fn open(file: &Path, max_loss: Duration) -> Store {
 fn write(name: &str, file: &Path, max_loss: Duration, commits: usize, series: usize) {
     // the bench doesn't wait a second between commits: "every 10th" is made by hand
     let by_hand = max_loss == Duration::from_secs(10);
+    let memory = resident();
     let mut store = open(file, if by_hand { Duration::from_micros(3000) } else { max_loss });
     let ids: Vec<SeriesId> = (0..series).map(|n| store.series(&def(n), "bench").expect("a series")).collect();
     let mut values = Values::new(series);
@@ -46,11 +47,13 @@ fn write(name: &str, file: &Path, max_loss: Duration, commits: usize, series: us
         busy += spent;
         worst = worst.max(spent);
     }
+    let memory = resident().saturating_sub(memory);
     store.close().expect("closed");
     let size = std::fs::metadata(file).map_or(0, |meta| meta.len());
     let samples = (commits * series) as f64;
     println!(
-        "commit {name:<16} {:>7.1} µs CPU a commit of {series} (worst {:.1} ms); {:.2} B a sample, {:.2} with the file around it",
+        "commit {name:<16} {:>7.1} µs CPU a commit of {series} (worst {:.1} ms); {:.2} B a sample, {:.2} with the file \
+         around it; {memory} KiB of memory",
         busy.as_secs_f64() * 1e6 / commits as f64,
         worst.as_secs_f64() * 1e3,
         bytes as f64 / samples,
@@ -91,6 +94,12 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Resident memory of this process in KiB; the write-ahead log's mapped index is part of it.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4
 }
 
 fn def(n: usize) -> SeriesDef {

@@ -35,6 +35,8 @@ fn series_keep_their_numbers_and_definitions() {
     changed.metric =
         Arc::new(Metric { help: "Said better.".into(), kind: Kind::Gauge, ..(*eth1.metric).clone() });
     assert_eq!(store.series(&changed, "net").unwrap(), ids[1], "a definition may change");
+    assert_eq!(store.series(&eth1, "net").unwrap(), ids[1], "also before it is committed");
+    assert_eq!(store.series(&changed, "net").unwrap(), ids[1], "and back");
     let fresh = store.series(&def("new", &[]), "net").unwrap();
     assert!(!ids.contains(&fresh));
     store.commit(&Commit::default()).unwrap();
