@@ -25,7 +25,10 @@ use std::{
     sync::{Arc, Mutex, OnceLock, mpsc},
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 
 /// Rounds that may wait for the writer before collecting begins to keep them back.
 const CHANNEL: usize = 64;
@@ -77,8 +80,11 @@ async fn serve_until_stopped(config: Config) -> Result<()> {
         limits: Limits::default(),
     };
     let server = listeners.serve(settings, AgentBackend::new(&agent, &config));
-    wait_for_stop(&mut stops).await;
-    tracing::info!("stops");
+    tokio::select! {
+        () = wait_for_stop(&mut stops) => tracing::info!("stops"),
+        // it never ends by itself: a panic, and nothing would be stored any more
+        () = agent.writer_ended.notified() => tracing::error!("the writer has ended; the agent stops"),
+    }
     server.shutdown().await;
     agent.stop()
 }
@@ -133,6 +139,7 @@ struct Agent {
     inputs: mpsc::SyncSender<Input>,
     readers: Readers,
     others: Vec<PluginStatus>,
+    writer_ended: Arc<Notify>,
 }
 
 impl Agent {
@@ -149,11 +156,13 @@ impl Agent {
             recycled: None,
         };
         let ingest = Ingest::spawn(store, options, receiver).context("can't start the writer")?;
-        let collecting = Collecting::start(jobs, output(inputs.clone())).context("can't start collecting")?;
+        let writer_ended = Arc::new(Notify::new());
+        let output = output(inputs.clone(), Arc::clone(&writer_ended));
+        let collecting = Collecting::start(jobs, output).context("can't start collecting")?;
         let mut values = own_metrics::of_process();
         values.extend(own_metrics::of_writer(&ingest.stats(), &collecting.dropped()));
         let _ = own.set(values); // nobody else sets it
-        Ok(Self { collecting: Arc::new(collecting), ingest, inputs, readers, others })
+        Ok(Self { collecting: Arc::new(collecting), ingest, inputs, readers, others, writer_ended })
     }
 
     /// Collecting first, so that nothing comes after the last commit.
@@ -181,14 +190,21 @@ impl Agent {
     }
 }
 
-/// Hands rounds to the writer; one that is behind gives them back.
-fn output(inputs: mpsc::SyncSender<Input>) -> Output {
-    Box::new(move |round| match inputs.try_send(Input::Round(Box::new(round))) {
-        Ok(()) => Ok(()),
-        Err(mpsc::TrySendError::Full(input) | mpsc::TrySendError::Disconnected(input)) => match input {
+/// Hands rounds to the writer; one that is behind gives them back, one that has ended is told of.
+fn output(inputs: mpsc::SyncSender<Input>, ended: Arc<Notify>) -> Output {
+    Box::new(move |round| {
+        let input = match inputs.try_send(Input::Round(Box::new(round))) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::TrySendError::Full(input)) => input,
+            Err(mpsc::TrySendError::Disconnected(input)) => {
+                ended.notify_one();
+                input
+            }
+        };
+        match input {
             Input::Round(round) => Err(*round),
             _ => Ok(()), // what comes back is what was sent
-        },
+        }
     })
 }
 

@@ -50,9 +50,20 @@ pub(super) enum Trigger {
 /// What a run brought, beside the job's next time.
 #[derive(Default)]
 pub(super) struct Outcome {
+    /// Why it failed, for whoever asked.
+    pub(super) error: Option<String>,
     pub(super) batch: Option<Batch>,
     pub(super) gap: Option<Gap>,
     pub(super) events: Vec<Event>,
+}
+
+/// How a collection failed, beside its error.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    /// It took longer than its deadline.
+    late: bool,
+    /// Somebody had asked for it.
+    manual: bool,
 }
 
 /// When a job runs next.
@@ -151,8 +162,18 @@ impl Job {
         let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
         let next = match result {
             Ok(()) => self.succeeded(&mut outcome),
-            Err(error) => self.failed(&error, time, late, &batch, &mut outcome),
+            Err(error) => {
+                outcome.error = Some(error.to_string());
+                self.failed(
+                    &error,
+                    time,
+                    Failure { late, manual: trigger == Trigger::Manual },
+                    &batch,
+                    &mut outcome,
+                )
+            }
         };
+        batch.complete = outcome.error.is_none();
         outcome.batch = Some(batch);
         (outcome, next)
     }
@@ -233,13 +254,13 @@ impl Job {
         &mut self,
         error: &Error,
         time: Timestamp,
-        late: bool,
+        failure: Failure,
         batch: &Batch,
         outcome: &mut Outcome,
     ) -> Next {
         self.primings = 0;
         let first = self.missing.is_none();
-        let (state, next, reason) = self.judge(error, late);
+        let (state, next, reason) = self.judge(error, failure);
         // partial results are kept: then nothing is missing but what the plugin itself said
         if batch.samples.is_empty() {
             let from = self.missing.as_ref().map_or(time, |(from, _)| *from);
@@ -266,12 +287,15 @@ impl Job {
         next
     }
 
-    fn judge(&mut self, error: &Error, late: bool) -> (PluginState, Next, GapReason) {
-        let failed = if late { GapReason::Timeout } else { GapReason::Failed(error.to_string()) };
+    fn judge(&mut self, error: &Error, failure: Failure) -> (PluginState, Next, GapReason) {
+        let failed = if failure.late { GapReason::Timeout } else { GapReason::Failed(error.to_string()) };
         if self.source.is_none() && matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported) {
             return (PluginState::Refused, Next::Never, failed);
         }
-        match self.health.failed(self.interval) {
+        // who asks often must not drive a collector into quarantine
+        let retry =
+            if failure.manual { self.health.retry(self.interval) } else { self.health.failed(self.interval) };
+        match retry {
             Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
             Retry::BackOff(pause) => (PluginState::BackingOff, Next::TickAfter(pause), failed),
             Retry::Quarantine(pause) => {
