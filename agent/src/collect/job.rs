@@ -103,11 +103,17 @@ pub(super) struct Job {
     missing: Option<(Timestamp, GapReason)>,
     /// The last call took long: give way before the next one.
     pub(super) slow: bool,
+    /// Names the plugin in all that is logged while it collects. Made once: that costs more than many collections.
+    span: tracing::Span,
+    /// How many samples its last collection brought: room for the next one.
+    samples: usize,
 }
 
 impl Job {
     pub(super) fn new(options: JobOptions) -> Self {
         Self {
+            span: tracing::info_span!("plugin", name = &*options.name),
+            samples: 0,
             id: options.id,
             name: options.name,
             cadence: options.cadence,
@@ -144,7 +150,13 @@ impl Job {
 
     /// Runs one collection.
     pub(super) fn run(&mut self, trigger: Trigger) -> (Outcome, Next) {
-        let _span = tracing::info_span!("plugin", name = &*self.name).entered();
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        let brought = span.in_scope(|| self.run_once(trigger));
+        self.span = span;
+        brought
+    }
+
+    fn run_once(&mut self, trigger: Trigger) -> (Outcome, Next) {
         let (wall, cpu, began) = (Timestamp::now(), thread_cpu(), Instant::now());
         let time = match trigger {
             Trigger::Tick(tick) => self.cadence.stamp(tick, wall),
@@ -155,7 +167,9 @@ impl Job {
         }
         let mut batch = Batch::new(self.id);
         batch.time = time;
+        batch.samples.reserve(self.samples);
         let result = self.collect(&mut batch);
+        self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
         let mut outcome = Outcome::default();

@@ -30,6 +30,8 @@ struct Slot {
     /// The collector's number.
     local: LocalSeries,
     alive: bool,
+    /// As the metric says, kept here: looking there for each sample would reach for two more lines of memory.
+    counter: bool,
     /// The last raw value of a counter, also from before a gap: to see a fall.
     raw: Option<f64>,
     /// The collection that brought the last sample; nothing where the next one must not be paired with it.
@@ -281,7 +283,16 @@ impl Table {
     fn add(&mut self, live: Live, local: LocalSeries, time: Timestamp) -> u32 {
         let place = self.slots.len() as u32;
         self.by_id.insert(live.id, place);
-        self.slots.push(Slot { live, local, alive: true, raw: None, collection: None, absence: None });
+        let counter = live.def.metric.kind == Kind::Counter;
+        self.slots.push(Slot {
+            live,
+            local,
+            alive: true,
+            counter,
+            raw: None,
+            collection: None,
+            absence: None,
+        });
         self.snapshot.latest.push(Latest { time, value: Err(Missing::NotCollected), previous: None });
         place
     }
@@ -331,7 +342,7 @@ impl Table {
         if fell {
             stats.falls.add(1);
         }
-        if slot.live.def.metric.kind == Kind::Counter {
+        if slot.counter {
             slot.raw = Some(sample.value);
         }
         let reset = sample.reset || fell;

@@ -17,6 +17,7 @@ mod schema;
 mod series;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod types;
 
 pub use error::{Result, StoreError};
@@ -28,9 +29,10 @@ use error::{Inner, of};
 use file::{Found, Lock};
 use gaps::{OpenGaps, Owners};
 use journal::Journal;
-use rusqlite::{Connection, Transaction, TransactionBehavior::Immediate};
+use rusqlite::Connection;
 use series::SeriesTable;
 use std::{path::PathBuf, time::Instant};
+use transaction::Transaction;
 
 /// The writer: one per file, owned by `ingest`.
 #[derive(Debug)]
@@ -132,7 +134,7 @@ impl Store {
     }
 
     fn write(&mut self, commit: &Commit) -> Inner<usize> {
-        let transaction = Transaction::new_unchecked(&self.conn, Immediate)?;
+        let transaction = Transaction::begin(&self.conn)?;
         let run = if commit.new_run { self.run.saturating_add(1) } else { self.run };
         if commit.new_run {
             self.gaps.clear();
