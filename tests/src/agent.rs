@@ -40,10 +40,15 @@ impl Home {
     pub fn new(config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
         let home = Self { dir: Arc::new(dir), arguments: Vec::new(), environment: Vec::new() };
-        for (directory, mode) in [(home.data(), 0o700), (home.plugins(), 0o755)] {
+        for (directory, mode) in [(home.data(), 0o700), (home.plugins(), 0o755), (home.path("bin"), 0o755)] {
             done(DirBuilder::new().mode(mode).create(&directory), &directory);
             // whatever the umask is
             done(fs::set_permissions(&directory, Permissions::from_mode(mode)), &directory);
+        }
+        // the agent looks for plugins beside itself: not among all those that cargo built
+        let (built, agent) = (build().agent(), home.agent());
+        if fs::hard_link(built, &agent).is_err() {
+            done(fs::copy(built, &agent), &agent); // another file system
         }
         home.write_config(config);
         home
@@ -90,6 +95,11 @@ impl Home {
         self.dir.path().join(name)
     }
 
+    /// The agent's binary, alone in its directory.
+    pub fn agent(&self) -> PathBuf {
+        self.path("bin/twarga-agent")
+    }
+
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.path("data")
@@ -107,7 +117,7 @@ impl Home {
 
     /// A command line of the agent that knows of this home's configuration, data and plugins.
     pub fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(build().agent());
+        let mut command = Command::new(self.agent());
         command.arg(subcommand);
         command.arg("--config").arg(self.path("agent.toml"));
         command.arg("--data-dir").arg(self.data());
@@ -134,7 +144,7 @@ impl Home {
         let mut command = self.command("run");
         command.args(["--listen", "127.0.0.1:0"]).args(&self.arguments);
         command.stdout(Stdio::piped()).stderr(done(stderr, &log));
-        let mut child = done(command.spawn(), build().agent());
+        let mut child = done(command.spawn(), &self.agent());
         let lines = read_lines(child.stdout.take());
         let mut agent =
             Agent { home: self.clone(), child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };

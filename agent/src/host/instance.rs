@@ -3,21 +3,24 @@
 use super::{
     claims::Claims,
     library::Library,
-    series_table::{Said, SeriesTable},
+    series_table::{Said, SeriesTable, cut},
 };
 use crate::{
     collect::Source,
     model::{Batch, LocalSeries, Sample, Timestamp},
 };
-use abi_stable::std_types::RVec;
+use abi_stable::std_types::{RString, RVec};
 use std::{sync::Arc, time::Duration};
 use twarga_plugin_api::{
     Error,
-    abi::{self, RawCollectorBox, glue, services},
+    abi::{self, RawCollectorBox, RawError, glue, services},
 };
 
 /// A batch time of the plugin further from the host's than this is ignored.
 const MAX_TIME_SHIFT: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest message of a plugin's error, and the longest place, in bytes.
+const MAX_MESSAGE: usize = 500;
 
 /// How a collector is made.
 #[derive(Clone)]
@@ -77,7 +80,7 @@ impl Instance {
         let handle = services::handle(&mut *table);
         let created = library.module.create()(options.config.as_str().into(), handle).into_result();
         log_lines(&mut table.said);
-        let collector = created.map_err(glue::from_raw)?;
+        let collector = created.map_err(error_of)?;
         Ok(Self { collector, table, buffer: RVec::new(), collection: 0, refused: Refused::default() })
     }
 
@@ -105,6 +108,7 @@ impl Instance {
     }
 
     fn take_said(&mut self, batch: &mut Batch) {
+        self.table.forget_absences();
         let said = &mut self.table.said;
         batch.registered.append(&mut said.registered);
         batch.retired.append(&mut said.retired);
@@ -127,7 +131,7 @@ impl Source for Instance {
         let answer = self.collector.collect(&mut self.buffer, handle).into_result();
         self.take_samples(batch);
         self.take_said(batch);
-        answer.map_err(glue::from_raw)
+        answer.map_err(error_of)
     }
 
     fn live_series(&self) -> usize {
@@ -147,12 +151,15 @@ impl Source for Instance {
     }
 }
 
-/// Lines a plugin wrote in one call beyond this many are only counted.
-const MAX_LINES: usize = 20;
+/// A plugin's error. Its message is stored with a gap and shown to consumers: cut, without control characters.
+fn error_of(mut raw: RawError) -> Error {
+    raw.message = RString::from(&*cut(raw.message.as_str(), MAX_MESSAGE));
+    raw.location = RString::from(&*cut(raw.location.as_str(), MAX_MESSAGE));
+    glue::from_raw(raw)
+}
 
 fn log_lines(said: &mut Said) {
-    let more = said.logged.len().saturating_sub(MAX_LINES);
-    for (level, line) in said.logged.drain(..).take(MAX_LINES) {
+    for (level, line) in said.logged.drain(..) {
         match level {
             0 => tracing::error!("{line}"),
             1 => tracing::warn!("{line}"),
@@ -160,6 +167,7 @@ fn log_lines(said: &mut Said) {
             _ => tracing::debug!("{line}"),
         }
     }
+    let more = std::mem::take(&mut said.unlogged);
     if more > 0 {
         tracing::warn!("{more} more lines in one call are left out");
     }

@@ -36,7 +36,8 @@ fn shorten(errors: &AbiInstabilityErrors) -> String {
             }
         }
         for difference in error.errs.iter() {
-            let line = format!("{}: {}", path.join("."), describe(difference));
+            let place = if path.is_empty() { "the root module".into() } else { path.join(".") };
+            let line = format!("{place}: {}", describe(difference));
             if !lines.contains(&line) {
                 lines.push(line);
             }
@@ -53,6 +54,9 @@ fn shorten(errors: &AbiInstabilityErrors) -> String {
 fn describe(difference: &AbiInstability) -> String {
     match difference {
         AbiInstability::Name(x) => format!("agent has {}, plugin has {}", x.expected, x.found),
+        AbiInstability::Package(x) => {
+            format!("agent has the type of {}, plugin has one of {}", x.expected, x.found)
+        }
         AbiInstability::Size(x) => format!("agent has {} bytes, plugin has {}", x.expected, x.found),
         AbiInstability::Alignment(x) => format!("agent aligns to {}, plugin to {}", x.expected, x.found),
         AbiInstability::MismatchedPrimitive(x) => {

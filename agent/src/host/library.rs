@@ -5,7 +5,7 @@ use super::{
     claims::Claims,
     error::{LoadError, Refusal},
     layout,
-    metadata::Metadata,
+    metadata::{DeclaredMetric, Metadata},
     preflight::{self, open_file, preflight},
     trust,
 };
@@ -70,7 +70,13 @@ fn open(file: File, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
     // SAFETY: running the library's initialisers is the point; the file passed the trust and preflight checks, and it
     // is never unloaded (`ManuallyDrop`).
     let handle = unsafe { Handle::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
-    let handle = ManuallyDrop::new(handle.map_err(|error| Refusal::Dlopen(explain(&error, &path)))?);
+    let handle = match handle {
+        Ok(handle) => ManuallyDrop::new(handle),
+        Err(error) => {
+            drop(ManuallyDrop::into_inner(file)); // the linker has forgotten it too
+            return Err(Refusal::Dlopen(explain(&error, &path)));
+        }
+    };
     // SAFETY: the symbol is a `LibHeader` by the contract of `export_plugin!`, whose metadata section named it; its
     // magic and version are checked by `upgrade` before anything else of it is read.
     let header = unsafe { handle.get::<AbiHeaderRef>(metadata.entry.as_bytes()) };
@@ -92,12 +98,21 @@ fn check_consistent(module: PluginMod_Ref, metadata: &Metadata) -> Result<(), Re
     if module.name().as_str() != metadata.name {
         return Err(differs("the name", module.name().as_str(), &metadata.name));
     }
-    let code: Vec<&str> = module.metrics().as_slice().iter().map(|metric| metric.name.as_str()).collect();
-    let file: Vec<&str> = metadata.metrics.iter().map(|metric| metric.name.as_str()).collect();
-    if code != file {
-        return Err(differs("the list of metrics", &code.join(" "), &file.join(" ")));
+    let mut code = module.metrics().as_slice().iter().map(DeclaredMetric::from);
+    let mut file = metadata.metrics.iter();
+    loop {
+        let name =
+            |metric: Option<&DeclaredMetric>| metric.map_or(String::new(), |metric| metric.name.clone());
+        match (code.next(), file.next()) {
+            (None, None) => return Ok(()),
+            (Some(code), Some(file)) if code == *file => {}
+            (Some(code), Some(file)) if code.name == file.name => {
+                let what = format!("metric `{}` is declared otherwise in one than in the other", code.name);
+                return Err(Refusal::Inconsistent(what));
+            }
+            (code, file) => return Err(differs("a metric", &name(code.as_ref()), &name(file))),
+        }
     }
-    Ok(())
 }
 
 /// libloading's Display is only "dlopen failed": the reason is in the sources.

@@ -1,7 +1,13 @@
 //! The text of a plugin's metadata section. Its format: `twarga_plugin_api::abi::metadata`.
 
 use super::error::Refusal;
-use twarga_plugin_api::{Kind, abi::metadata::MAGIC};
+use twarga_plugin_api::{
+    Kind,
+    abi::{RawMetric, metadata::MAGIC},
+};
+
+/// The longest name, entry symbol and API version, in bytes: they stand in messages.
+const MAX_WORD: usize = 200;
 
 /// What a plugin file says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +64,10 @@ impl Metadata {
         let bad = |what: &str| Refusal::BadMetadata(what.into());
         let text = section.split(|byte| *byte == 0).next().unwrap_or_default();
         let text = std::str::from_utf8(text).map_err(|_| bad("not UTF-8"))?;
+        // these texts are written to logs and terminals
+        if text.contains(|c: char| c.is_control() && c != '\n' && c != '\t') {
+            return Err(bad("a control character"));
+        }
         let mut lines = text.lines();
         if lines.next() != Some(MAGIC) {
             return Err(bad("unknown format; this agent reads format 1"));
@@ -67,9 +77,10 @@ impl Metadata {
             let (key, value) = line.split_once('=').ok_or_else(|| bad("a line without `=`"))?;
             metadata.set(key, value).map_err(bad)?;
         }
-        match [&metadata.name, &metadata.entry, &metadata.api].iter().any(|text| text.is_empty()) {
-            true => Err(bad("name, entry symbol or API version is missing")),
-            false => Ok(metadata),
+        let needed = [&metadata.name, &metadata.entry, &metadata.api];
+        match needed.iter().find(|text| text.is_empty() || text.len() > MAX_WORD) {
+            Some(_) => Err(bad("name, entry symbol or API version is missing or over 200 bytes")),
+            None => Ok(metadata),
         }
     }
 
@@ -104,6 +115,18 @@ impl Metadata {
     pub fn api_numbers(&self) -> Option<(u32, u32)> {
         let (major, minor) = self.api.split_once('.')?;
         Some((major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+impl From<&RawMetric<'_>> for DeclaredMetric {
+    fn from(raw: &RawMetric<'_>) -> Self {
+        Self {
+            kind: Kind::from_raw(raw.kind),
+            name: raw.name.as_str().into(),
+            unit: raw.unit.as_str().into(),
+            label_keys: raw.label_keys.as_str().into(),
+            help: raw.help.as_str().into(),
+        }
     }
 }
 

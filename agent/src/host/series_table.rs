@@ -14,6 +14,8 @@ const MAX_LABEL_VALUE: usize = 1024;
 const MAX_FAMILIES: usize = 10_000;
 /// A reason longer than this is cut.
 const MAX_REASON: usize = 200;
+/// Lines of log in one call beyond this many are only counted.
+const MAX_LINES: usize = 20;
 
 /// A family's id and the label values in the order of its keys.
 type Key = (u32, Box<[Box<str>]>);
@@ -24,6 +26,8 @@ pub(super) struct Entry {
     pub(super) last: Option<f64>,
     /// The collection in which it last had a sample.
     pub(super) seen: u64,
+    /// The plugin said in this call that it has no value.
+    absent: bool,
     key: Key,
 }
 
@@ -35,6 +39,8 @@ pub(super) struct Said {
     pub(super) absent: Vec<Absence>,
     pub(super) time: Option<i64>,
     pub(super) logged: Vec<(u8, String)>,
+    /// Lines that were too many.
+    pub(super) unlogged: usize,
 }
 
 /// The host's side of one collector.
@@ -84,6 +90,16 @@ impl SeriesTable {
         Some((self.base + series, entry))
     }
 
+    /// Ends a call: absences may be said again in the next one.
+    pub(super) fn forget_absences(&mut self) {
+        for absence in &self.said.absent {
+            let id = (absence.series - self.base) as usize;
+            if let Some(Some(entry)) = self.entries.get_mut(id) {
+                entry.absent = false;
+            }
+        }
+    }
+
     /// How many series are registered and not retired.
     pub(super) fn live(&self) -> usize {
         self.index.len()
@@ -102,7 +118,11 @@ impl SeriesTable {
 
     fn labels(&self, metric: &Metric, values: &[Box<str>]) -> Labels {
         let instance = self.instance.iter().map(|value| ("instance", value.as_str()));
-        let own = metric.label_keys.iter().zip(values).map(|(key, value)| (&**key, &**value));
+        let own = metric.label_keys.iter().zip(values).map(|(key, value)| match &**key {
+            // as Prometheus does: without another name, series that differ in it alone would become one
+            "instance" if self.instance.is_some() => ("exported_instance", &**value),
+            key => (key, &**value),
+        });
         Labels::new(own.chain(instance))
     }
 }
@@ -169,7 +189,8 @@ impl HostServices for SeriesTable {
         if let Some(id) = self.index.get(&key) {
             return Ok(*id);
         }
-        if self.index.len() >= self.max_series {
+        // also those of one call: who registers and retires in a loop would fill the batch
+        if self.index.len().max(self.said.registered.len()) >= self.max_series {
             return Err(format!("the limit of {} series is reached", self.max_series));
         }
         let id = u32::try_from(self.entries.len()).map_err(|error| error.to_string())?;
@@ -177,7 +198,7 @@ impl HostServices for SeriesTable {
         let def = SeriesDef { labels: self.labels(&family, &key.1), metric: Arc::clone(&family) };
         let counter = family.kind == Kind::Counter;
         self.index.insert(key.clone(), id);
-        self.entries.push(Some(Entry { counter, last: None, seen: 0, key }));
+        self.entries.push(Some(Entry { counter, last: None, seen: 0, absent: false, key }));
         self.said.registered.push((local, Arc::new(def)));
         Ok(id)
     }
@@ -191,7 +212,9 @@ impl HostServices for SeriesTable {
     }
 
     fn unavailable(&mut self, series: u32, reason: &str) {
-        if let Some((series, _)) = self.entry(series) {
+        if let Some((series, entry)) = self.entry(series)
+            && !std::mem::replace(&mut entry.absent, true)
+        {
             let reason = cut(reason, MAX_REASON);
             self.said.absent.push(Absence { series, reason });
         }
@@ -202,12 +225,15 @@ impl HostServices for SeriesTable {
     }
 
     fn log(&mut self, level: u8, message: &str) {
-        self.said.logged.push((level, cut(message, 1000).into()));
+        match self.said.logged.len() < MAX_LINES {
+            true => self.said.logged.push((level, cut(message, 1000).into())),
+            false => self.said.unlogged += 1,
+        }
     }
 }
 
 /// The text without control characters, at most so many bytes.
-fn cut(text: &str, most: usize) -> Box<str> {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean[..clean.floor_char_boundary(most)].into()
+pub(super) fn cut(text: &str, most: usize) -> Box<str> {
+    let text = &text[..text.floor_char_boundary(most)];
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().into()
 }
