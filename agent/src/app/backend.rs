@@ -15,7 +15,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -33,6 +33,8 @@ pub(super) struct AgentBackend {
     others: Vec<PluginStatus>,
     disk: String,
     timestamps: TimestampStyle,
+    /// The round with the last of the first collections, once they are over.
+    primed: OnceLock<u64>,
 }
 
 impl AgentBackend {
@@ -46,6 +48,7 @@ impl AgentBackend {
             others: agent.others.clone(),
             disk: config.views.disk.clone(),
             timestamps: config.http.timestamps,
+            primed: OnceLock::new(),
         }
     }
 
@@ -137,8 +140,8 @@ impl Backend for AgentBackend {
         let mut waiting_for = Vec::new();
         if !self.collecting.primed() {
             waiting_for.push("the first collection of every plugin".into());
-        } else if self.published.load().round == 0 {
-            waiting_for.push("the first commit".into());
+        } else if self.published.load().round < *self.primed.get_or_init(|| self.collecting.rounds()) {
+            waiting_for.push("the commit of the first collections".into());
         }
         Readiness { waiting_for }
     }

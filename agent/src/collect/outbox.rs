@@ -16,13 +16,15 @@ const MOST_BATCHES: usize = 1024;
 pub(super) struct Outbox {
     round: Round,
     output: Output,
+    /// Rounds that were handed over since the start.
+    handed_over: u64,
     /// Batches whose samples were dropped since the start.
     pub(super) dropped: Arc<AtomicU64>,
 }
 
 impl Outbox {
     pub(super) fn new(output: Output) -> Self {
-        Self { round: Round::default(), output, dropped: Arc::default() }
+        Self { round: Round::default(), output, handed_over: 0, dropped: Arc::default() }
     }
 
     /// All that one run of a job brought.
@@ -51,10 +53,18 @@ impl Outbox {
         if self.round.is_empty() {
             return;
         }
-        if let Err(mut round) = (self.output)(std::mem::take(&mut self.round)) {
-            self.shed(&mut round);
-            self.round = round;
+        match (self.output)(std::mem::take(&mut self.round)) {
+            Ok(()) => self.handed_over += 1,
+            Err(mut round) => {
+                self.shed(&mut round);
+                self.round = round;
+            }
         }
+    }
+
+    /// How many rounds will have been handed over with what waits here now.
+    pub(super) fn rounds(&self) -> u64 {
+        self.handed_over + u64::from(!self.round.is_empty())
     }
 
     /// Drops samples, keeps what else the batches say: without the registrations later samples would be nameless.
