@@ -4,9 +4,13 @@ use crate::{
     config::TimestampStyle,
     model::{Labels, Timestamp},
     store::{Point, Range, Reader, Selector, StoreError, StoredSeries},
-    views::{self, View, ViewContext},
+    views::{self, Source, View, ViewContext},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+/// How far before a range the point is looked for that the first rate within it takes.
+const LOOK_BACK: Duration = Duration::from_secs(3600);
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Which history is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +128,15 @@ fn view_history(
         if let Some(series) = series.last() {
             gaps = gaps_of(reader, series, query.range)?;
         }
-        inputs.push(merged(reader, &series, query.range, limit)?);
+        let mut points = merged(reader, &series, query.range, limit)?;
+        if points.len() < limit
+            && let Source::Rate(..) = view.from
+        {
+            // a rate at the first point within the range takes the point before it
+            let (from, to) = (query.range.from.minus(LOOK_BACK), query.range.from.minus(MILLISECOND));
+            points.extend(merged(reader, &series, Range { from, to }, 1)?);
+        }
+        inputs.push(points);
     }
     let points = view.history(&inputs, query.limit);
     Ok(History { unit: view.unit.into(), view: true, points, gaps })

@@ -15,7 +15,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -35,6 +35,8 @@ pub(super) struct AgentBackend {
     enabled: BTreeSet<String>,
     disk: String,
     timestamps: TimestampStyle,
+    /// The round with the last of the first collections, once they are over.
+    primed: OnceLock<u64>,
 }
 
 impl AgentBackend {
@@ -52,6 +54,7 @@ impl AgentBackend {
                 .collect(),
             disk: config.views.disk.clone(),
             timestamps: config.http.timestamps,
+            primed: OnceLock::new(),
         }
     }
 
@@ -156,8 +159,8 @@ impl Backend for AgentBackend {
         let mut waiting_for = Vec::new();
         if !self.collecting.primed() {
             waiting_for.push("the first collection of every plugin".into());
-        } else if self.published.load().round == 0 {
-            waiting_for.push("the first commit".into());
+        } else if self.published.load().round < *self.primed.get_or_init(|| self.collecting.rounds()) {
+            waiting_for.push("the commit of the first collections".into());
         }
         Readiness { waiting_for }
     }

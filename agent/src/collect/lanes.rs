@@ -148,6 +148,11 @@ impl Collecting {
         waiting && state.running.iter().all(|running| running.since.elapsed() > running.deadline)
     }
 
+    /// How many rounds will have been handed over with all that was collected up to now.
+    pub fn rounds(&self) -> u64 {
+        self.shared.lock().outbox.rounds()
+    }
+
     /// How many batches lost their samples because the writer was behind.
     pub fn dropped(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.shared.lock().outbox.dropped)

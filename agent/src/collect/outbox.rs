@@ -22,13 +22,21 @@ pub(super) struct Outbox {
     /// What comes now.
     round: Round,
     output: Output,
+    /// Rounds that were handed over since the start.
+    handed_over: u64,
     /// Batches whose samples were dropped since the start.
     pub(super) dropped: Arc<AtomicU64>,
 }
 
 impl Outbox {
     pub(super) fn new(output: Output) -> Self {
-        Self { waiting: VecDeque::new(), round: Round::default(), output, dropped: Arc::default() }
+        Self {
+            waiting: VecDeque::new(),
+            round: Round::default(),
+            output,
+            handed_over: 0,
+            dropped: Arc::default(),
+        }
     }
 
     /// All that one run of a job brought.
@@ -62,18 +70,27 @@ impl Outbox {
                 self.shed();
                 return false;
             }
+            self.handed_over += 1;
         }
         if self.round.is_empty() {
             return true;
         }
         match (self.output)(std::mem::take(&mut self.round)) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.handed_over += 1;
+                true
+            }
             Err(round) => {
                 self.round = round;
                 self.shed();
                 false
             }
         }
+    }
+
+    /// How many rounds will have been handed over with what waits here now.
+    pub(super) fn rounds(&self) -> u64 {
+        self.handed_over + self.waiting.len() as u64 + u64::from(!self.round.is_empty())
     }
 
     /// Drops samples, keeps what else the batches say: without the registrations later samples would be nameless.
