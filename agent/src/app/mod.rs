@@ -10,20 +10,20 @@ use crate::{
     collect::{Cadence, Collecting, JobOptions, Output},
     config::Config,
     ingest::{self, Ingest, Input, Published},
-    model::{CollectorId, CollectorInfo, PluginState, PluginStatus},
+    model::{CollectorId, CollectorInfo, GapReason, PluginState, PluginStatus},
     serve::{self, Limits, Listeners, Settings, TokenSources},
     store::{Options, Readers, Store},
 };
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use backend::AgentBackend;
-use own_metrics::{OwnMetrics, OwnValue};
+use own_metrics::OwnMetrics;
 use std::{
     fs::DirBuilder,
     io::Write,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -39,9 +39,12 @@ const STALE_INTERVALS: u32 = 3;
 const OWN_INTERVAL: Duration = Duration::from_secs(15);
 /// By then every collector has been primed, unless it hangs.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
-/// What stopping may take in all is 5 s; each step has its part.
+/// What stopping may take in all is 5 s.
+const STOP: Duration = Duration::from_millis(4500);
+/// Of that, what calls of plugins may take to come back.
 const STOP_COLLECTING: Duration = Duration::from_millis(1000);
-const STOP_WRITING: Duration = Duration::from_millis(1900);
+/// And what plugins may take to end, after everything is written.
+const LET_GO: Duration = Duration::from_millis(300);
 
 /// The database of a data directory.
 pub fn store_file(data_dir: &Path) -> PathBuf {
@@ -59,7 +62,10 @@ pub fn run(config: Config) -> Result<()> {
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .context("can't start the HTTP side")?;
-    runtime.block_on(serve_until_stopped(config))
+    let ended = runtime.block_on(serve_until_stopped(config));
+    // a reader of the history may be at work on a thread of the runtime: it is not waited for
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve_until_stopped(config: Config) -> Result<()> {
@@ -89,9 +95,10 @@ async fn serve_until_stopped(config: Config) -> Result<()> {
         // it never ends by itself: a panic, and nothing would be stored any more
         () = agent.writer_ended.notified() => tracing::error!("the writer has ended; the agent stops"),
     }
+    let deadline = Instant::now() + STOP;
     disk.abort();
     server.shutdown().await;
-    agent.stop()
+    agent.stop(deadline)
 }
 
 /// The disk views would be empty for ever, and the disk alert silent, where `views.disk` names a mount that no plugin
@@ -170,26 +177,26 @@ impl Agent {
         let Plugins { mut jobs, others } = load_all(config, Report::Log);
         let (inputs, receiver) = mpsc::sync_channel(CHANNEL);
         let readers = store.readers();
-        let own = Arc::new(OnceLock::new());
-        jobs.push(own_job(&jobs, config, Arc::clone(&own)));
+        let mut own = own_job(&jobs, config);
         let options = ingest::Options {
-            collectors: jobs.iter().map(collector_info).collect(),
+            collectors: jobs.iter().chain([&own]).map(collector_info).collect(),
             rules: config.alerts.clone(),
             disk: config.views.disk.as_str().into(),
             recycled: None,
         };
         let ingest = Ingest::spawn(store, options, receiver).context("can't start the writer")?;
+        let dropped = Arc::default();
+        own.factory = Box::new(OwnMetrics::new(&jobs, &ingest.stats(), &dropped));
+        jobs.push(own);
         let writer_ended = Arc::new(Notify::new());
         let output = output(inputs.clone(), Arc::clone(&writer_ended));
-        let collecting = Collecting::start(jobs, output).context("can't start collecting")?;
-        let mut values = own_metrics::of_process();
-        values.extend(own_metrics::of_writer(&ingest.stats(), &collecting.dropped()));
-        let _ = own.set(values); // nobody else sets it
+        let idle = idle(config, &others);
+        let collecting = Collecting::start(jobs, idle, output, dropped).context("can't start collecting")?;
         Ok(Self { collecting: Arc::new(collecting), ingest, inputs, readers, others, writer_ended })
     }
 
     /// Collecting first, so that nothing comes after the last commit.
-    fn stop(self) -> Result<()> {
+    fn stop(self, deadline: Instant) -> Result<()> {
         let began = Instant::now();
         let left = self.collecting.stop(STOP_COLLECTING);
         if left > 0 {
@@ -197,20 +204,59 @@ impl Agent {
         }
         let (sender, answer) = mpsc::channel();
         let reply = Box::new(move |stopped| drop(sender.send(stopped)));
-        if self.inputs.send(Input::Stop { reply }).is_err() {
-            bail!("the writer had ended before");
-        }
-        let stopped = answer.recv_timeout(STOP_WRITING).context("the writer did not end in time")?;
-        self.ingest.join_within(STOP_WRITING);
+        tell_to_stop(&self.inputs, Input::Stop { reply }, deadline)?;
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let stopped = answer.recv_timeout(patience).context("the writer did not end in time")?;
         if stopped.lost_samples > 0 {
             bail!("the store did not take the last {} samples", stopped.lost_samples);
         }
         if let Some(error) = stopped.error {
             bail!("the store could not be closed: {error}");
         }
+        self.ingest.join_within(deadline.saturating_duration_since(Instant::now()));
         tracing::info!("stopped in {:.1} s, everything is written", began.elapsed().as_secs_f64());
+        let_go(self.collecting);
         Ok(())
     }
+}
+
+/// The writer takes what is queued before; a channel that stays full must not hold up the stop.
+fn tell_to_stop(inputs: &mpsc::SyncSender<Input>, mut stop: Input, deadline: Instant) -> Result<()> {
+    loop {
+        match inputs.try_send(stop) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::TrySendError::Disconnected(_)) => bail!("the writer had ended before"),
+            Err(mpsc::TrySendError::Full(_)) if Instant::now() > deadline => {
+                bail!("the writer did not answer in time")
+            }
+            Err(mpsc::TrySendError::Full(input)) => stop = input,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Drops the collectors. That runs code of the plugins, so it has a thread of its own, and is not waited for long.
+fn let_go(collecting: Arc<Collecting>) {
+    let (sender, gone) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("let-go".into());
+    let started = thread.spawn(move || {
+        drop(collecting);
+        let _ = sender.send(()); // perhaps nobody waits any more
+    });
+    if started.is_ok() && gone.recv_timeout(LET_GO).is_err() {
+        tracing::warn!("a plugin takes long to end, and is left behind");
+    }
+}
+
+/// The collectors that are configured and do not run, and why: their history says so.
+fn idle(config: &Config, others: &[PluginStatus]) -> Vec<(Arc<str>, GapReason)> {
+    let configured = others.iter().filter(|other| config.plugins.contains_key(&other.name));
+    let reason = |other: &PluginStatus| match other.state {
+        PluginState::Disabled => Some(GapReason::Disabled),
+        PluginState::Refused => Some(GapReason::Failed(other.reason.clone().unwrap_or_default())),
+        _ => None,
+    };
+    configured.filter_map(|other| Some((other.name.as_str().into(), reason(other)?))).collect()
 }
 
 /// Hands rounds to the writer; one that is behind gives them back, one that has ended is told of.
@@ -236,8 +282,8 @@ fn collector_info(job: &JobOptions) -> CollectorInfo {
     CollectorInfo { name: Arc::clone(&job.name), stale_after }
 }
 
-/// The built-in collector of the agent's own metrics; its values are known once everything else runs.
-fn own_job(plugins: &[JobOptions], config: &Config, values: Arc<OnceLock<Vec<OwnValue>>>) -> JobOptions {
+/// The built-in collector of the agent's own metrics.
+fn own_job(plugins: &[JobOptions], config: &Config) -> JobOptions {
     let interval = OWN_INTERVAL.max(config.agent.interval);
     let status =
         PluginStatus::new(own_metrics::NAME, own_metrics::NAME, PluginState::Running, interval, interval);
@@ -248,10 +294,7 @@ fn own_job(plugins: &[JobOptions], config: &Config, values: Arc<OnceLock<Vec<Own
         interval,
         deadline: interval,
         jitter: Duration::ZERO,
-        factory: Box::new(OwnMetrics {
-            plugins: plugins.iter().map(|job| Arc::clone(&job.status)).collect(),
-            values,
-        }),
+        factory: Box::new(OwnMetrics::default()),
         status: Arc::new(Mutex::new(status)),
     }
 }

@@ -1,7 +1,7 @@
 //! The agent's metrics about itself, collected, stored and served like any other.
 
 use crate::{
-    collect::{Factory, Source},
+    collect::{Factory, JobOptions, Source},
     ingest::Stats,
     model::{Batch, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef},
 };
@@ -9,7 +9,7 @@ use std::{
     fs::File,
     os::unix::fs::FileExt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -19,7 +19,7 @@ use twarga_plugin_api::Error;
 pub(super) const NAME: &str = "agent";
 
 /// A counter or gauge of the whole agent, read when it is collected.
-pub(super) struct OwnValue {
+struct OwnValue {
     /// Its name below `twarga_agent_`.
     pub name: &'static str,
     /// Its kind.
@@ -69,25 +69,28 @@ const OF_PLUGINS: &[PluginValue] = &[
 ];
 
 /// Makes the built-in collector.
+#[derive(Default)]
 pub(super) struct OwnMetrics {
-    /// What is told of each plugin.
-    pub plugins: Vec<Arc<Mutex<PluginStatus>>>,
-    /// What is told of the agent.
-    pub values: Arc<OnceLock<Vec<OwnValue>>>,
+    plugins: Vec<Arc<Mutex<PluginStatus>>>,
+    values: Arc<Vec<OwnValue>>,
+}
+
+impl OwnMetrics {
+    /// Of these plugins, the process, the writer and what never reached it.
+    pub(super) fn new(plugins: &[JobOptions], stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Self {
+        let mut values = of_process();
+        values.extend(of_writer(stats, dropped));
+        Self {
+            plugins: plugins.iter().map(|job| Arc::clone(&job.status)).collect(),
+            values: Arc::new(values),
+        }
+    }
 }
 
 impl Factory for OwnMetrics {
     fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error> {
-        if self.values.get().is_none() {
-            return Err(Error::transient("the agent is still starting"));
-        }
-        let mut collector = OwnCollector {
-            base,
-            plugins: self.plugins.clone(),
-            values: Arc::clone(&self.values),
-            registered: Vec::new(),
-            announced: false,
-        };
+        let (plugins, values) = (self.plugins.clone(), Arc::clone(&self.values));
+        let mut collector = OwnCollector { base, plugins, values, registered: Vec::new(), announced: false };
         collector.register();
         Ok(Box::new(collector))
     }
@@ -96,7 +99,7 @@ impl Factory for OwnMetrics {
 struct OwnCollector {
     base: LocalSeries,
     plugins: Vec<Arc<Mutex<PluginStatus>>>,
-    values: Arc<OnceLock<Vec<OwnValue>>>,
+    values: Arc<Vec<OwnValue>>,
     registered: Vec<Arc<SeriesDef>>,
     announced: bool,
 }
@@ -104,7 +107,7 @@ struct OwnCollector {
 impl OwnCollector {
     /// The series in the order in which `collect` puts them.
     fn register(&mut self) {
-        for value in self.values.get().into_iter().flatten() {
+        for value in self.values.iter() {
             let metric = metric(value.name, value.kind, value.unit, value.help, &[]);
             self.registered.push(Arc::new(SeriesDef { metric, labels: Labels::default() }));
         }
@@ -135,7 +138,7 @@ impl Source for OwnCollector {
         if !std::mem::replace(&mut self.announced, true) {
             batch.registered.extend((self.base..).zip(self.registered.iter().cloned()));
         }
-        let own = self.values.get().into_iter().flatten().map(|value| (value.read)());
+        let own = self.values.iter().map(|value| (value.read)());
         let of_plugins = OF_PLUGINS.iter().flat_map(|(.., read)| {
             self.plugins.iter().map(|plugin| read(&plugin.lock().unwrap_or_else(PoisonError::into_inner)))
         });
@@ -162,7 +165,7 @@ impl Source for OwnCollector {
 }
 
 /// What the kernel says of this process.
-pub(super) fn of_process() -> Vec<OwnValue> {
+fn of_process() -> Vec<OwnValue> {
     let started = crate::model::Timestamp::now().as_millis() as f64 / 1000.0;
     let statm = File::open("/proc/self/statm").ok();
     vec![
@@ -194,7 +197,7 @@ pub(super) fn of_process() -> Vec<OwnValue> {
 }
 
 /// What the writer counts, and what never reached it.
-pub(super) fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
+fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
     type Read = fn(&Stats) -> f64;
     const WRITER: &[(&str, Kind, &str, &str, Read)] = &[
         ("rounds_total", Kind::Counter, "", "Rounds of batches that the writer took.", |s| {
@@ -210,13 +213,6 @@ pub(super) fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<Own
         ("dropped_events_total", Kind::Counter, "", "Events that the writer dropped.", |s| {
             s.dropped_events.get() as f64
         }),
-        (
-            "counter_falls_total",
-            Kind::Counter,
-            "",
-            "Counters that fell without their plugin saying so.",
-            |s| s.falls.get() as f64,
-        ),
         ("commits_total", Kind::Counter, "", "Transactions of the store.", |s| s.commits.get() as f64),
         ("commit_errors_total", Kind::Counter, "", "Transactions of the store that failed.", |s| {
             s.commit_errors.get() as f64

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// by more than that, but at least a timer's ordinary lateness.
 const TOLERANCE_MS: std::ops::RangeInclusive<i64> = 5..=50;
 
+/// A timer that fires before its tick does so by no more than this.
+const EARLY_MS: i64 = 20;
+
 /// The grid of a collector's ticks: the times `offset + n × interval` since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cadence {
@@ -23,12 +26,12 @@ impl Cadence {
     }
 
     /// The first tick after `now`, and after `last` where that is just ahead: a timer may fire a little early, and a
-    /// tick must not come twice. A `last` far ahead means that the clock was stepped back, and counts no longer.
+    /// tick must not come twice. A `last` further ahead means that the clock was stepped back, and counts no longer.
     pub fn next(&self, now: Timestamp, last: Option<Timestamp>) -> Timestamp {
         let since = now.as_millis().saturating_sub(self.offset).div_euclid(self.interval);
         let next = since.saturating_add(1).saturating_mul(self.interval).saturating_add(self.offset);
         match last.map(Timestamp::as_millis) {
-            Some(last) if next <= last && last - next < self.interval => {
+            Some(last) if next <= last && last.saturating_sub(now.as_millis()) <= EARLY_MS => {
                 Timestamp::from_millis(last.saturating_add(self.interval))
             }
             _ => Timestamp::from_millis(next),
@@ -38,6 +41,11 @@ impl Cadence {
     /// How many ticks lie between two ticks, neither counted; 0 where the clock was stepped back.
     pub fn between(&self, earlier: Timestamp, later: Timestamp) -> u64 {
         u64::try_from(later.millis_since(earlier) / self.interval - 1).unwrap_or(0)
+    }
+
+    /// The last tick that is not after `time`.
+    pub fn at_or_before(&self, time: Timestamp) -> Timestamp {
+        self.before(self.next(time, None))
     }
 
     /// The tick before this one.
@@ -98,6 +106,13 @@ mod tests {
     fn a_step_back_does_not_stop_the_ticks() {
         let cadence = Cadence::new(SECOND, Duration::ZERO);
         assert_eq!(cadence.next(at(500), Some(at(3_600_000))), at(1_000));
+        let cadence = Cadence::new(5 * SECOND, Duration::ZERO);
+        assert_eq!(
+            cadence.next(at(97_000), Some(at(100_000))),
+            at(100_000),
+            "stepped back by less than an interval"
+        );
+        let cadence = Cadence::new(SECOND, Duration::ZERO);
         assert_eq!(cadence.between(at(3_600_000), at(1_000)), 0);
     }
 

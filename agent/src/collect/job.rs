@@ -2,6 +2,7 @@
 
 use super::{
     cadence::Cadence,
+    coverage::Coverage,
     health::{Health, Retry},
     source::{Factory, Source},
 };
@@ -53,7 +54,7 @@ pub(super) struct Outcome {
     /// Why it failed, for whoever asked.
     pub(super) error: Option<String>,
     pub(super) batch: Option<Batch>,
-    pub(super) gap: Option<Gap>,
+    pub(super) gaps: Vec<Gap>,
     pub(super) events: Vec<Event>,
 }
 
@@ -64,6 +65,8 @@ struct Failure {
     late: bool,
     /// Somebody had asked for it.
     manual: bool,
+    /// The tick it was for, or the last one before it.
+    tick: Timestamp,
 }
 
 /// When a job runs next.
@@ -99,8 +102,12 @@ pub(super) struct Job {
     pub(super) last_tick: Option<Timestamp>,
     /// Steps of the clock up to its last run: over a step no tick was skipped.
     pub(super) steps: u64,
-    /// Since when samples are missing, and the last known reason.
-    missing: Option<(Timestamp, GapReason)>,
+    /// Which ticks have samples, or a reason.
+    pub(super) coverage: Coverage,
+    /// An event told that it fails.
+    pub(super) told: bool,
+    /// It was made once.
+    made: bool,
     /// The last call took long: give way before the next one.
     pub(super) slow: bool,
     /// Names the plugin in all that is logged while it collects. Made once: that costs more than many collections.
@@ -115,7 +122,7 @@ impl Job {
             span: tracing::info_span!("plugin", name = &*options.name),
             samples: 0,
             id: options.id,
-            name: options.name,
+            name: Arc::clone(&options.name),
             cadence: options.cadence,
             interval: options.interval,
             deadline: options.deadline,
@@ -130,7 +137,9 @@ impl Job {
             primings: 2,
             last_tick: None,
             steps: 0,
-            missing: None,
+            coverage: Coverage::new(options.cadence, GapScope::Collector(Arc::clone(&options.name))),
+            told: false,
+            made: false,
             slow: false,
         }
     }
@@ -173,18 +182,27 @@ impl Job {
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
         let mut outcome = Outcome::default();
+        let tick = match trigger {
+            Trigger::Tick(tick) => tick,
+            _ => self.cadence.at_or_before(time),
+        };
+        let failure = Failure { late, manual: trigger == Trigger::Manual, tick };
+        // the pause between the two primings is no tick's
+        if trigger != Trigger::Priming
+            && let Some((gap, unexplained)) = self.coverage.left_out(tick)
+        {
+            self.status().skipped += unexplained;
+            outcome.gaps.push(gap);
+        }
         let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
         let next = match result {
-            Ok(()) => self.succeeded(&mut outcome),
+            Ok(()) => {
+                self.coverage.collected(tick);
+                self.succeeded(&mut outcome)
+            }
             Err(error) => {
                 outcome.error = Some(error.to_string());
-                self.failed(
-                    &error,
-                    time,
-                    Failure { late, manual: trigger == Trigger::Manual },
-                    &batch,
-                    &mut outcome,
-                )
+                self.failed(&error, failure, &batch, &mut outcome)
             }
         };
         batch.complete = outcome.error.is_none();
@@ -196,7 +214,12 @@ impl Job {
         batch.retired.append(&mut self.orphans);
         let source = match &mut self.source {
             Some(source) => source,
-            None => self.source.insert(self.factory.make(self.base)?),
+            None => {
+                let made = self.factory.make(self.base)?;
+                let again = std::mem::replace(&mut self.made, true);
+                self.status.lock().unwrap_or_else(PoisonError::into_inner).restarts += u64::from(again);
+                self.source.insert(made)
+            }
         };
         let result = source.collect(batch);
         self.base = source.next_base();
@@ -248,12 +271,12 @@ impl Job {
 
     fn succeeded(&mut self, outcome: &mut Outcome) -> Next {
         self.health.succeeded();
-        let was = {
+        {
             let mut status = self.status();
             status.reason = None;
-            std::mem::replace(&mut status.state, PluginState::Running)
-        };
-        if self.missing.take().is_some() && was != PluginState::Running {
+            status.state = PluginState::Running;
+        }
+        if std::mem::take(&mut self.told) {
             tracing::info!("collects again");
             outcome.events.push(self.event("plugin_recovered", Severity::Info, "collects again"));
         }
@@ -264,24 +287,17 @@ impl Job {
         }
     }
 
-    fn failed(
-        &mut self,
-        error: &Error,
-        time: Timestamp,
-        failure: Failure,
-        batch: &Batch,
-        outcome: &mut Outcome,
-    ) -> Next {
+    fn failed(&mut self, error: &Error, failure: Failure, batch: &Batch, outcome: &mut Outcome) -> Next {
         self.primings = 0;
-        let first = self.missing.is_none();
         let (state, next, reason) = self.judge(error, failure);
-        // partial results are kept: then nothing is missing but what the plugin itself said
-        if batch.samples.is_empty() {
-            let from = self.missing.as_ref().map_or(time, |(from, _)| *from);
-            outcome.gap = Some(Gap { scope: self.scope(), from, to: time, reason: reason.clone() });
-            self.missing = Some((from, reason));
-        } else {
-            self.missing = Some((self.cadence.after(time), reason));
+        // who asked hears of it; the history is about ticks
+        if !failure.manual {
+            // partial results are kept: then nothing is missing but what the plugin itself said
+            if batch.samples.is_empty() {
+                outcome.gaps.push(self.coverage.missed(failure.tick, batch.time, reason));
+            } else {
+                self.coverage.partly(failure.tick, reason);
+            }
         }
         let changed = {
             let mut status = self.status();
@@ -289,13 +305,12 @@ impl Job {
             status.state = state;
             status.reason = (state != PluginState::Running).then(|| error.to_string());
             status.last_error = Some(error.to_string());
-            status.restarts += u64::from(self.source.is_none() && next != Next::Never);
             changed
         };
-        if first || changed {
+        if changed {
             tracing::warn!(state = state.word(), "{error}");
         }
-        if first {
+        if state != PluginState::Running && !std::mem::replace(&mut self.told, true) {
             outcome.events.push(self.event("plugin_failed", Severity::Warning, &error.to_string()));
         }
         next
@@ -318,24 +333,7 @@ impl Job {
         }
     }
 
-    /// Ticks that passed while nothing could be collected, as a gap that ends at the tick before `next`.
-    pub(super) fn skipped(&mut self, last: Timestamp, next: Timestamp) -> Option<Gap> {
-        let ticks = self.cadence.between(last, next);
-        if ticks == 0 {
-            return None;
-        }
-        let to = self.cadence.before(next);
-        let (from, reason) = match &self.missing {
-            Some((from, reason)) => (*from, reason.clone()),
-            None => {
-                self.status().skipped += ticks;
-                (self.cadence.after(last), GapReason::Overrun)
-            }
-        };
-        Some(Gap { scope: self.scope(), from, to, reason })
-    }
-
-    fn event(&self, kind: &str, severity: Severity, what: &str) -> Event {
+    pub(super) fn event(&self, kind: &str, severity: Severity, what: &str) -> Event {
         Event {
             kind: kind.into(),
             severity,

@@ -28,6 +28,8 @@ pub const PRIMING_PAUSE: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_millis(25);
 /// How often the gap of a stuck collector is brought up to date.
 const STUCK_NOTE: Duration = Duration::from_secs(10);
+/// And of one that does not run at all.
+const IDLE_NOTE: Duration = Duration::from_secs(60);
 /// Lanes kept for collectors that are always slow: starting a thread each time would cost more.
 const MOST_IN_LINE: usize = 1;
 /// A sleep that only a notification ends.
@@ -62,6 +64,19 @@ struct Waiting {
     due: Instant,
     trigger: Trigger,
     job: Job,
+    /// Waits for longer than its interval because it fails.
+    paused: bool,
+    /// When to tell again what it misses.
+    look: Instant,
+}
+
+/// A collector that does not run, and why: its history says so too.
+struct Idle {
+    scope: GapScope,
+    reason: GapReason,
+    /// Up to here it was told.
+    until: Timestamp,
+    look: Instant,
 }
 
 struct Running {
@@ -72,8 +87,11 @@ struct Running {
     deadline: Duration,
     status: Arc<Mutex<PluginStatus>>,
     scope: GapScope,
+    primed: bool,
     /// When to look again; the first time is the deadline.
     look: Instant,
+    /// Up to here its gap was told.
+    noted: Option<Timestamp>,
 }
 
 /// Called once with how a collection went, on a lane: must not block.
@@ -84,6 +102,7 @@ struct State {
     running: Vec<Running>,
     /// Collectors that can't work until something changes.
     ended: Vec<CollectorId>,
+    idle: Vec<Idle>,
     asked: Vec<(CollectorId, Answer)>,
     outbox: Outbox,
     clocks: ClockWatch,
@@ -91,6 +110,8 @@ struct State {
     /// Steps of the clock so far.
     steps: u64,
     leader: Option<u64>,
+    /// No thread could be started to stand by.
+    alone: bool,
     /// One lane watches the leader.
     watched: bool,
     /// Further lanes wait for their turn.
@@ -101,28 +122,40 @@ struct State {
 }
 
 impl Collecting {
-    /// Starts the lanes; each collector is primed at once.
+    /// Starts the lanes; each collector is primed at once. `idle` names the collectors that are configured and do not
+    /// run, and why; `dropped` counts the batches whose samples are dropped because the writer is behind.
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub fn start(jobs: Vec<JobOptions>, output: Output) -> io::Result<Self> {
+    pub fn start(
+        jobs: Vec<JobOptions>,
+        idle: Vec<(Arc<str>, GapReason)>,
+        output: Output,
+        dropped: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let now = Instant::now();
         let statuses = jobs.iter().map(|job| Arc::clone(&job.status)).collect();
+        let scopes = jobs.iter().map(|job| GapScope::Collector(Arc::clone(&job.name))).collect();
         let waiting = jobs.into_iter().map(|options| Waiting {
             due: now,
             trigger: Trigger::Priming,
             job: Job::new(options),
+            paused: false,
+            look: now,
         });
+        let idle = idle.into_iter().map(|(name, reason)| Idle::new(GapScope::Collector(name), reason));
         let state = State {
             waiting: waiting.collect(),
             running: Vec::new(),
             ended: Vec::new(),
+            idle: idle.collect(),
             asked: Vec::new(),
-            outbox: Outbox::new(output),
+            outbox: Outbox::new(output, scopes, dropped),
             clocks: ClockWatch::new(ClockReading::now()),
             last_tick: None,
             steps: 0,
             leader: None,
+            alone: false,
             watched: false,
             in_line: 0,
             lanes: 0,
@@ -145,17 +178,13 @@ impl Collecting {
     pub fn primed(&self) -> bool {
         let state = self.shared.lock();
         let waiting = state.waiting.iter().all(|waiting| waiting.job.primed());
-        waiting && state.running.iter().all(|running| running.since.elapsed() > running.deadline)
+        let running = |running: &Running| running.primed || running.since.elapsed() > running.deadline;
+        waiting && state.running.iter().all(running)
     }
 
     /// How many rounds will have been handed over with all that was collected up to now.
     pub fn rounds(&self) -> u64 {
         self.shared.lock().outbox.rounds()
-    }
-
-    /// How many batches lost their samples because the writer was behind.
-    pub fn dropped(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.shared.lock().outbox.dropped)
     }
 
     /// Collects now, and answers when the batch has been handed over.
@@ -193,6 +222,7 @@ impl Collecting {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
             state = wait(&self.shared.changed, state, left);
         }
+        state.tell_missing(Instant::now() + LONG);
         // the writer takes rounds as fast as it can
         while !state.outbox.flush() && Instant::now() < until {
             state = wait(&self.shared.changed, state, Duration::from_millis(5));
@@ -236,14 +266,27 @@ impl Shared {
         state.leader = Some(me);
         if state.watched || state.in_line > 0 {
             self.changed.notify_all();
-        } else if let Err(error) = self.spawn(state) {
-            tracing::error!("can't start a thread to stand by: {error}");
+        } else {
+            self.find_company(state);
         }
+    }
+
+    fn find_company(self: &Arc<Self>, state: &mut State) {
+        let spawned = self.spawn(state);
+        if let Err(error) = &spawned
+            && !state.alone
+        {
+            tracing::error!("can't start a thread to stand by, trying again: {error}");
+        }
+        state.alone = spawned.is_err();
     }
 
     /// Sleeps until something is due, or runs what is due.
     fn lead<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, me: u64) -> MutexGuard<'a, State> {
         let now = Instant::now();
+        if state.alone {
+            self.find_company(&mut state);
+        }
         let first = (0..state.waiting.len()).min_by_key(|index| state.waiting[*index].due);
         let due = first.map(|index| state.waiting[index].due);
         match (first, due.and_then(|due| due.checked_duration_since(now)).filter(|left| !left.is_zero())) {
@@ -267,6 +310,13 @@ impl Shared {
         let Waiting { mut job, trigger, .. } = waiting;
         state.look_at_clocks();
         let since = Instant::now();
+        if std::mem::replace(&mut job.steps, state.steps) != state.steps {
+            job.coverage.forget();
+        }
+        let tick = match trigger {
+            Trigger::Tick(tick) => tick,
+            Trigger::Manual | Trigger::Priming => Timestamp::now(),
+        };
         if let Trigger::Tick(tick) = trigger {
             state.last_tick = Some(tick);
             job.last_tick = Some(tick);
@@ -275,10 +325,12 @@ impl Shared {
             job: job.id,
             lane: me,
             since,
-            tick: job.last_tick.unwrap_or_else(Timestamp::now),
+            tick,
             deadline: job.deadline,
             status: Arc::clone(&job.status),
             scope: job.scope(),
+            primed: job.primed(),
+            noted: None,
             look: since + job.deadline,
         });
         if job.slow {
@@ -289,7 +341,12 @@ impl Shared {
         let (outcome, next) = job.run(trigger);
         job.slow = since.elapsed() > GRACE;
         let mut state = self.lock();
-        state.running.retain(|running| running.lane != me);
+        if let Some(ran) = state.running.extract_if(.., |running| running.lane == me).next()
+            && let Some(noted) = ran.noted
+        {
+            job.coverage.told_up_to(noted);
+            job.told = true;
+        }
         let result = match (next, outcome.error.clone()) {
             (_, Some(error)) => Err(CollectError::Failed(error)),
             (Next::Never, None) => Err(CollectError::NotRunning),
@@ -300,6 +357,7 @@ impl Shared {
         state.reschedule(job, next);
         if state.leader != Some(me) {
             state.outbox.flush();
+            self.changed.notify_all(); // the leader sleeps until a time that it knew without this job
         }
         state
     }
@@ -315,6 +373,7 @@ impl Shared {
         }
         let now = Instant::now();
         state.note_stuck(now);
+        state.tell_missing(now);
         let leader = state.leader;
         let leading = state.running.iter().find(|running| Some(running.lane) == leader);
         if leading.is_some_and(|running| now >= running.since + GRACE) {
@@ -359,6 +418,37 @@ impl State {
         let details = serde_json::json!({ "source": "agent" });
         let (kind, severity) = ("clock_step".into(), Severity::Info);
         self.outbox.event(Event { kind, severity, message, details, time: now, vm_id: None });
+        self.realign(now);
+    }
+
+    /// Ticks lie on the wall clock: after a step they are at other moments. What is due already stays due.
+    fn realign(&mut self, wall: Timestamp) {
+        let now = Instant::now();
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.due > now + GRACE && !waiting.paused)
+        {
+            if let Trigger::Tick(tick) = &mut waiting.trigger {
+                *tick = waiting.job.cadence.next(wall, None);
+                waiting.due = now + until(wall, *tick);
+                waiting.job.last_tick = None;
+            }
+        }
+    }
+
+    /// Tells the gaps of collectors that fail or do not run, up to now.
+    fn tell_missing(&mut self, now: Instant) {
+        let wall = Timestamp::now();
+        for waiting in self.waiting.iter_mut().filter(|waiting| now >= waiting.look) {
+            waiting.look = now + STUCK_NOTE;
+            self.outbox.gap(waiting.job.coverage.missing_up_to(wall));
+        }
+        for idle in self.idle.iter_mut().filter(|idle| now >= idle.look) {
+            idle.look = now + IDLE_NOTE;
+            let from = std::mem::replace(&mut idle.until, wall);
+            if from < wall {
+                let (scope, reason) = (idle.scope.clone(), idle.reason.clone());
+                self.outbox.gap([Gap { scope, from, to: wall, reason }]);
+            }
+        }
     }
 
     /// Marks collectors whose deadline has passed, and keeps their gaps up to date.
@@ -374,12 +464,21 @@ impl State {
                      never does, or run the plugin isolated once this agent can"
                 );
                 tracing::error!(plugin = status.name, "{reason}");
+                self.outbox.event(Event {
+                    kind: "plugin_failed".into(),
+                    severity: Severity::Warning,
+                    message: format!("plugin {}: {reason}", status.name),
+                    details: serde_json::json!({ "source": "agent", "plugin": status.name }),
+                    time: Timestamp::now(),
+                    vm_id: None,
+                });
                 status.last_error = Some(reason.clone());
                 status.reason = Some(reason);
             }
             running.look = now + STUCK_NOTE;
-            let (scope, from) = (running.scope.clone(), running.tick);
+            let (scope, from) = (running.scope.clone(), running.noted.unwrap_or(running.tick));
             let to = Timestamp::now().max(from);
+            running.noted = Some(to);
             self.outbox.gap([Gap { scope, from, to, reason: GapReason::Timeout }]);
         }
     }
@@ -395,26 +494,36 @@ impl State {
         }
     }
 
-    fn reschedule(&mut self, mut job: Job, next: Next) {
+    fn reschedule(&mut self, job: Job, next: Next) {
         let (wall, now) = (Timestamp::now(), Instant::now());
+        let mut paused = false;
         let (due, trigger) = match next {
             Next::Never => {
                 self.ended.push(job.id);
+                let reason = job.status().last_error.clone().unwrap_or_default();
+                self.idle.push(Idle::new(job.scope(), GapReason::Failed(reason)));
                 return;
             }
             Next::In(pause) => (now + pause, Trigger::Priming),
             Next::TickAfter(pause) => {
                 let tick = job.cadence.next(wall.plus(pause), job.last_tick.filter(|_| pause.is_zero()));
-                let stepped = std::mem::replace(&mut job.steps, self.steps) != self.steps;
-                if let Some(last) = job.last_tick.filter(|_| !stepped) {
-                    self.outbox.gap(job.skipped(last, tick));
-                }
-                let wait = u64::try_from(tick.millis_since(wall)).unwrap_or(0);
-                (now + Duration::from_millis(wait) + spread(job.jitter), Trigger::Tick(tick))
+                paused = !pause.is_zero();
+                (now + until(wall, tick) + spread(job.jitter), Trigger::Tick(tick))
             }
         };
-        self.waiting.push(Waiting { due, trigger, job });
+        self.waiting.push(Waiting { due, trigger, job, paused, look: now + STUCK_NOTE });
     }
+}
+
+impl Idle {
+    fn new(scope: GapScope, reason: GapReason) -> Self {
+        Self { scope, reason, until: Timestamp::now(), look: Instant::now() + IDLE_NOTE }
+    }
+}
+
+/// The time from `wall` to `tick`.
+fn until(wall: Timestamp, tick: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(tick.millis_since(wall)).unwrap_or(0))
 }
 
 /// A random part of a jitter.

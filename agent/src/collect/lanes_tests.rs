@@ -70,7 +70,7 @@ fn job(
 fn start(jobs: Vec<JobOptions>) -> (Collecting, mpsc::Receiver<Round>) {
     let (sender, rounds) = mpsc::channel();
     let output: Output = Box::new(move |round| sender.send(round).map_err(|lost| lost.0));
-    (Collecting::start(jobs, output).unwrap(), rounds)
+    (Collecting::start(jobs, Vec::new(), output, Arc::default()).unwrap(), rounds)
 }
 
 /// The rounds until this holds of one of them.
@@ -129,6 +129,94 @@ fn one_tick_is_one_round() {
         full == 4
     });
     collecting.stop(LIMIT);
+}
+
+#[test]
+fn a_slow_collector_keeps_its_ticks_beside_a_slower_one() {
+    let (slow, hourly) = (Duration::from_millis(40), Duration::from_secs(3600));
+    let work = move |_| {
+        let began = Instant::now();
+        while began.elapsed() < slow {
+            std::hint::spin_loop(); // work, not sleep: it takes this long whatever the machine does
+        }
+        Ok(())
+    };
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, work), job(1, hourly, hourly, |_| Ok(()))]);
+    let mut collected = 0;
+    until(&rounds, |round| {
+        collected += round.batches.iter().filter(|batch| batch.collector == CollectorId(0)).count();
+        collected == 10
+    });
+    assert!(collecting.primed());
+    collecting.stop(LIMIT);
+}
+
+#[test]
+fn gaps_are_told_when_they_have_happened_and_up_to_the_stop() {
+    let script = |_| Err(Error::transient("no luck"));
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, script)]);
+    let mut failures = 0;
+    let mut seen = until(&rounds, |round| {
+        assert!(round.gaps.iter().all(|gap| gap.to <= Timestamp::now()), "{:?}", round.gaps);
+        failures += round.batches.len();
+        failures == 5 // it backs off by now
+    });
+    collecting.stop(LIMIT);
+    seen.extend(rounds.try_iter());
+    let mut gaps: Vec<&Gap> = seen.iter().flat_map(|round| &round.gaps).collect();
+    gaps.sort_by_key(|gap| gap.from);
+    let now = Timestamp::now();
+    let last = gaps.last().unwrap();
+    assert!(last.to <= now && now.millis_since(last.to) <= 200, "{last:?} at {now}");
+    let between = gaps.windows(2).map(|pair| pair[1].from.millis_since(pair[0].to)).skip(1);
+    // a late tick is told with its own time
+    assert!(between.clone().all(|millis| (50..150).contains(&millis)), "{gaps:?}");
+}
+
+#[test]
+fn a_collection_on_demand_ends_a_back_off_and_tells_the_truth_about_it() {
+    let mut failing = 6;
+    let script = move |_| {
+        failing -= 1;
+        if failing >= 0 { Err(Error::transient("no luck")) } else { Ok(()) }
+    };
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, script)]);
+    let mut failures = 0;
+    let mut seen = until(&rounds, |round| {
+        failures += round.batches.len();
+        failures == 6
+    });
+    ask(&collecting, 0).recv_timeout(LIMIT).unwrap().unwrap();
+    let mut good = 0;
+    seen.extend(until(&rounds, |round| {
+        good += round.batches.iter().filter(|batch| batch.complete).count();
+        good == 4
+    }));
+    collecting.stop(LIMIT);
+    let gaps: Vec<&Gap> = seen.iter().flat_map(|round| &round.gaps).collect();
+    assert!(gaps.iter().all(|gap| gap.reason == GapReason::Failed("no luck".into())), "{gaps:?}");
+    assert_eq!(collecting.statuses()[0].skipped, 0);
+    let first = batches(&seen, 0).iter().find(|batch| batch.complete).unwrap().time;
+    assert!(gaps.iter().all(|gap| gap.to <= first), "{gaps:?} and {first}");
+}
+
+#[test]
+fn who_does_not_run_has_a_gap_that_says_why() {
+    let (sender, rounds) = mpsc::channel();
+    let output: Output = Box::new(move |round| sender.send(round).map_err(|lost| lost.0));
+    let began = Timestamp::now();
+    let idle = vec![("off".into(), GapReason::Disabled)];
+    let collecting =
+        Collecting::start(vec![job(0, TICK, TICK, |_| Ok(()))], idle, output, Arc::default()).unwrap();
+    let mut primed = 0;
+    until(&rounds, |round| {
+        primed += round.batches.len();
+        primed == 2
+    });
+    collecting.stop(LIMIT);
+    let gaps: Vec<Gap> = rounds.try_iter().flat_map(|round| round.gaps).collect();
+    assert_eq!((gaps.len(), &gaps[0].reason), (1, &GapReason::Disabled));
+    assert!(gaps[0].from >= began && gaps[0].to <= Timestamp::now(), "{gaps:?}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Runs collectors on time: aligned ticks, deadlines, back-off, and the status of each.
 //!
-//! `cadence` says when, `health` how often after failures, `clock` whether the wall clock jumped (all pure); `job` runs
+//! `cadence` says when, `coverage` which ticks have samples or a reason, `health` how often after failures, `clock` whether the wall clock jumped (all pure); `job` runs
 //! one collection, `lanes` are the threads that do it.
 
 mod cadence;
 mod clock;
+mod coverage;
 mod health;
 mod job;
 mod lanes;

@@ -1,7 +1,7 @@
 //! Gathers what one tick brought, so that the writer is woken once.
 
 use super::job::Outcome;
-use crate::model::{Batch, Event, Gap, GapReason, GapScope, Round};
+use crate::model::{Batch, Event, Gap, GapReason, GapScope, Round, Timestamp};
 use std::{
     collections::VecDeque,
     sync::{
@@ -15,6 +15,10 @@ pub type Output = Box<dyn Fn(Round) -> Result<(), Round> + Send + Sync>;
 
 /// While the writer is behind, samples of more batches than this are dropped, oldest first.
 const MOST_BATCHES: usize = 1024;
+/// Likewise of events and gaps, which are few.
+const MOST_EVENTS: usize = 1024;
+/// See [`MOST_EVENTS`].
+const MOST_GAPS: usize = 4096;
 
 pub(super) struct Outbox {
     /// Rounds that the writer did not take, oldest first; between two of them the clock was stepped.
@@ -22,27 +26,23 @@ pub(super) struct Outbox {
     /// What comes now.
     round: Round,
     output: Output,
+    /// The collectors by their numbers.
+    scopes: Vec<GapScope>,
     /// Rounds that were handed over since the start.
     handed_over: u64,
     /// Batches whose samples were dropped since the start.
-    pub(super) dropped: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Outbox {
-    pub(super) fn new(output: Output) -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            round: Round::default(),
-            output,
-            handed_over: 0,
-            dropped: Arc::default(),
-        }
+    pub(super) fn new(output: Output, scopes: Vec<GapScope>, dropped: Arc<AtomicU64>) -> Self {
+        Self { waiting: VecDeque::new(), round: Round::default(), output, scopes, handed_over: 0, dropped }
     }
 
     /// All that one run of a job brought.
     pub(super) fn batch_of(&mut self, outcome: Outcome) {
         self.round.batches.extend(outcome.batch);
-        self.round.gaps.extend(outcome.gap);
+        self.round.gaps.extend(outcome.gaps);
         self.round.events.extend(outcome.events);
     }
 
@@ -93,24 +93,39 @@ impl Outbox {
         self.handed_over + self.waiting.len() as u64 + u64::from(!self.round.is_empty())
     }
 
-    /// Drops samples, keeps what else the batches say: without the registrations later samples would be nameless.
+    /// Drops samples and absences, oldest first, and keeps what else the batches say: without the registrations later
+    /// samples would be nameless.
     fn shed(&mut self) {
         let rounds = || self.waiting.iter().chain([&self.round]);
         let mut surplus =
             rounds().map(|round| round.batches.len()).sum::<usize>().saturating_sub(MOST_BATCHES);
         for round in self.waiting.iter_mut().chain([&mut self.round]) {
-            let full = round.batches.iter_mut().filter(|batch| !batch.samples.is_empty());
+            let full = round
+                .batches
+                .iter_mut()
+                .filter(|batch| !batch.samples.is_empty() || !batch.absent.is_empty());
             for batch in full.take(surplus) {
                 surplus -= 1;
-                batch.samples = Vec::new();
+                (batch.samples, batch.absent) = (Vec::new(), Vec::new());
                 self.dropped.fetch_add(1, Ordering::Relaxed);
-                // names are known to the writer alone: the gap of everything says it well enough
-                let (from, to) = (batch.time, batch.time);
-                round.gaps.push(Gap { scope: GapScope::Agent, from, to, reason: GapReason::Overrun });
+                let scope = self.scopes.get(batch.collector.0 as usize).cloned().unwrap_or(GapScope::Agent);
+                extend(&mut round.gaps, scope, batch.time);
             }
             round.batches.retain(|batch| !is_bare(batch));
-            round.gaps.dedup();
+            let surplus = round.events.len().saturating_sub(MOST_EVENTS);
+            round.events.drain(..surplus);
+            let surplus = round.gaps.len().saturating_sub(MOST_GAPS);
+            round.gaps.drain(..surplus);
         }
+    }
+}
+
+/// One gap a collector, that grows.
+fn extend(gaps: &mut Vec<Gap>, scope: GapScope, time: Timestamp) {
+    let same = |gap: &&mut Gap| gap.scope == scope && gap.reason == GapReason::Overrun;
+    match gaps.iter_mut().rev().find(same) {
+        Some(gap) => (gap.from, gap.to) = (gap.from.min(time), gap.to.max(time)),
+        None => gaps.push(Gap { scope, from: time, to: time, reason: GapReason::Overrun }),
     }
 }
 
@@ -125,7 +140,7 @@ fn is_bare(batch: &Batch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CollectorId, Sample, Timestamp};
+    use crate::model::{CollectorId, Sample};
     use std::sync::Mutex;
 
     fn batch(second: i64) -> Batch {
@@ -148,7 +163,7 @@ mod tests {
             into.lock().unwrap().push(round);
             Ok(())
         };
-        (Outbox::new(Box::new(output)), ready, taken)
+        (Outbox::new(Box::new(output), vec![GapScope::Collector("a".into())], Arc::default()), ready, taken)
     }
 
     fn put(outbox: &mut Outbox, second: i64) {
@@ -169,7 +184,9 @@ mod tests {
         assert_eq!(rounds.len(), 1);
         assert_eq!(rounds[0].batches.len(), MOST_BATCHES);
         assert_eq!(rounds[0].batches[0].time, Timestamp::from_millis(10_000));
-        assert_eq!(rounds[0].gaps.len(), 10);
+        let gap = &rounds[0].gaps[0];
+        assert_eq!((gap.from, gap.to), (Timestamp::default(), Timestamp::from_millis(9_000)));
+        assert_eq!((rounds[0].gaps.len(), &gap.scope), (1, &GapScope::Collector("a".into())));
     }
 
     #[test]

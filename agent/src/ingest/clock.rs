@@ -1,25 +1,20 @@
 //! The two clocks, and whether the wall clock can be trusted with deleting.
 
 use crate::model::Timestamp;
-use std::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// Where the writer takes the time from.
 pub trait Clock: Send + 'static {
     /// The wall clock, which may be stepped.
     fn wall(&self) -> Timestamp;
-    /// Time since some start, which only rises.
+    /// Time since some start, which only rises, and goes on while the machine sleeps.
     fn monotonic(&self) -> Duration;
 }
 
 /// The machine's clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemClock(Instant);
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self(Instant::now())
-    }
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn wall(&self) -> Timestamp {
@@ -27,7 +22,9 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.0.elapsed()
+        let time =
+            clock_gettime(if cfg!(target_os = "linux") { ClockId::Boottime } else { ClockId::Monotonic });
+        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 }
 

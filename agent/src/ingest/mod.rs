@@ -38,7 +38,7 @@ use writer::Writer;
 /// Without a round for so long, alerts and staleness are looked at all the same.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a stop may take to work off what is queued, and then to write what the store refused before.
-const DRAIN: Duration = Duration::from_millis(1500);
+const DRAIN: Duration = Duration::from_millis(1000);
 
 /// Called once with the answer, on the writer's thread: must not block.
 pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
@@ -122,7 +122,7 @@ impl Ingest {
     /// # Errors
     /// Where no thread can be started.
     pub fn spawn(store: Store, options: Options, inputs: Receiver<Input>) -> io::Result<Handle> {
-        spawn(store, SystemClock::default(), options, inputs)
+        spawn(store, SystemClock, options, inputs)
     }
 }
 

@@ -220,9 +220,11 @@ impl Table {
         self.snapshot.catalog = Arc::new(Catalog::new(series, self.infos.clone()));
     }
 
-    /// The newest batch of the round was collected at `time`.
-    pub(super) fn set_time(&mut self, time: Timestamp) {
-        self.snapshot.time = Some(time);
+    /// The newest batch of the round was collected at `time`. A slow collector's batch may be older than what is there;
+    /// only a step of the clock leads back.
+    pub(super) fn set_time(&mut self, time: Timestamp, stepped: bool) {
+        let known = self.snapshot.time.filter(|_| !stepped);
+        self.snapshot.time = Some(known.map_or(time, |known| known.max(time)));
     }
 
     fn register<S: Storage>(

@@ -203,8 +203,9 @@ impl<S: Storage, C: Clock> Writer<S, C> {
                 commit.batches.push(StoredBatch { time: batch.time, samples });
             }
         }
-        if let Some(newest) = round.batches.iter().map(|batch| batch.time).max() {
-            self.table.set_time(newest);
+        let brought = round.batches.iter().filter(|batch| batch.complete || !batch.samples.is_empty());
+        if let Some(newest) = brought.map(|batch| batch.time).max() {
+            self.table.set_time(newest, round.clock_stepped);
         }
     }
 

@@ -44,7 +44,7 @@ impl Default for Limits {
             request: Duration::from_secs(30),
             stall: Duration::from_secs(30),
             delivery: Duration::from_secs(300),
-            grace: Duration::from_secs(2),
+            grace: Duration::from_secs(1),
             target_bytes: 8 * 1024,
             body_bytes: 64 * 1024,
             readers: 4,
