@@ -213,16 +213,15 @@ pub fn native(
     best(snapshot, series_with(snapshot, metric, wanted).map(|(_, index)| snapshot.value(index, now)))
 }
 
-/// As values are shown: two decimals, and no negative zero.
+/// As values are shown: two decimals, halves away from zero, and no negative zero.
 pub fn rounded(value: f64) -> f64 {
-    let rounded = (value * 100.0).round() / 100.0;
-    if rounded == 0.0 {
-        0.0
-    } else if rounded.is_finite() {
-        rounded
-    } else {
-        value
+    let scaled = value * 100.0;
+    // beyond 2⁵³ there are no decimals to round, and far beyond the product would be infinite
+    if scaled.abs() >= 9.0e15 {
+        return value;
     }
+    let rounded = scaled.round() / 100.0;
+    if rounded == 0.0 { 0.0 } else { rounded }
 }
 
 #[cfg(test)]
