@@ -2,11 +2,14 @@
 
 use crate::{
     config::TimestampStyle,
-    model::{Labels, Timestamp},
+    model::{Gap, Labels, SeriesId, Timestamp},
     store::{Point, Range, Reader, Selector, StoreError, StoredSeries},
     views::{self, View, ViewContext},
 };
 use std::collections::BTreeMap;
+
+/// More gaps than this are not told.
+const MOST_GAPS: usize = 1000;
 
 /// Which history is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,12 +44,15 @@ pub struct History {
     pub view: bool,
     /// Newest first.
     pub points: Vec<(Timestamp, f64)>,
-    /// Times without points, oldest first.
+    /// Times without points, oldest first: of the time from the oldest point on where the limit cut the points, else of
+    /// all the time asked for. At most the newest thousand.
     pub gaps: Vec<HistoryGap>,
+    /// Whether there were more gaps.
+    pub gaps_truncated: bool,
 }
 
 /// A time without points.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HistoryGap {
     /// The first time at which a point is missing.
     pub from: Timestamp,
@@ -113,7 +119,7 @@ fn view_history(
     let context = ViewContext { disk, now: Timestamp::now(), timestamps: TimestampStyle::Rfc3339 };
     let limit = view.points_needed(query.limit);
     let mut inputs = Vec::new();
-    let mut gaps = Vec::new();
+    let mut of_gaps = Vec::new();
     for selector in view.inputs(&context, vm) {
         // of a machine's view without a machine, the labels choose
         let labels = Labels::new(selector.labels.iter().chain(query.labels.iter()));
@@ -121,13 +127,16 @@ fn view_history(
         if vm.is_none() && view.subject == views::Subject::Vm && series.len() > 1 {
             return Err(ambiguous(&series));
         }
-        if let Some(series) = series.last() {
-            gaps = gaps_of(reader, series, query.range)?;
-        }
+        of_gaps = series.last().map(|series| series.id).into_iter().collect();
         inputs.push(merged(reader, &series, query.range, limit)?);
     }
     let points = view.history(&inputs, query.limit);
-    Ok(History { unit: view.unit.into(), view: true, points, gaps })
+    with_gaps(
+        reader,
+        query,
+        &of_gaps,
+        History { unit: view.unit.into(), view: true, points, ..History::default() },
+    )
 }
 
 fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Result<History, HistoryError> {
@@ -139,17 +148,44 @@ fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Re
         several => return Err(ambiguous(several)),
     };
     let points = reader.last(series.id, query.range, query.limit)?;
-    Ok(History {
-        unit: series.def.metric.unit.to_string(),
-        view: false,
-        points: points.into_iter().map(|point| (point.time, point.value)).collect(),
-        gaps: gaps_of(reader, series, query.range)?,
-    })
+    let points = points.into_iter().map(|point| (point.time, point.value)).collect();
+    let unit = series.def.metric.unit.to_string();
+    with_gaps(reader, query, &[series.id], History { unit, points, ..History::default() })
 }
 
-fn gaps_of(reader: &Reader, series: &StoredSeries, range: Range) -> Result<Vec<HistoryGap>, HistoryError> {
-    let gaps = reader.gaps(series.id, range)?.into_iter();
-    Ok(gaps.map(|gap| HistoryGap { from: gap.from, to: gap.to, reason: gap.reason.to_string() }).collect())
+/// Adds the gaps of the series that a history is made of.
+fn with_gaps(
+    reader: &Reader,
+    query: &HistoryQuery,
+    series: &[SeriesId],
+    mut history: History,
+) -> Result<History, HistoryError> {
+    let mut range = query.range;
+    // before the oldest point there may be others that the limit cut off: nothing is said of that time
+    if let Some((oldest, _)) = history.points.last().filter(|_| history.points.len() >= query.limit) {
+        range.from = range.from.max(*oldest);
+    }
+    for series in series {
+        // one more tells whether there are more
+        let found = reader.gaps(*series, range, MOST_GAPS + 1)?.into_iter();
+        let gap = |gap: Gap| HistoryGap { from: gap.from, to: gap.to, reason: gap.reason.to_string() };
+        history.gaps.extend(found.map(gap));
+        history.gaps.sort();
+        // series have the gaps of the agent and of their collector in common
+        history.gaps.dedup();
+        if let Some(more) = history.gaps.len().checked_sub(MOST_GAPS).filter(|more| *more > 0) {
+            history.gaps_truncated = true;
+            drop_oldest(&mut history.gaps, more);
+        }
+    }
+    Ok(history)
+}
+
+/// Drops the gaps that ended first.
+fn drop_oldest(gaps: &mut Vec<HistoryGap>, count: usize) {
+    gaps.sort_by_key(|gap| (gap.to, gap.from));
+    gaps.drain(..count);
+    gaps.sort();
 }
 
 /// The points of several series as if they were one: the disk of a mount point may have changed its name.
@@ -182,3 +218,6 @@ fn ambiguous(series: &[StoredSeries]) -> HistoryError {
     let labels = values.into_iter().filter(|(key, _)| differ(key));
     HistoryError::Ambiguous { labels: labels.map(|(key, values)| (key.to_string(), values)).collect() }
 }
+
+#[cfg(test)]
+mod tests;

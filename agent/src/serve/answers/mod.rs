@@ -55,6 +55,8 @@ pub(super) struct HistoryAnswer<'a> {
     count: usize,
     data: Points<'a>,
     gaps: Gaps<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    gaps_truncated: bool,
 }
 
 impl<'a> HistoryAnswer<'a> {
@@ -66,7 +68,7 @@ impl<'a> HistoryAnswer<'a> {
     ) -> Self {
         let count = history.points.len();
         let (data, gaps) = (Points(history, style), Gaps(&history.gaps, style));
-        Self { vm_id, metric_name: metric, count, data, gaps }
+        Self { vm_id, metric_name: metric, count, data, gaps, gaps_truncated: history.gaps_truncated }
     }
 }
 
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn views_are_rounded_and_metrics_are_not() {
         let points = vec![(Timestamp::from_millis(1000), 15.0), (Timestamp::default(), 15.006_25)];
-        let mut history = History { unit: "%".into(), view: true, points, gaps: Vec::new() };
+        let mut history = History { unit: "%".into(), view: true, points, ..History::default() };
         let written = |history: &History| {
             serde_json::to_string(&HistoryAnswer::new(None, "m", history, TimestampStyle::Rfc3339)).unwrap()
         };
@@ -182,7 +184,9 @@ mod tests {
             )
         );
         history.view = false;
-        assert!(written(&history).contains("15.00625"));
+        history.gaps_truncated = true;
+        let text = written(&history);
+        assert!(text.contains("15.00625") && text.ends_with(r#""gaps":[],"gaps_truncated":true}"#), "{text}");
     }
 
     #[test]
