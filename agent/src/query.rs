@@ -3,10 +3,9 @@
 use crate::{
     config::TimestampStyle,
     model::{Gap, Labels, SeriesId, Timestamp},
-    store::{Point, Range, Reader, Selector, StoreError, StoredSeries},
+    store::{Range, Reader, Selector, StoreError, StoredSeries},
     views::{self, View, ViewContext},
 };
-use std::collections::BTreeMap;
 
 /// More gaps than this are not told.
 const MOST_GAPS: usize = 1000;
@@ -117,20 +116,27 @@ fn view_history(
     disk: &str,
 ) -> Result<History, HistoryError> {
     let context = ViewContext { disk, now: Timestamp::now(), timestamps: TimestampStyle::Rfc3339 };
+    // of a machine's view without a machine, the labels choose; with one, nothing else does
+    let select = |selector: Selector| {
+        let labels = selector.labels.iter().chain(query.labels.iter()).chain(vm.map(|vm| ("vm", vm)));
+        reader.select(&Selector { labels: Labels::new(labels), metric: selector.metric })
+    };
+    let mut inputs = view.inputs(&context, vm).into_iter();
+    let first = inputs.next().map_or_else(|| Ok(Vec::new()), select)?;
+    let others = inputs.map(select).collect::<Result<Vec<_>, _>>()?;
     let limit = view.points_needed(query.limit);
-    let mut inputs = Vec::new();
+    let mut points = Vec::new();
     let mut of_gaps = Vec::new();
-    for selector in view.inputs(&context, vm) {
-        // of a machine's view without a machine, the labels choose
-        let labels = Labels::new(selector.labels.iter().chain(query.labels.iter()));
-        let series = reader.select(&Selector { metric: selector.metric, labels })?;
-        if vm.is_none() && view.subject == views::Subject::Vm && series.len() > 1 {
-            return Err(ambiguous(&series));
+    for series in of_one_thing(reader, first, query.range)? {
+        let Some(ids) = with_partners(&series, &others) else { continue };
+        // rates and ratios are of one series each, whatever it is called afterwards
+        points.extend(view.history(&reader.last_of_many(&ids, query.range, limit)?, query.limit));
+        if !of_gaps.is_empty() {
+            points.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+            points.truncate(query.limit);
         }
-        of_gaps = series.last().map(|series| series.id).into_iter().collect();
-        inputs.push(merged(reader, &series, query.range, limit)?);
+        of_gaps.extend(ids);
     }
-    let points = view.history(&inputs, query.limit);
     with_gaps(
         reader,
         query,
@@ -139,13 +145,41 @@ fn view_history(
     )
 }
 
+/// The series that a view may take for one: all of them where all are of one thing, else those with points in the time
+/// asked for, if these are.
+fn of_one_thing(
+    reader: &Reader,
+    series: Vec<StoredSeries>,
+    range: Range,
+) -> Result<Vec<StoredSeries>, HistoryError> {
+    let labels =
+        |series: &[StoredSeries]| views::is_of_one_thing(series.iter().map(|series| &series.def.labels));
+    if labels(&series) {
+        return Ok(series);
+    }
+    let ids: Vec<SeriesId> = series.iter().map(|series| series.id).collect();
+    let newest = reader.last_of_many(&ids, range, 1)?;
+    let with_points = series.into_iter().zip(newest).filter(|(_, points)| !points.is_empty());
+    let series: Vec<StoredSeries> = with_points.map(|(series, _)| series).collect();
+    if labels(&series) { Ok(series) } else { Err(ambiguous(&series, views::lasts)) }
+}
+
+/// A series, and of each other input the one with its labels; nothing where there is none.
+fn with_partners(series: &StoredSeries, others: &[Vec<StoredSeries>]) -> Option<Vec<SeriesId>> {
+    let partners = others.iter().map(|input| {
+        let partner = input.iter().find(|other| other.def.labels == series.def.labels);
+        partner.map(|other| other.id)
+    });
+    std::iter::once(Some(series.id)).chain(partners).collect()
+}
+
 fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Result<History, HistoryError> {
     let labels = Labels::new(query.labels.iter().chain(vm.map(|vm| ("vm", vm))));
     let series = reader.select(&Selector { metric: query.metric.clone(), labels })?;
     let series = match series.as_slice() {
         [] => return Err(HistoryError::Unknown),
         [one] => one,
-        several => return Err(ambiguous(several)),
+        several => return Err(ambiguous(several, |_| true)),
     };
     let points = reader.last(series.id, query.range, query.limit)?;
     let points = points.into_iter().map(|point| (point.time, point.value)).collect();
@@ -188,35 +222,11 @@ fn drop_oldest(gaps: &mut Vec<HistoryGap>, count: usize) {
     gaps.sort();
 }
 
-/// The points of several series as if they were one: the disk of a mount point may have changed its name.
-fn merged(
-    reader: &Reader,
-    series: &[StoredSeries],
-    range: Range,
-    limit: usize,
-) -> Result<Vec<Point>, HistoryError> {
-    if let [one] = series {
-        return Ok(reader.last(one.id, range, limit)?);
+/// Several series are there: tells the labels in which they differ, of those that count.
+fn ambiguous(series: &[StoredSeries], counts: impl Fn(&str) -> bool) -> HistoryError {
+    HistoryError::Ambiguous {
+        labels: views::differing(series.iter().map(|series| &series.def.labels), counts),
     }
-    let ids: Vec<_> = series.iter().map(|series| series.id).collect();
-    let mut points: Vec<Point> = reader.last_of_many(&ids, range, limit)?.into_iter().flatten().collect();
-    points.sort_by_key(|point| std::cmp::Reverse((point.time, point.run)));
-    points.truncate(limit);
-    Ok(points)
-}
-
-fn ambiguous(series: &[StoredSeries]) -> HistoryError {
-    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (key, value) in series.iter().flat_map(|series| series.def.labels.iter()) {
-        let values = values.entry(key).or_default();
-        if !values.iter().any(|known| known == value) {
-            values.push(value.to_string());
-        }
-    }
-    let differ =
-        |key: &str| series.iter().any(|other| other.def.labels.get(key) != series[0].def.labels.get(key));
-    let labels = values.into_iter().filter(|(key, _)| differ(key));
-    HistoryError::Ambiguous { labels: labels.map(|(key, values)| (key.to_string(), values)).collect() }
 }
 
 #[cfg(test)]
