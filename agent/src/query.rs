@@ -2,12 +2,14 @@
 
 use crate::{
     config::TimestampStyle,
-    model::{Labels, Timestamp},
+    model::{Gap, Labels, SeriesId, Timestamp},
     store::{Point, Range, Reader, Selector, StoreError, StoredSeries},
     views::{self, Source, View, ViewContext},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
+/// More gaps than this are not told.
+const MOST_GAPS: usize = 1000;
 /// How far before a range the point is looked for that the first rate within it takes.
 const LOOK_BACK: Duration = Duration::from_secs(3600);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -45,12 +47,15 @@ pub struct History {
     pub view: bool,
     /// Newest first.
     pub points: Vec<(Timestamp, f64)>,
-    /// Times without points, oldest first.
+    /// Times without points, oldest first: of the time from the oldest point on where the limit cut the points, else of
+    /// all the time asked for. At most the newest thousand.
     pub gaps: Vec<HistoryGap>,
+    /// Whether there were more gaps.
+    pub gaps_truncated: bool,
 }
 
 /// A time without points.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HistoryGap {
     /// The first time at which a point is missing.
     pub from: Timestamp,
@@ -115,31 +120,81 @@ fn view_history(
     disk: &str,
 ) -> Result<History, HistoryError> {
     let context = ViewContext { disk, now: Timestamp::now(), timestamps: TimestampStyle::Rfc3339 };
+    // of a machine's view without a machine, the labels choose; with one, nothing else does
+    let select = |selector: Selector| {
+        let labels = selector.labels.iter().chain(query.labels.iter()).chain(vm.map(|vm| ("vm", vm)));
+        reader.select(&Selector { labels: Labels::new(labels), metric: selector.metric })
+    };
+    let mut inputs = view.inputs(&context, vm).into_iter();
+    let first = inputs.next().map_or_else(|| Ok(Vec::new()), select)?;
+    let others = inputs.map(select).collect::<Result<Vec<_>, _>>()?;
     let limit = view.points_needed(query.limit);
-    let mut inputs = Vec::new();
-    let mut gaps = Vec::new();
-    for selector in view.inputs(&context, vm) {
-        // of a machine's view without a machine, the labels choose
-        let labels = Labels::new(selector.labels.iter().chain(query.labels.iter()));
-        let series = reader.select(&Selector { metric: selector.metric, labels })?;
-        if vm.is_none() && view.subject == views::Subject::Vm && series.len() > 1 {
-            return Err(ambiguous(&series));
+    let mut points = Vec::new();
+    let mut of_gaps = Vec::new();
+    for series in of_one_thing(reader, first, query.range)? {
+        let Some(ids) = with_partners(&series, &others) else { continue };
+        // rates and ratios are of one series each, whatever it is called afterwards
+        points.extend(view.history(&points_of(reader, view, &ids, query.range, limit)?, query.limit));
+        if !of_gaps.is_empty() {
+            points.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+            points.truncate(query.limit);
         }
-        if let Some(series) = series.last() {
-            gaps = gaps_of(reader, series, query.range)?;
-        }
-        let mut points = merged(reader, &series, query.range, limit)?;
-        if points.len() < limit
-            && let Source::Rate(..) = view.from
-        {
-            // a rate at the first point within the range takes the point before it
-            let (from, to) = (query.range.from.minus(LOOK_BACK), query.range.from.minus(MILLISECOND));
-            points.extend(merged(reader, &series, Range { from, to }, 1)?);
-        }
-        inputs.push(points);
+        of_gaps.extend(ids);
     }
-    let points = view.history(&inputs, query.limit);
-    Ok(History { unit: view.unit.into(), view: true, points, gaps })
+    with_gaps(
+        reader,
+        query,
+        &of_gaps,
+        History { unit: view.unit.into(), view: true, points, ..History::default() },
+    )
+}
+
+/// The points that a view takes of its series. A rate at the first point within the range takes the point before it.
+fn points_of(
+    reader: &Reader,
+    view: &View,
+    series: &[SeriesId],
+    range: Range,
+    limit: usize,
+) -> Result<Vec<Vec<Point>>, HistoryError> {
+    let mut points = reader.last_of_many(series, range, limit)?;
+    if let Source::Rate(..) = view.from
+        && points.iter().any(|points| points.len() < limit)
+    {
+        let before = Range { from: range.from.minus(LOOK_BACK), to: range.from.minus(MILLISECOND) };
+        for (points, earlier) in points.iter_mut().zip(reader.last_of_many(series, before, 1)?) {
+            points.extend(earlier);
+        }
+    }
+    Ok(points)
+}
+
+/// The series that a view may take for one: all of them where all are of one thing, else those with points in the time
+/// asked for, if these are.
+fn of_one_thing(
+    reader: &Reader,
+    series: Vec<StoredSeries>,
+    range: Range,
+) -> Result<Vec<StoredSeries>, HistoryError> {
+    let labels =
+        |series: &[StoredSeries]| views::is_of_one_thing(series.iter().map(|series| &series.def.labels));
+    if labels(&series) {
+        return Ok(series);
+    }
+    let ids: Vec<SeriesId> = series.iter().map(|series| series.id).collect();
+    let newest = reader.last_of_many(&ids, range, 1)?;
+    let with_points = series.into_iter().zip(newest).filter(|(_, points)| !points.is_empty());
+    let series: Vec<StoredSeries> = with_points.map(|(series, _)| series).collect();
+    if labels(&series) { Ok(series) } else { Err(ambiguous(&series, views::lasts)) }
+}
+
+/// A series, and of each other input the one with its labels; nothing where there is none.
+fn with_partners(series: &StoredSeries, others: &[Vec<StoredSeries>]) -> Option<Vec<SeriesId>> {
+    let partners = others.iter().map(|input| {
+        let partner = input.iter().find(|other| other.def.labels == series.def.labels);
+        partner.map(|other| other.id)
+    });
+    std::iter::once(Some(series.id)).chain(partners).collect()
 }
 
 fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Result<History, HistoryError> {
@@ -148,49 +203,55 @@ fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Re
     let series = match series.as_slice() {
         [] => return Err(HistoryError::Unknown),
         [one] => one,
-        several => return Err(ambiguous(several)),
+        several => return Err(ambiguous(several, |_| true)),
     };
     let points = reader.last(series.id, query.range, query.limit)?;
-    Ok(History {
-        unit: series.def.metric.unit.to_string(),
-        view: false,
-        points: points.into_iter().map(|point| (point.time, point.value)).collect(),
-        gaps: gaps_of(reader, series, query.range)?,
-    })
+    let points = points.into_iter().map(|point| (point.time, point.value)).collect();
+    let unit = series.def.metric.unit.to_string();
+    with_gaps(reader, query, &[series.id], History { unit, points, ..History::default() })
 }
 
-fn gaps_of(reader: &Reader, series: &StoredSeries, range: Range) -> Result<Vec<HistoryGap>, HistoryError> {
-    let gaps = reader.gaps(series.id, range)?.into_iter();
-    Ok(gaps.map(|gap| HistoryGap { from: gap.from, to: gap.to, reason: gap.reason.to_string() }).collect())
-}
-
-/// The points of several series as if they were one: the disk of a mount point may have changed its name.
-fn merged(
+/// Adds the gaps of the series that a history is made of.
+fn with_gaps(
     reader: &Reader,
-    series: &[StoredSeries],
-    range: Range,
-    limit: usize,
-) -> Result<Vec<Point>, HistoryError> {
-    if let [one] = series {
-        return Ok(reader.last(one.id, range, limit)?);
+    query: &HistoryQuery,
+    series: &[SeriesId],
+    mut history: History,
+) -> Result<History, HistoryError> {
+    let mut range = query.range;
+    // before the oldest point there may be others that the limit cut off: nothing is said of that time
+    if let Some((oldest, _)) = history.points.last().filter(|_| history.points.len() >= query.limit) {
+        range.from = range.from.max(*oldest);
     }
-    let ids: Vec<_> = series.iter().map(|series| series.id).collect();
-    let mut points: Vec<Point> = reader.last_of_many(&ids, range, limit)?.into_iter().flatten().collect();
-    points.sort_by_key(|point| std::cmp::Reverse((point.time, point.run)));
-    points.truncate(limit);
-    Ok(points)
-}
-
-fn ambiguous(series: &[StoredSeries]) -> HistoryError {
-    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (key, value) in series.iter().flat_map(|series| series.def.labels.iter()) {
-        let values = values.entry(key).or_default();
-        if !values.iter().any(|known| known == value) {
-            values.push(value.to_string());
+    for series in series {
+        // one more tells whether there are more
+        let found = reader.gaps(*series, range, MOST_GAPS + 1)?.into_iter();
+        let gap = |gap: Gap| HistoryGap { from: gap.from, to: gap.to, reason: gap.reason.to_string() };
+        history.gaps.extend(found.map(gap));
+        history.gaps.sort();
+        // series have the gaps of the agent and of their collector in common
+        history.gaps.dedup();
+        if let Some(more) = history.gaps.len().checked_sub(MOST_GAPS).filter(|more| *more > 0) {
+            history.gaps_truncated = true;
+            drop_oldest(&mut history.gaps, more);
         }
     }
-    let differ =
-        |key: &str| series.iter().any(|other| other.def.labels.get(key) != series[0].def.labels.get(key));
-    let labels = values.into_iter().filter(|(key, _)| differ(key));
-    HistoryError::Ambiguous { labels: labels.map(|(key, values)| (key.to_string(), values)).collect() }
+    Ok(history)
 }
+
+/// Drops the gaps that ended first.
+fn drop_oldest(gaps: &mut Vec<HistoryGap>, count: usize) {
+    gaps.sort_by_key(|gap| (gap.to, gap.from));
+    gaps.drain(..count);
+    gaps.sort();
+}
+
+/// Several series are there: tells the labels in which they differ, of those that count.
+fn ambiguous(series: &[StoredSeries], counts: impl Fn(&str) -> bool) -> HistoryError {
+    HistoryError::Ambiguous {
+        labels: views::differing(series.iter().map(|series| &series.def.labels), counts),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -179,18 +179,11 @@ impl Backend for AgentBackend {
         let series = reader.all_series().map_err(|error| error.to_string())?;
         let mut metrics: BTreeMap<String, MetricEntry> = BTreeMap::new();
         for series in series {
-            let metric = &series.def.metric;
-            let entry = metrics.entry(metric.name.to_string()).or_insert_with(|| MetricEntry {
-                name: metric.name.to_string(),
-                kind: metric.kind.word(),
-                unit: metric.unit.to_string(),
-                help: metric.help.to_string(),
-                plugin: Some(metric.plugin.to_string()),
-                labels: metric.label_keys.iter().map(ToString::to_string).collect(),
-                series: 0,
-                view: false,
-            });
-            entry.series += 1;
+            let name = series.def.metric.name.to_string();
+            metrics
+                .entry(name)
+                .or_insert_with(|| MetricEntry::of_metric(&series.def.metric))
+                .add(&series.def);
         }
         let machines = self.published.load().machines.all().len();
         metrics.extend(views::ALL.iter().map(|view| (view.name.to_string(), view_entry(view, machines))));

@@ -128,7 +128,7 @@ fn make_data_dir(data_dir: &Path) -> Result<()> {
 }
 
 fn tokens(config: &Config) -> Result<serve::Access> {
-    let environment = |name| std::env::var(name).ok();
+    let environment = |name| std::env::var_os(name);
     let sources = TokenSources {
         user_file: config.http.user_tokens.clone(),
         admin_file: config.http.admin_tokens.clone(),

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// A change of the reason within this time is not told apart, so that a reason with a number in it ("stale for 5 s")
 /// does not make a gap of each round.
 const SHORTEST: i64 = 60_000;
+/// The reason with which a plugin says that the time since the reading before is too short for a value, such as after a
+/// collection on demand beside a scheduled one. The next collection makes up for it: no gap worth keeping.
+const TOO_SHORT: &str = "interval_too_short";
 
 /// A stretch in which a series has no value, still going on.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +19,8 @@ pub(super) struct OpenGap {
     written: Option<Timestamp>,
 }
 
-/// The series has no value at `time`: begins a gap, or lengthens the one that is open.
+/// The series has no value at `time`: begins a gap, or lengthens the one that is open. A time too short for a value
+/// does neither.
 pub(super) fn extend(
     open: &mut Option<OpenGap>,
     id: SeriesId,
@@ -24,6 +28,9 @@ pub(super) fn extend(
     reason: &Arc<str>,
     gaps: &mut Vec<Gap>,
 ) {
+    if **reason == *TOO_SHORT {
+        return;
+    }
     match open {
         Some(gap) if gap.reason == *reason || gap.to.millis_since(gap.from) < SHORTEST => gap.to = time,
         _ => {

@@ -4,7 +4,7 @@ pub use crate::alert::{ActiveAlert, AlertState};
 pub use crate::query::{History, HistoryError, HistoryGap, HistoryQuery, Target};
 pub use crate::views::{Flat, FlatValue};
 use crate::{
-    model::{PluginStatus, Snapshot, Timestamp},
+    model::{Metric, PluginStatus, SeriesDef, Snapshot, Timestamp},
     store::{EventFilter, StoredEvent},
 };
 use serde::Serialize;
@@ -106,12 +106,38 @@ pub struct MetricEntry {
     pub help: String,
     /// The plugin that declared it; nothing for a view.
     pub plugin: Option<String>,
-    /// Its label keys.
+    /// Its label keys: as declared, then what its series have beside, such as `instance`.
     pub labels: Vec<String>,
     /// How many series there are.
     pub series: usize,
     /// Whether it is computed from others at the edge.
     pub view: bool,
+}
+
+impl MetricEntry {
+    /// A metric, no series of which was added yet.
+    pub fn of_metric(metric: &Metric) -> Self {
+        Self {
+            name: metric.name.to_string(),
+            kind: metric.kind.word(),
+            unit: metric.unit.to_string(),
+            help: metric.help.to_string(),
+            plugin: Some(metric.plugin.to_string()),
+            labels: metric.label_keys.iter().map(ToString::to_string).collect(),
+            series: 0,
+            view: false,
+        }
+    }
+
+    /// Counts a series, and notes the keys of its labels.
+    pub fn add(&mut self, series: &SeriesDef) {
+        self.series += 1;
+        for (key, _) in series.labels.iter() {
+            if !self.labels.iter().any(|known| known == key) {
+                self.labels.push(key.to_owned());
+            }
+        }
+    }
 }
 
 /// How a collection on demand went.
@@ -128,4 +154,29 @@ pub enum CollectOutcome {
     NotRunning(String),
     /// The agent could not (it is stopping, the writer is gone …); for the log.
     Failed(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, Labels};
+
+    #[test]
+    fn labels_are_those_that_series_have_the_declared_ones_first() {
+        let metric = Arc::new(Metric {
+            name: "host_filesystem_size_bytes".into(),
+            kind: Kind::Gauge,
+            unit: "By".into(),
+            help: "Size.".into(),
+            label_keys: vec!["mountpoint".into(), "device".into()],
+            plugin: "host-disk".into(),
+        });
+        let mut entry = MetricEntry::of_metric(&metric);
+        for instance in ["", "a", "b"] {
+            let labels = Labels::new([("device", "x"), ("instance", instance), ("mountpoint", "/")]);
+            entry.add(&SeriesDef { metric: Arc::clone(&metric), labels });
+        }
+        assert_eq!(entry.labels, ["mountpoint", "device", "instance"]);
+        assert_eq!(entry.series, 3);
+    }
 }

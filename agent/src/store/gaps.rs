@@ -176,17 +176,21 @@ fn scope_text(scope: &GapScope) -> String {
     }
 }
 
-/// The gaps of a series that touch a range, oldest first: its own, its collector's, the agent's.
-pub(super) fn read(conn: &Connection, series: SeriesId, range: Range) -> Inner<Vec<Gap>> {
+/// The newest `limit` gaps of a series that touch a range, oldest first: its own, its collector's, the agent's. The newest
+/// are those that end last.
+pub(super) fn read(conn: &Connection, series: SeriesId, range: Range, limit: usize) -> Inner<Vec<Gap>> {
     let collector = super::series::collector(conn, series)?.map(|name| GapScope::Collector(name.into()));
     let scopes = [Some(GapScope::Agent), collector, Some(GapScope::Series(series))];
+    // in the order of the index `gap_scope`: what is beyond the limit is never read
     let mut select = conn.prepare_cached(
-        "SELECT first, last, reason FROM gap WHERE scope = ?1 AND last >= ?2 AND first <= ?3 ORDER BY first, id",
+        "SELECT first, last, reason FROM gap WHERE scope = ?1 AND last >= ?2 AND first <= ?3
+         ORDER BY last DESC, id DESC LIMIT ?4",
     )?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut gaps = Vec::new();
     for scope in scopes.into_iter().flatten() {
-        let mut rows =
-            select.query(params![scope_text(&scope), range.from.as_millis(), range.to.as_millis()])?;
+        let bounds = params![scope_text(&scope), range.from.as_millis(), range.to.as_millis(), most];
+        let mut rows = select.query(bounds)?;
         while let Some(row) = rows.next()? {
             let reason: String = row.get(2)?;
             gaps.push(Gap {
@@ -198,6 +202,8 @@ pub(super) fn read(conn: &Connection, series: SeriesId, range: Range) -> Inner<V
             });
         }
     }
+    gaps.sort_by_key(|gap| std::cmp::Reverse((gap.to, gap.from)));
+    gaps.truncate(limit);
     gaps.sort_by_key(|gap| (gap.from, gap.to));
     Ok(gaps)
 }

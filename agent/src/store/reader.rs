@@ -111,9 +111,9 @@ impl Reader {
         self.ask(|conn| history::newest(conn, series, range, limit, &self.pool.damages))
     }
 
-    /// The gaps of a series within the range, oldest first: its own, its collector's, the agent's.
-    pub fn gaps(&self, series: SeriesId, range: Range) -> Result<Vec<Gap>> {
-        self.ask(|conn| gaps::read(conn, series, range))
+    /// The newest `limit` gaps of a series within the range, oldest first: its own, its collector's, the agent's.
+    pub fn gaps(&self, series: SeriesId, range: Range, limit: usize) -> Result<Vec<Gap>> {
+        self.ask(|conn| gaps::read(conn, series, range, limit))
     }
 
     /// Events, newest first.

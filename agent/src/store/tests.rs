@@ -96,7 +96,7 @@ fn a_full_disk_costs_nothing_once_there_is_room_again() {
     let messages: Vec<String> = events.iter().rev().map(|stored| stored.event.message.clone()).collect();
     assert_eq!(messages, (0..200).map(|tick| tick.to_string()).collect::<Vec<_>>());
     // one gap a run: it went on growing over the refusals
-    let gaps = reader.gaps(SeriesId(0), Range::ALL).unwrap();
+    let gaps = reader.gaps(SeriesId(0), Range::ALL, 100).unwrap();
     assert_eq!(gaps.len(), 29);
     assert!(gaps.iter().zip(&gaps[1..]).all(|(gap, next)| gap.to.plus(Duration::from_secs(1)) == next.from));
 }
@@ -195,6 +195,6 @@ fn a_commit_that_fails_at_its_end_leaves_no_memory() {
     for id in [&first, &second].map(|commit| commit.batches[0].samples[200].series) {
         assert_eq!(reader.last(id, Range::ALL, 9).unwrap().len(), 1);
     }
-    let [gap] = &reader.gaps(SeriesId(0), Range::ALL).unwrap()[..] else { panic!("one gap") };
+    let [gap] = &reader.gaps(SeriesId(0), Range::ALL, 100).unwrap()[..] else { panic!("one gap") };
     assert_eq!((gap.from, gap.to), (at(1000), at(20_000)));
 }

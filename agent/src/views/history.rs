@@ -3,6 +3,10 @@
 use super::{Source, View, percent};
 use crate::{model::Timestamp, store::Point};
 
+/// Milliseconds that a rate is made over at least. A collection on demand may come just beside a scheduled one: over so
+/// little time, the few bytes that both happened to see would make a wild rate.
+const SHORTEST: i64 = 50;
+
 impl View {
     /// How many points of each series to read for `limit` points of the view: a rate takes two, and some are lost at
     /// resets and restarts. Too few only make the answer shorter.
@@ -16,15 +20,15 @@ impl View {
     /// The newest `limit` values, unrounded, newest first; of the points of each of [`inputs`](View::inputs), newest
     /// first.
     ///
-    /// A rate stands at the later of its two points, which must be neighbours in one run, without a reset or a fall
-    /// between. A ratio stands where both series have a point of the same time.
+    /// A rate stands at the later of its two points, which must be of one run, without a reset or a fall between, and
+    /// the nearest that are 50 ms apart or more. A ratio stands where both series have a point of the same time.
     pub fn history(&self, points: &[Vec<Point>], limit: usize) -> Vec<(Timestamp, f64)> {
         match (self.from, points) {
             (Source::Scaled(_, factor), [points]) => {
                 points.iter().take(limit).map(|point| (point.time, point.value * factor)).collect()
             }
             (Source::Rate(_, factor), [points]) => {
-                let rates = points.windows(2).filter_map(|pair| rate(pair[0], pair[1]));
+                let rates = (0..points.len()).filter_map(|at| rate(&points[at..]));
                 rates.map(|(time, rate)| (time, rate * factor)).take(limit).collect()
             }
             (Source::Percent(..), [parts, wholes]) => joined(parts, wholes).take(limit).collect(),
@@ -33,11 +37,21 @@ impl View {
     }
 }
 
-/// The increase per second from `earlier` to `later`, at the later time.
-fn rate(later: Point, earlier: Point) -> Option<(Timestamp, f64)> {
-    let millis = later.time.millis_since(earlier.time);
-    let pairs = later.run == earlier.run && !later.reset && later.value >= earlier.value && millis > 0;
-    pairs.then(|| (later.time, (later.value - earlier.value) / (millis as f64 / 1000.0)))
+/// The increase per second up to the newest of the points, at its time.
+fn rate(points: &[Point]) -> Option<(Timestamp, f64)> {
+    let (last, earlier) = points.split_first()?;
+    let mut later = last;
+    for point in earlier {
+        if point.run != later.run || later.reset || later.value < point.value {
+            return None;
+        }
+        let millis = last.time.millis_since(point.time);
+        if millis >= SHORTEST {
+            return Some((last.time, (last.value - point.value) / (millis as f64 / 1000.0)));
+        }
+        later = point;
+    }
+    None
 }
 
 /// Percent at the times that both have. The two are in the order of the writing, and a run's times only rise: so a

@@ -3,9 +3,11 @@
 
 mod flat;
 mod history;
+mod likeness;
 mod table;
 
 pub use flat::{Flat, FlatHost, FlatValue, FlatVm, host_flat, vm_flat};
+pub(crate) use likeness::{differing, is_of_one_thing, lasts};
 pub use table::{ALL, NAMES, find, is_reserved};
 
 use crate::{
@@ -77,14 +79,16 @@ pub struct ViewContext<'a> {
 }
 
 impl View {
-    /// The present values, unrounded: one of a host's view, without labels; one a machine of a machine's.
+    /// The present values, unrounded: one a machine of a machine's view; one of a host's, without labels. Where several
+    /// live series could be meant by a host's, such as those of two instances of a plugin, there is one of each, with
+    /// the labels that tell them apart.
     pub fn now(&self, snapshot: &Snapshot, context: &ViewContext<'_>) -> Vec<(Labels, Result<f64, Missing>)> {
         let mut values = Vec::new();
         self.each(snapshot, context, |labels, value| values.push((labels.clone(), value)));
         values
     }
 
-    /// [`now`](View::now) without an allocation.
+    /// [`now`](View::now) without an allocation in the usual case.
     pub fn each(
         &self,
         snapshot: &Snapshot,
@@ -92,7 +96,16 @@ impl View {
         mut take: impl FnMut(&Labels, Result<f64, Missing>),
     ) {
         if let Subject::Host(_) = self.subject {
-            return take(&Labels::default(), self.value(snapshot, context, None));
+            let found = series_with(snapshot, self.metric(), self.wanted(context, None));
+            let compute = |(place, index)| self.compute(snapshot, context.now, index, place);
+            return match likeness::things(snapshot, found.clone()) {
+                None => take(&Labels::default(), best(snapshot, found.map(compute))),
+                Some(things) => {
+                    for (labels, found) in things {
+                        take(&labels, best(snapshot, found.into_iter().map(compute)));
+                    }
+                }
+            };
         }
         for (place, &index) in snapshot.catalog.of_metric(self.metric()).iter().enumerate() {
             let Some(live) = snapshot.catalog.series.get(index) else { continue };
@@ -100,7 +113,8 @@ impl View {
         }
     }
 
-    /// The present value, unrounded; of this machine (its label `vm`) where the view is a machine's.
+    /// The present value, unrounded; of this machine (its label `vm`) where the view is a machine's. None where several
+    /// live series could be meant: which of them it is would be chance.
     pub fn value(
         &self,
         snapshot: &Snapshot,
@@ -109,6 +123,7 @@ impl View {
     ) -> Result<f64, Missing> {
         let wanted = self.wanted(context, vm);
         let found = series_with(snapshot, self.metric(), wanted);
+        likeness::refuse_several(snapshot, found.clone())?;
         best(snapshot, found.map(|(place, index)| self.compute(snapshot, context.now, index, place)))
     }
 
@@ -181,7 +196,7 @@ pub(crate) fn series_with<'a>(
     snapshot: &'a Snapshot,
     metric: &str,
     wanted: Option<(&'a str, &'a str)>,
-) -> impl Iterator<Item = (usize, usize)> + 'a {
+) -> impl Iterator<Item = (usize, usize)> + Clone + 'a {
     let fits = move |index: usize| match (wanted, snapshot.catalog.series.get(index)) {
         (Some((key, value)), Some(live)) => live.def.labels.get(key) == value,
         (None, Some(_)) => true,
@@ -203,26 +218,28 @@ fn best(snapshot: &Snapshot, values: impl Iterator<Item = Result<f64, Missing>>)
     Err(first.unwrap_or(nothing))
 }
 
-/// The present value of a native metric, of the first series with this label value that has one.
+/// The present value of a native metric: of the series with this label value, or the first of those of one mount point
+/// that has one. None where several could be meant.
 pub fn native(
     snapshot: &Snapshot,
     metric: &str,
     wanted: Option<(&str, &str)>,
     now: Timestamp,
 ) -> Result<f64, Missing> {
-    best(snapshot, series_with(snapshot, metric, wanted).map(|(_, index)| snapshot.value(index, now)))
+    let found = series_with(snapshot, metric, wanted);
+    likeness::refuse_several(snapshot, found.clone())?;
+    best(snapshot, found.map(|(_, index)| snapshot.value(index, now)))
 }
 
-/// As values are shown: two decimals, and no negative zero.
+/// As values are shown: two decimals, halves away from zero, and no negative zero.
 pub fn rounded(value: f64) -> f64 {
-    let rounded = (value * 100.0).round() / 100.0;
-    if rounded == 0.0 {
-        0.0
-    } else if rounded.is_finite() {
-        rounded
-    } else {
-        value
+    let scaled = value * 100.0;
+    // beyond 2⁵³ there are no decimals to round, and far beyond the product would be infinite
+    if scaled.abs() >= 9.0e15 {
+        return value;
     }
+    let rounded = scaled.round() / 100.0;
+    if rounded == 0.0 { 0.0 } else { rounded }
 }
 
 #[cfg(test)]

@@ -205,6 +205,7 @@ impl Backend for Fake {
             view,
             points: (0..points).map(point).collect(),
             gaps: vec![gap],
+            gaps_truncated: false,
         };
         match &*query.metric {
             "host_cpu_percent" | "vm_cpu_percent" => Ok(of(query.limit.min(3), "%", true)),

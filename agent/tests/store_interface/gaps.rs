@@ -12,7 +12,7 @@ fn commit_gaps(store: &mut Store, gaps: Vec<Gap>) {
 }
 
 fn stretches(store: &Store, series: SeriesId) -> Vec<(i64, i64, String)> {
-    let gaps = reader(store).gaps(series, Range::ALL).unwrap();
+    let gaps = reader(store).gaps(series, Range::ALL, 100).unwrap();
     gaps.iter()
         .map(|gap| (gap.from.as_millis() - NOW, gap.to.as_millis() - NOW, gap.reason.to_string()))
         .collect()
@@ -46,10 +46,35 @@ fn a_series_has_its_own_gaps_its_collectors_and_the_agents() {
     assert_eq!(stretches(&store, c), std::slice::from_ref(&down));
     assert_eq!(stretches(&store, SeriesId(999)), [down]);
     let reader = reader(&store);
-    let within = |from, to| reader.gaps(a, Range { from: at(NOW + from), to: at(NOW + to) }).unwrap();
+    let within = |from, to| reader.gaps(a, Range { from: at(NOW + from), to: at(NOW + to) }, 100).unwrap();
     assert_eq!(within(200, 300).len(), 2, "touching is enough");
     assert_eq!(within(201, 299), []);
     assert_eq!(within(350, 360)[0].scope, one, "one that covers the range");
+}
+
+#[test]
+fn of_many_gaps_the_newest_of_all_scopes_are_read() {
+    let directory = TempDir::new().unwrap();
+    let mut store = open(&directory);
+    let [a, ..] = three(&mut store);
+    let scopes = [GapScope::Agent, GapScope::Collector("one".into()), GapScope::Series(a)];
+    let gaps =
+        (0..30).map(|n| gap(&scopes[n as usize % 3], n * 10, n * 10 + 5, GapReason::Failed(n.to_string())));
+    let mut gaps: Vec<Gap> = gaps.collect();
+    // one that began first, and goes on
+    gaps.push(gap(&GapScope::Series(a), -10, 1000, GapReason::Disabled));
+    store.commit(&Commit { gaps, new_run: true, ..Commit::default() }).unwrap();
+    let reader = reader(&store);
+    let newest = |limit| -> Vec<i64> {
+        let gaps = reader.gaps(a, Range::ALL, limit).unwrap();
+        gaps.iter().map(|gap| gap.from.as_millis() - NOW).collect()
+    };
+    assert_eq!(newest(5), [-10, 260, 270, 280, 290]);
+    assert!(newest(0).is_empty());
+    assert_eq!(newest(usize::MAX).len(), 31);
+    let before = Range { from: Range::ALL.from, to: at(NOW + 105) };
+    let gaps = reader.gaps(a, before, 3).unwrap();
+    assert_eq!(gaps.iter().map(|gap| gap.from.as_millis() - NOW).collect::<Vec<_>>(), [-10, 90, 100]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Times without samples are recorded, with their reason, and few rows.
 
 use super::*;
-use crate::model::{GapReason, GapScope};
+use crate::model::{GapReason, GapScope, Missing};
 
 fn unavailable(reason: &str) -> GapReason {
     GapReason::Unavailable(reason.into())
@@ -103,6 +103,25 @@ fn a_first_reading_is_no_gap() {
     });
     bench.batch(|batch| batch.samples = vec![sample(0, 1.0)]);
     assert_eq!(bench.gaps(), []);
+}
+
+#[test]
+fn a_time_too_short_for_a_value_is_no_gap() {
+    let mut bench = Bench::new();
+    bench.batch(|batch| {
+        batch.registered = vec![(0, gauge("a"))];
+        batch.samples = vec![sample(0, 1.0)];
+    });
+    // a collection on demand, just beside a scheduled one
+    bench.batch(|batch| batch.absent = vec![absence(0, "interval_too_short")]);
+    let value = bench.latest("a").unwrap().value;
+    assert_eq!(value, Err(Missing::Unavailable("interval_too_short".into())));
+    bench.batch(|batch| batch.samples = vec![sample(0, 1.0)]);
+    bench.batch(|batch| batch.absent = vec![absence(0, "no medium")]);
+    bench.batch(|batch| batch.absent = vec![absence(0, "interval_too_short")]);
+    bench.batch(|batch| batch.samples = vec![sample(0, 1.0)]);
+    let gaps: Vec<_> = bench.gaps().into_iter().map(|gap| (gap.from, gap.to, gap.reason)).collect();
+    assert_eq!(gaps, [(at(NOW + 4000), at(NOW + 4000), unavailable("no medium"))]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub(super) use alerts::{AlertsAnswer, firing_texts};
 pub(super) use listings::{EventsAnswer, MetricsAnswer, PluginsAnswer, VmsAnswer};
 
 use super::backend::{Flat, History, HistoryGap};
-use crate::{config::TimestampStyle, model::Timestamp};
+use crate::{config::TimestampStyle, model::Timestamp, views::rounded};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 /// A time in the style of the seed's routes.
@@ -55,6 +55,8 @@ pub(super) struct HistoryAnswer<'a> {
     count: usize,
     data: Points<'a>,
     gaps: Gaps<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    gaps_truncated: bool,
 }
 
 impl<'a> HistoryAnswer<'a> {
@@ -66,7 +68,7 @@ impl<'a> HistoryAnswer<'a> {
     ) -> Self {
         let count = history.points.len();
         let (data, gaps) = (Points(history, style), Gaps(&history.gaps, style));
-        Self { vm_id, metric_name: metric, count, data, gaps }
+        Self { vm_id, metric_name: metric, count, data, gaps, gaps_truncated: history.gaps_truncated }
     }
 }
 
@@ -85,18 +87,11 @@ impl Serialize for Points<'_> {
         let Self(history, style) = self;
         let mut list = serializer.serialize_seq(Some(history.points.len()))?;
         for &(time, value) in &history.points {
-            let value = if history.view { two_decimals(value) } else { value };
+            let value = if history.view { rounded(value) } else { value };
             list.serialize_element(&Point { value, unit: &history.unit, timestamp: Stamp(time, *style) })?;
         }
         list.end()
     }
-}
-
-/// Rounds for display.
-fn two_decimals(value: f64) -> f64 {
-    let scaled = value * 100.0;
-    // beyond 2⁵³ there are no decimals to round, and far beyond the product would be infinite
-    if scaled.abs() < 9.0e15 { scaled.round_ties_even() / 100.0 } else { value }
 }
 
 struct Gaps<'a>(&'a [HistoryGap], TimestampStyle);
@@ -176,7 +171,7 @@ mod tests {
     #[test]
     fn views_are_rounded_and_metrics_are_not() {
         let points = vec![(Timestamp::from_millis(1000), 15.0), (Timestamp::default(), 15.006_25)];
-        let mut history = History { unit: "%".into(), view: true, points, gaps: Vec::new() };
+        let mut history = History { unit: "%".into(), view: true, points, ..History::default() };
         let written = |history: &History| {
             serde_json::to_string(&HistoryAnswer::new(None, "m", history, TimestampStyle::Rfc3339)).unwrap()
         };
@@ -189,13 +184,19 @@ mod tests {
             )
         );
         history.view = false;
-        assert!(written(&history).contains("15.00625"));
+        history.gaps_truncated = true;
+        let text = written(&history);
+        assert!(text.contains("15.00625") && text.ends_with(r#""gaps":[],"gaps_truncated":true}"#), "{text}");
     }
 
     #[test]
-    fn rounding_survives_the_ends() {
-        assert_eq!(two_decimals(0.005), 0.0);
-        assert_eq!(two_decimals(-1.239), -1.24);
-        assert_eq!(two_decimals(f64::MAX), f64::MAX);
+    fn history_and_flat_answers_round_alike() {
+        for value in [0.125, 0.375, 0.005, -1.125, -1.239, -0.001, 9.1e15, f64::MAX] {
+            let points = vec![(Timestamp::default(), value)];
+            let history = History { unit: "%".into(), view: true, points, ..History::default() };
+            let answer = HistoryAnswer::new(None, "m", &history, TimestampStyle::Rfc3339);
+            let answer = serde_json::to_value(answer).unwrap();
+            assert_eq!(answer["data"][0]["value"], rounded(value), "{value}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Who may do what: tokens, loopback, and the refusals.
 //!
 //! There are two roles. An admin token may do everything; a user token may read. Where no user token is configured,
-//! reading is open to clients on the loopback interface.
+//! reading is open to clients on the loopback interface, unless a proxy there passes on the requests of others.
 
 mod tokens;
 
@@ -10,11 +10,15 @@ pub use tokens::{AuthError, Loaded, TokenSources, load};
 use super::problem::ApiError;
 use hyper::{
     HeaderMap, StatusCode,
-    header::{AUTHORIZATION, HeaderValue},
+    header::{AUTHORIZATION, FORWARDED, HeaderName, HeaderValue, VIA},
 };
 use std::{fmt, net::IpAddr};
 use subtle::{Choice, ConstantTimeEq};
 use tokens::Token;
+
+/// What proxies say of those whose requests they pass on.
+const OF_PROXIES: [HeaderName; 4] =
+    [FORWARDED, VIA, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 /// What a route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +68,7 @@ impl Access {
             (Shown::User, _) => Err(ApiError::new(StatusCode::FORBIDDEN, "Not enough permissions")),
             // also where reading is open: who shows a token expects it to count
             (Shown::Wrong, _) => Err(ApiError::unauthorized("Could not validate credentials")),
-            (Shown::Nothing, Need::User) if self.users.is_empty() && peer.to_canonical().is_loopback() => {
-                Ok(())
-            }
+            (Shown::Nothing, Need::User) if self.users.is_empty() && is_local(headers, peer) => Ok(()),
             (Shown::Nothing, _) => Err(ApiError::unauthorized("Not authenticated")),
         }
     }
@@ -98,6 +100,11 @@ impl Access {
             Shown::Wrong
         }
     }
+}
+
+/// Whether the client is on this machine: a proxy here is not, where it passes on what others ask.
+fn is_local(headers: &HeaderMap, peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback() && !OF_PROXIES.iter().any(|name| headers.contains_key(name))
 }
 
 /// The token of `Bearer TOKEN`; nothing where the scheme is another one.
@@ -161,6 +168,23 @@ mod tests {
         assert_eq!(status(&open, Need::User, None, far), 401);
         assert_eq!(status(&open, Need::Admin, None, HERE), 401);
         assert_eq!(status(&open, Need::User, Some("Bearer wrong"), HERE), 401);
+    }
+
+    #[test]
+    fn what_a_proxy_passes_on_is_not_local() {
+        for name in ["Forwarded", "X-Forwarded-For", "x-real-ip", "VIA"] {
+            let mut headers = HeaderMap::new();
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            // even an empty one, even one that names this machine
+            for value in ["", "127.0.0.1"] {
+                headers.insert(name.clone(), HeaderValue::from_static(value));
+                let refused = access(&[]).check(Need::User, &headers, HERE).unwrap_err();
+                assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{name}: {value}");
+                assert!(access(&[]).check(Need::Open, &headers, HERE).is_ok());
+            }
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {USER}")).unwrap());
+            assert!(access(&[USER]).check(Need::User, &headers, HERE).is_ok());
+        }
     }
 
     #[test]

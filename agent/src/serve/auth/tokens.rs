@@ -2,6 +2,7 @@
 
 use super::Access;
 use std::{
+    ffi::{OsStr, OsString},
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     net::SocketAddr,
@@ -64,9 +65,9 @@ pub struct TokenSources {
     /// A file with one admin token a line; `#` begins a comment line.
     pub admin_file: Option<PathBuf>,
     /// The value of `TWARGA_USER_TOKEN`.
-    pub user_token: Option<String>,
+    pub user_token: Option<OsString>,
     /// The value of `TWARGA_ADMIN_TOKEN`.
-    pub admin_token: Option<String>,
+    pub admin_token: Option<OsString>,
     /// Where the token that is made at the first start lies.
     pub data_dir: PathBuf,
 }
@@ -97,6 +98,9 @@ pub enum AuthError {
         /// Why.
         source: io::Error,
     },
+    /// A file that is too large for one of tokens: most likely another one is meant.
+    #[error("the token file {} has more than 1 MiB: is it one of tokens?", .0.display())]
+    TooLarge(PathBuf),
     /// A file without a token.
     #[error("the token file {} has no token: one a line, lines that begin with # are comments", .0.display())]
     NoToken(PathBuf),
@@ -171,7 +175,7 @@ pub fn load(sources: &TokenSources, listen: &[SocketAddr]) -> Result<Loaded, Aut
 fn configured(
     file: Option<&Path>,
     variable: &str,
-    value: Option<&str>,
+    value: Option<&OsStr>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Token>, AuthError> {
     let mut tokens = match file {
@@ -180,7 +184,8 @@ fn configured(
     };
     if let Some(value) = value {
         let bad = |reason| AuthError::BadToken { place: variable.into(), reason };
-        tokens.push(Token::configured(value.trim()).map_err(bad)?);
+        let text = value.to_str().ok_or_else(|| bad("a token has only visible ASCII characters"))?;
+        tokens.push(Token::configured(text.trim()).map_err(bad)?);
     }
     Ok(tokens)
 }
@@ -193,8 +198,13 @@ fn read(file: &Path, warnings: &mut Vec<String>) -> Result<Vec<Token>, AuthError
     if metadata.permissions().mode() & 0o007 != 0 {
         warnings.push(format!("the token file {} is open to every user: chmod o= it", file.display()));
     }
-    let mut text = String::new();
-    opened.take(LARGEST_FILE).read_to_string(&mut text).map_err(failed)?;
+    let mut bytes = Vec::new();
+    opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(AuthError::TooLarge(file.into()));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
     let tokens = parse(&text).map_err(|(line, reason)| AuthError::BadToken {
         place: format!("{} line {line}", file.display()),
         reason,

@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use std::fs;
+use std::{fs, os::unix::ffi::OsStringExt};
 
 const GOOD: &str = "0123456789abcdef";
 
@@ -100,10 +100,37 @@ fn bad_tokens_name_their_place() {
 }
 
 #[test]
+fn a_file_too_large_for_tokens_is_refused_not_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = |count: usize| format!("{GOOD}\n").repeat(count);
+    let most = LARGEST_FILE as usize / (GOOD.len() + 1);
+    let load_of = |text: &str| {
+        let file = write(dir.path(), "users", text, 0o600);
+        load(&TokenSources { user_file: Some(file), ..sources(dir.path()) }, &here())
+    };
+    assert_eq!(load_of(&lines(most)).unwrap().access.users.len(), most);
+    let error = load_of(&lines(most + 1)).unwrap_err().to_string();
+    assert!(error.contains("users has more than 1 MiB"), "{error}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_not_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let garbage = || Some(OsString::from_vec(vec![0xff; 20]));
+    let user = TokenSources { user_token: garbage(), ..sources(dir.path()) };
+    let admin = TokenSources { admin_token: garbage(), ..sources(dir.path()) };
+    for (sources, variable) in [(user, "TWARGA_USER_TOKEN"), (admin, "TWARGA_ADMIN_TOKEN")] {
+        let error = load(&sources, &here()).unwrap_err().to_string();
+        assert_eq!(error, format!("{variable}: a token has only visible ASCII characters"));
+    }
+    assert!(!dir.path().join("admin.token").exists());
+}
+
+#[test]
 fn other_machines_need_tokens() {
     let dir = tempfile::tempdir().unwrap();
     let world: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().unwrap(), "0.0.0.0:8000".parse().unwrap()];
-    let token = || Some(GOOD.to_owned());
+    let token = || Some(OsString::from(GOOD));
     for (user_token, admin_token, expected) in [
         (None, None, Some("http.auth.user_tokens and http.auth.admin_tokens")),
         (token(), None, Some("set http.auth.admin_tokens or TWARGA_ADMIN_TOKEN")),
