@@ -8,7 +8,7 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, Timestamp},
@@ -694,6 +694,28 @@ fn limits() {
     assert!(raw(&agent, b"nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
     assert!(raw(&agent, format!("{head}\r\n").as_bytes()).starts_with("HTTP/1.1 200 "));
     assert_eq!(agent.get("/-/healthy").status, 200, "it is well after all that");
+}
+
+#[test]
+fn connections_are_bounded_in_number_and_time() {
+    let agent = quiet_agent();
+    let began = Instant::now();
+    let mut slow = TcpStream::connect(agent.address()).unwrap();
+    slow.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: local").unwrap();
+    let idle: Vec<TcpStream> = (0..255).map(|_| TcpStream::connect(agent.address()).unwrap()).collect();
+    let answer = agent.get("/-/healthy");
+    assert_detail(&answer, 503, "Too many connections");
+    assert!(answer.header("retry-after").is_some());
+    drop(idle);
+    let end = Instant::now() + Duration::from_secs(5);
+    while agent.get("/-/healthy").status != 200 {
+        assert!(Instant::now() < end, "closed connections still count");
+    }
+    // a head that never ends
+    slow.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let mut rest = Vec::new();
+    let closed = slow.read_to_end(&mut rest);
+    assert!(closed.is_ok() && began.elapsed() > Duration::from_secs(5), "{closed:?} {rest:?}");
 }
 
 #[test]
