@@ -2,7 +2,7 @@
 
 use super::{Agent, own_metrics};
 use crate::{
-    collect::{CollectError, Collecting},
+    collect::Collecting,
     config::{Config, TimestampStyle},
     ingest::{Input, Published, Stats},
     inventory::Machine,
@@ -14,13 +14,13 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
 use tokio::sync::oneshot;
 
-/// How long a collection on demand may take: longer than any sensible deadline, shorter than a request's.
+/// How long collections on demand may take in all: longer than any sensible deadline, shorter than a request's.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The running agent as the HTTP side sees it.
@@ -31,6 +31,8 @@ pub(super) struct AgentBackend {
     inputs: mpsc::SyncSender<Input>,
     readers: Readers,
     others: Vec<PluginStatus>,
+    /// The plugin tables that are enabled.
+    enabled: BTreeSet<String>,
     disk: String,
     timestamps: TimestampStyle,
     /// The round with the last of the first collections, once they are over.
@@ -46,6 +48,10 @@ impl AgentBackend {
             inputs: agent.inputs.clone(),
             readers: agent.readers.clone(),
             others: agent.others.clone(),
+            enabled: (config.plugins.iter())
+                .filter(|(_, table)| table.enabled)
+                .map(|(name, _)| name.clone())
+                .collect(),
             disk: config.views.disk.clone(),
             timestamps: config.http.timestamps,
             primed: OnceLock::new(),
@@ -62,6 +68,13 @@ impl AgentBackend {
         numbered.filter(|(_, status)| status.name != own_metrics::NAME)
     }
 
+    /// Plugins that the configuration enables and that could not be loaded.
+    fn enabled_but_refused(&self) -> impl Iterator<Item = (String, String)> {
+        let refused = self.others.iter().filter(|other| other.state == PluginState::Refused);
+        let enabled = refused.filter(|other| self.enabled.contains(&other.name));
+        enabled.map(|other| (other.name.clone(), other.reason.clone().unwrap_or_default()))
+    }
+
     /// Asks the writer, and waits for its answer.
     async fn ask<T: Send + 'static>(
         &self,
@@ -76,20 +89,26 @@ impl AgentBackend {
         answer.await.map_err(|_| "the writer has ended".to_string())
     }
 
-    /// Collects of these, and waits until the samples are handed over. Answers with who failed.
-    async fn collect_all(&self, wanted: Vec<(CollectorId, String)>) -> Result<Vec<(String, String)>, String> {
-        let collecting = Arc::clone(&self.collecting);
-        let waited = tokio::task::spawn_blocking(move || {
-            let asked: Vec<_> = wanted.into_iter().map(|(id, name)| (collecting.collect(id), name)).collect();
-            let answers = asked.into_iter().map(|(answer, name)| (name, answer.recv_timeout(PATIENCE)));
-            let failed = answers.filter_map(|(name, answer)| match answer {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some((name, error.to_string())),
-                Err(_) => Some((name, CollectError::Stuck.to_string())),
-            });
-            failed.collect()
-        });
-        waited.await.map_err(|error| error.to_string())
+    /// Collects of these, and waits until the samples are handed over. Answers with who failed, and why.
+    async fn collect_all(&self, wanted: Vec<(CollectorId, String)>) -> Vec<(String, String)> {
+        let asked: Vec<_> = (wanted.into_iter())
+            .map(|(id, name)| {
+                let (sender, answer) = oneshot::channel();
+                self.collecting.collect(id, Box::new(move |result| drop(sender.send(result))));
+                (name, answer)
+            })
+            .collect();
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let mut failures = Vec::new();
+        for (name, answer) in asked {
+            match tokio::time::timeout_at(until, answer).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => failures.push((name, error.to_string())),
+                Ok(Err(_)) => failures.push((name, "the agent is stopping".into())),
+                Err(_) => failures.push((name, format!("not back after {} s", PATIENCE.as_secs()))),
+            }
+        }
+        failures
     }
 }
 
@@ -200,10 +219,10 @@ impl Backend for AgentBackend {
             }
         }
         let wanted = wanted.into_iter().map(|(id, status)| (id, status.name)).collect();
-        let failures = match self.collect_all(wanted).await {
-            Ok(failures) => failures,
-            Err(error) => return CollectOutcome::Failed(error),
-        };
+        let mut failures = self.collect_all(wanted).await;
+        if plugin.is_none() {
+            failures.extend(self.enabled_but_refused());
+        }
         match self.ask(|reply| Input::Flush { reply }).await {
             Ok(true) => CollectOutcome::Done { failures },
             Ok(false) => CollectOutcome::Failed("the store does not take the samples".into()),

@@ -9,12 +9,13 @@ pub use plugins::{Plugins, Report, load_all};
 use crate::{
     collect::{Cadence, Collecting, JobOptions, Output},
     config::Config,
-    ingest::{self, Ingest, Input},
+    ingest::{self, Ingest, Input, Published},
     model::{CollectorId, CollectorInfo, PluginState, PluginStatus},
     serve::{self, Limits, Listeners, Settings, TokenSources},
     store::{Options, Readers, Store},
 };
 use anyhow::{Context, Result, bail};
+use arc_swap::ArcSwap;
 use backend::AgentBackend;
 use own_metrics::{OwnMetrics, OwnValue};
 use std::{
@@ -25,7 +26,10 @@ use std::{
     sync::{Arc, Mutex, OnceLock, mpsc},
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 
 /// Rounds that may wait for the writer before collecting begins to keep them back.
 const CHANNEL: usize = 64;
@@ -33,6 +37,8 @@ const CHANNEL: usize = 64;
 const STALE_INTERVALS: u32 = 3;
 /// The agent's own metrics change slowly.
 const OWN_INTERVAL: Duration = Duration::from_secs(15);
+/// By then every collector has been primed, unless it hangs.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// What stopping may take in all is 5 s; each step has its part.
 const STOP_COLLECTING: Duration = Duration::from_millis(1000);
 const STOP_WRITING: Duration = Duration::from_millis(1900);
@@ -77,10 +83,33 @@ async fn serve_until_stopped(config: Config) -> Result<()> {
         limits: Limits::default(),
     };
     let server = listeners.serve(settings, AgentBackend::new(&agent, &config));
-    wait_for_stop(&mut stops).await;
-    tracing::info!("stops");
+    let disk = tokio::spawn(warn_of_unknown_disk(agent.ingest.published(), config.views.disk.clone()));
+    tokio::select! {
+        () = wait_for_stop(&mut stops) => tracing::info!("stops"),
+        // it never ends by itself: a panic, and nothing would be stored any more
+        () = agent.writer_ended.notified() => tracing::error!("the writer has ended; the agent stops"),
+    }
+    disk.abort();
     server.shutdown().await;
     agent.stop()
+}
+
+/// The disk views would be empty for ever, and the disk alert silent, where `views.disk` names a mount that no plugin
+/// reports.
+async fn warn_of_unknown_disk(published: Arc<ArcSwap<Published>>, disk: String) {
+    tokio::time::sleep(FIRST_LOOK).await;
+    let snapshot = Arc::clone(&published.load().snapshot);
+    let mounts = snapshot.catalog.of_metric("host_filesystem_size_bytes").iter();
+    let mut points =
+        mounts.map(|index| snapshot.catalog.series[*index].def.labels.get("mountpoint")).peekable();
+    if points.peek().is_some() && !points.clone().any(|point| point == disk) {
+        let known: Vec<&str> = points.collect();
+        tracing::warn!(
+            "views.disk is {disk}, and no plugin reports such a mount (there are {}): the flat disk keys stay empty and \
+             the disk alert silent; choose one of them, or let host-disk report it with mounts.include",
+            known.join(", ")
+        );
+    }
 }
 
 fn make_data_dir(data_dir: &Path) -> Result<()> {
@@ -133,6 +162,7 @@ struct Agent {
     inputs: mpsc::SyncSender<Input>,
     readers: Readers,
     others: Vec<PluginStatus>,
+    writer_ended: Arc<Notify>,
 }
 
 impl Agent {
@@ -149,11 +179,13 @@ impl Agent {
             recycled: None,
         };
         let ingest = Ingest::spawn(store, options, receiver).context("can't start the writer")?;
-        let collecting = Collecting::start(jobs, output(inputs.clone())).context("can't start collecting")?;
+        let writer_ended = Arc::new(Notify::new());
+        let output = output(inputs.clone(), Arc::clone(&writer_ended));
+        let collecting = Collecting::start(jobs, output).context("can't start collecting")?;
         let mut values = own_metrics::of_process();
         values.extend(own_metrics::of_writer(&ingest.stats(), &collecting.dropped()));
         let _ = own.set(values); // nobody else sets it
-        Ok(Self { collecting: Arc::new(collecting), ingest, inputs, readers, others })
+        Ok(Self { collecting: Arc::new(collecting), ingest, inputs, readers, others, writer_ended })
     }
 
     /// Collecting first, so that nothing comes after the last commit.
@@ -181,14 +213,21 @@ impl Agent {
     }
 }
 
-/// Hands rounds to the writer; one that is behind gives them back.
-fn output(inputs: mpsc::SyncSender<Input>) -> Output {
-    Box::new(move |round| match inputs.try_send(Input::Round(Box::new(round))) {
-        Ok(()) => Ok(()),
-        Err(mpsc::TrySendError::Full(input) | mpsc::TrySendError::Disconnected(input)) => match input {
+/// Hands rounds to the writer; one that is behind gives them back, one that has ended is told of.
+fn output(inputs: mpsc::SyncSender<Input>, ended: Arc<Notify>) -> Output {
+    Box::new(move |round| {
+        let input = match inputs.try_send(Input::Round(Box::new(round))) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::TrySendError::Full(input)) => input,
+            Err(mpsc::TrySendError::Disconnected(input)) => {
+                ended.notify_one();
+                input
+            }
+        };
+        match input {
             Input::Round(round) => Err(*round),
             _ => Ok(()), // what comes back is what was sent
-        },
+        }
     })
 }
 

@@ -204,7 +204,8 @@ pub(super) fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<Own
         ("dropped_samples_total", Kind::Counter, "", "Samples that the writer dropped.", |s| {
             let dropped =
                 [&s.dropped_unknown, &s.dropped_unregistered, &s.dropped_duplicate, &s.dropped_not_finite];
-            dropped.iter().map(|count| count.get()).sum::<u64>() as f64 + s.dropped_backlog.get() as f64
+            let lost = s.dropped_backlog.get() + s.dropped_refused.get();
+            (dropped.iter().map(|count| count.get()).sum::<u64>() + lost) as f64
         }),
         ("dropped_events_total", Kind::Counter, "", "Events that the writer dropped.", |s| {
             s.dropped_events.get() as f64

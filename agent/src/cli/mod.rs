@@ -101,14 +101,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn flags(place: Place, run: RunArgs) -> Flags {
-    Flags {
-        config: place.config,
-        listen: run.listen,
-        data_dir: place.data_dir,
-        plugin_dirs: place.plugin_dirs,
-        interval: run.interval,
-    }
+fn flags(place: Place, RunArgs { listen, interval }: RunArgs) -> Flags {
+    Flags { config: place.config, listen, data_dir: place.data_dir, plugin_dirs: place.plugin_dirs, interval }
 }
 
 /// A configuration's errors stand for themselves; others are told with their causes.

@@ -9,7 +9,11 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginsCommand {
@@ -71,7 +75,7 @@ fn list(flags: &Flags, json: bool) -> Result<ExitCode> {
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn inspect(file: &PathBuf, json: bool) -> Result<ExitCode> {
+fn inspect(file: &Path, json: bool) -> Result<ExitCode> {
     let name = || file.display().to_string();
     let read = preflight(&crate::host::open_file(file).with_context(name)?);
     let metadata = read.with_context(name)?.metadata;

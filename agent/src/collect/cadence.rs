@@ -3,8 +3,9 @@
 use crate::model::Timestamp;
 use std::time::Duration;
 
-/// A sample this close to its tick is stamped with the tick itself.
-const TOLERANCE_MS: i64 = 250;
+/// A sample this close to its tick is stamped with the tick itself: a hundredth of the interval, so that no rate is off
+/// by more than that, but at least a timer's ordinary lateness.
+const TOLERANCE_MS: std::ops::RangeInclusive<i64> = 5..=50;
 
 /// The grid of a collector's ticks: the times `offset + n × interval` since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Cadence {
     /// The time to stamp samples of `tick` with that were collected at `now`: the tick where that is nearly true, for
     /// times on a grid cost the store nothing; else `now`.
     pub fn stamp(&self, tick: Timestamp, now: Timestamp) -> Timestamp {
-        let tolerance = TOLERANCE_MS.min(self.interval / 2);
+        let tolerance = (self.interval / 100).clamp(*TOLERANCE_MS.start(), *TOLERANCE_MS.end());
         if now.millis_since(tick).abs() <= tolerance { tick } else { now }
     }
 }
@@ -111,7 +112,7 @@ mod tests {
     fn stamps_are_true() {
         let cadence = Cadence::new(SECOND, Duration::ZERO);
         assert_eq!(cadence.stamp(at(1_000), at(1_003)), at(1_000));
-        assert_eq!(cadence.stamp(at(1_000), at(1_400)), at(1_400));
+        assert_eq!(cadence.stamp(at(1_000), at(1_011)), at(1_011));
         assert_eq!(cadence.stamp(at(1_000), at(3_601_003)), at(3_601_003));
     }
 

@@ -35,6 +35,11 @@ impl Health {
 
     pub(super) fn failed(&mut self, interval: Duration) -> Retry {
         self.failures = self.failures.saturating_add(1);
+        self.retry(interval)
+    }
+
+    /// As after the last failure that counted.
+    pub(super) fn retry(self, interval: Duration) -> Retry {
         if self.failures < PATIENCE {
             return Retry::NextTick;
         }

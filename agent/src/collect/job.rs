@@ -50,9 +50,20 @@ pub(super) enum Trigger {
 /// What a run brought, beside the job's next time.
 #[derive(Default)]
 pub(super) struct Outcome {
+    /// Why it failed, for whoever asked.
+    pub(super) error: Option<String>,
     pub(super) batch: Option<Batch>,
     pub(super) gap: Option<Gap>,
     pub(super) events: Vec<Event>,
+}
+
+/// How a collection failed, beside its error.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    /// It took longer than its deadline.
+    late: bool,
+    /// Somebody had asked for it.
+    manual: bool,
 }
 
 /// When a job runs next.
@@ -92,11 +103,17 @@ pub(super) struct Job {
     missing: Option<(Timestamp, GapReason)>,
     /// The last call took long: give way before the next one.
     pub(super) slow: bool,
+    /// Names the plugin in all that is logged while it collects. Made once: that costs more than many collections.
+    span: tracing::Span,
+    /// How many samples its last collection brought: room for the next one.
+    samples: usize,
 }
 
 impl Job {
     pub(super) fn new(options: JobOptions) -> Self {
         Self {
+            span: tracing::info_span!("plugin", name = &*options.name),
+            samples: 0,
             id: options.id,
             name: options.name,
             cadence: options.cadence,
@@ -133,7 +150,13 @@ impl Job {
 
     /// Runs one collection.
     pub(super) fn run(&mut self, trigger: Trigger) -> (Outcome, Next) {
-        let _span = tracing::info_span!("plugin", name = &*self.name).entered();
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        let brought = span.in_scope(|| self.run_once(trigger));
+        self.span = span;
+        brought
+    }
+
+    fn run_once(&mut self, trigger: Trigger) -> (Outcome, Next) {
         let (wall, cpu, began) = (Timestamp::now(), thread_cpu(), Instant::now());
         let time = match trigger {
             Trigger::Tick(tick) => self.cadence.stamp(tick, wall),
@@ -144,15 +167,27 @@ impl Job {
         }
         let mut batch = Batch::new(self.id);
         batch.time = time;
+        batch.samples.reserve(self.samples);
         let result = self.collect(&mut batch);
+        self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
         let mut outcome = Outcome::default();
         let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
         let next = match result {
             Ok(()) => self.succeeded(&mut outcome),
-            Err(error) => self.failed(&error, time, late, &batch, &mut outcome),
+            Err(error) => {
+                outcome.error = Some(error.to_string());
+                self.failed(
+                    &error,
+                    time,
+                    Failure { late, manual: trigger == Trigger::Manual },
+                    &batch,
+                    &mut outcome,
+                )
+            }
         };
+        batch.complete = outcome.error.is_none();
         outcome.batch = Some(batch);
         (outcome, next)
     }
@@ -233,13 +268,13 @@ impl Job {
         &mut self,
         error: &Error,
         time: Timestamp,
-        late: bool,
+        failure: Failure,
         batch: &Batch,
         outcome: &mut Outcome,
     ) -> Next {
         self.primings = 0;
         let first = self.missing.is_none();
-        let (state, next, reason) = self.judge(error, late);
+        let (state, next, reason) = self.judge(error, failure);
         // partial results are kept: then nothing is missing but what the plugin itself said
         if batch.samples.is_empty() {
             let from = self.missing.as_ref().map_or(time, |(from, _)| *from);
@@ -266,12 +301,15 @@ impl Job {
         next
     }
 
-    fn judge(&mut self, error: &Error, late: bool) -> (PluginState, Next, GapReason) {
-        let failed = if late { GapReason::Timeout } else { GapReason::Failed(error.to_string()) };
+    fn judge(&mut self, error: &Error, failure: Failure) -> (PluginState, Next, GapReason) {
+        let failed = if failure.late { GapReason::Timeout } else { GapReason::Failed(error.to_string()) };
         if self.source.is_none() && matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported) {
             return (PluginState::Refused, Next::Never, failed);
         }
-        match self.health.failed(self.interval) {
+        // who asks often must not drive a collector into quarantine
+        let retry =
+            if failure.manual { self.health.retry(self.interval) } else { self.health.failed(self.interval) };
+        match retry {
             Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
             Retry::BackOff(pause) => (PluginState::BackingOff, Next::TickAfter(pause), failed),
             Retry::Quarantine(pause) => {

@@ -17,7 +17,7 @@ use crate::model::{
 };
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64, mpsc},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     thread,
     time::{Duration, Instant},
 };
@@ -42,6 +42,9 @@ pub enum CollectError {
     /// It is not there, or can't work until something changes.
     #[error("not running")]
     NotRunning,
+    /// It ran, and failed.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// The running collectors.
@@ -73,7 +76,8 @@ struct Running {
     look: Instant,
 }
 
-type Answer = mpsc::Sender<Result<(), CollectError>>;
+/// Called once with how a collection went, on a lane: must not block.
+pub type Answer = Box<dyn FnOnce(Result<(), CollectError>) + Send>;
 
 struct State {
     waiting: Vec<Waiting>,
@@ -154,9 +158,8 @@ impl Collecting {
         Arc::clone(&self.shared.lock().outbox.dropped)
     }
 
-    /// Collects now. The receiver gets an answer when the batch has been handed over.
-    pub fn collect(&self, id: CollectorId) -> mpsc::Receiver<Result<(), CollectError>> {
-        let (answer, receiver) = mpsc::channel();
+    /// Collects now, and answers when the batch has been handed over.
+    pub fn collect(&self, id: CollectorId, answer: Answer) {
         let mut state = self.shared.lock();
         let stuck = |running: &Running| running.job == id && running.since.elapsed() > running.deadline;
         let refused = if state.running.iter().any(stuck) {
@@ -167,7 +170,7 @@ impl Collecting {
             None
         };
         match refused {
-            Some(error) => drop(answer.send(Err(error))),
+            Some(error) => answer(Err(error)),
             None => {
                 if let Some(waiting) = state.waiting.iter_mut().find(|waiting| waiting.job.id == id) {
                     waiting.due = Instant::now();
@@ -177,7 +180,6 @@ impl Collecting {
                 self.shared.changed.notify_all();
             }
         }
-        receiver
     }
 
     /// Ends all lanes that are not in a call, and waits for those that are, at most so long. Whatever was collected
@@ -191,7 +193,10 @@ impl Collecting {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
             state = wait(&self.shared.changed, state, left);
         }
-        state.outbox.flush();
+        // the writer takes rounds as fast as it can
+        while !state.outbox.flush() && Instant::now() < until {
+            state = wait(&self.shared.changed, state, Duration::from_millis(5));
+        }
         state.running.len()
     }
 }
@@ -285,7 +290,13 @@ impl Shared {
         job.slow = since.elapsed() > GRACE;
         let mut state = self.lock();
         state.running.retain(|running| running.lane != me);
+        let result = match (next, outcome.error.clone()) {
+            (_, Some(error)) => Err(CollectError::Failed(error)),
+            (Next::Never, None) => Err(CollectError::NotRunning),
+            (_, None) => Ok(()),
+        };
         state.outbox.batch_of(outcome);
+        state.answer(job.id, &result);
         state.reschedule(job, next);
         if state.leader != Some(me) {
             state.outbox.flush();
@@ -373,17 +384,19 @@ impl State {
         }
     }
 
-    fn reschedule(&mut self, mut job: Job, next: Next) {
-        let (wall, now) = (Timestamp::now(), Instant::now());
-        let answer = if next == Next::Never { Err(CollectError::NotRunning) } else { Ok(()) };
-        let asked =
-            self.asked.extract_if(.., |(id, _)| *id == job.id).map(|(_, answer)| answer).collect::<Vec<_>>();
+    /// Tells those who asked for this collection, after its batch was handed over.
+    fn answer(&mut self, job: CollectorId, result: &Result<(), CollectError>) {
+        let asked: Vec<_> = self.asked.extract_if(.., |(id, _)| *id == job).collect();
         if !asked.is_empty() {
             self.outbox.flush();
         }
-        for asker in asked {
-            drop(asker.send(answer.clone())); // who no longer waits needs no answer
+        for (_, answer) in asked {
+            answer(result.clone());
         }
+    }
+
+    fn reschedule(&mut self, mut job: Job, next: Next) {
+        let (wall, now) = (Timestamp::now(), Instant::now());
         let (due, trigger) = match next {
             Next::Never => {
                 self.ended.push(job.id);

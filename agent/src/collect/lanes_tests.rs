@@ -5,6 +5,7 @@ use crate::{
     collect::{Cadence, Factory, Source},
     model::{Batch, LocalSeries, Round, Sample},
 };
+use std::sync::mpsc;
 use twarga_plugin_api::Error;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -93,6 +94,13 @@ fn batches(rounds: &[Round], id: u32) -> Vec<&Batch> {
         .collect()
 }
 
+/// Asks for a collection; the answer comes over a channel.
+fn ask(collecting: &Collecting, id: u32) -> mpsc::Receiver<Result<(), CollectError>> {
+    let (sender, answer) = mpsc::channel();
+    collecting.collect(CollectorId(id), Box::new(move |result| sender.send(result).unwrap()));
+    answer
+}
+
 const TICK: Duration = Duration::from_millis(100);
 
 #[test]
@@ -146,7 +154,7 @@ fn a_hanging_collector_costs_the_others_nothing() {
     assert_eq!(skipped, 0, "ticks lost, widest gap {widest} ms");
     let gaps: Vec<&Gap> = seen.iter().flat_map(|round| &round.gaps).collect();
     assert!(gaps.iter().any(|gap| gap.reason == GapReason::Timeout), "{gaps:?}");
-    assert_eq!(collecting.collect(CollectorId(0)).recv().unwrap(), Err(CollectError::Stuck));
+    assert_eq!(ask(&collecting, 0).recv().unwrap(), Err(CollectError::Stuck));
     let status = &collecting.statuses()[0];
     assert_eq!(status.missed_deadlines, 1);
     assert!(status.reason.as_deref().unwrap().contains("deadline"), "{status:?}");
@@ -227,8 +235,26 @@ fn what_can_not_work_is_not_tried_again() {
     assert!(collecting.primed());
     let status = &collecting.statuses()[0];
     assert_eq!((status.state, status.reason.as_deref()), (PluginState::Refused, Some("key: wrong")));
-    assert_eq!(collecting.collect(CollectorId(0)).recv().unwrap(), Err(CollectError::NotRunning));
+    assert_eq!(ask(&collecting, 0).recv().unwrap(), Err(CollectError::NotRunning));
     collecting.stop(LIMIT);
+}
+
+#[test]
+fn who_asks_hears_of_a_failure_and_does_no_harm() {
+    let hour = Duration::from_secs(3600);
+    let script = |collection| if collection > 2 { Err(Error::transient("broken")) } else { Ok(()) };
+    let (collecting, rounds) = start(vec![job(0, hour, hour, script)]);
+    let mut primed = 0;
+    until(&rounds, |round| {
+        primed += round.batches.len();
+        primed == 2
+    });
+    for _ in 0..20 {
+        let answer = ask(&collecting, 0).recv_timeout(LIMIT).unwrap();
+        assert_eq!(answer, Err(CollectError::Failed("broken".into())));
+    }
+    collecting.stop(LIMIT);
+    assert_eq!(collecting.statuses()[0].state, PluginState::Running);
 }
 
 #[test]
@@ -240,7 +266,7 @@ fn collects_when_asked() {
         primed += round.batches.len();
         primed == 2
     });
-    collecting.collect(CollectorId(0)).recv_timeout(LIMIT).unwrap().unwrap();
+    ask(&collecting, 0).recv_timeout(LIMIT).unwrap().unwrap();
     let round = rounds.try_recv().expect("handed over before the answer");
     assert_eq!(round.batches[0].samples[0].value, 3.0);
     collecting.stop(LIMIT);

@@ -14,5 +14,5 @@ mod source;
 pub use cadence::{Cadence, host_offset};
 pub use clock::{ClockReading, ClockWatch, Steps};
 pub use job::JobOptions;
-pub use lanes::{CollectError, Collecting, Output, PRIMING_PAUSE};
+pub use lanes::{Answer, CollectError, Collecting, Output, PRIMING_PAUSE};
 pub use source::{Factory, Source};

@@ -2,9 +2,12 @@
 
 use super::job::Outcome;
 use crate::model::{Batch, Event, Gap, GapReason, GapScope, Round};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Takes a round, or gives it back where the writer is behind. Never blocks.
@@ -14,6 +17,9 @@ pub type Output = Box<dyn Fn(Round) -> Result<(), Round> + Send + Sync>;
 const MOST_BATCHES: usize = 1024;
 
 pub(super) struct Outbox {
+    /// Rounds that the writer did not take, oldest first; between two of them the clock was stepped.
+    waiting: VecDeque<Round>,
+    /// What comes now.
     round: Round,
     output: Output,
     /// Rounds that were handed over since the start.
@@ -24,7 +30,13 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(output: Output) -> Self {
-        Self { round: Round::default(), output, handed_over: 0, dropped: Arc::default() }
+        Self {
+            waiting: VecDeque::new(),
+            round: Round::default(),
+            output,
+            handed_over: 0,
+            dropped: Arc::default(),
+        }
     }
 
     /// All that one run of a job brought.
@@ -44,47 +56,70 @@ impl Outbox {
 
     /// Samples put from now on belong to another time than those before.
     pub(super) fn clock_stepped(&mut self) {
-        self.flush();
+        if !self.flush() && !self.round.is_empty() {
+            self.waiting.push_back(std::mem::take(&mut self.round));
+        }
         self.round.clock_stepped = true;
     }
 
-    /// Hands the round over. Where the writer is behind it waits here, within bounds.
-    pub(super) fn flush(&mut self) {
+    /// Hands over what there is; whether all of it was taken. Where the writer is behind it waits here, within bounds.
+    pub(super) fn flush(&mut self) -> bool {
+        while let Some(round) = self.waiting.pop_front() {
+            if let Err(round) = (self.output)(round) {
+                self.waiting.push_front(round);
+                self.shed();
+                return false;
+            }
+            self.handed_over += 1;
+        }
         if self.round.is_empty() {
-            return;
+            return true;
         }
         match (self.output)(std::mem::take(&mut self.round)) {
-            Ok(()) => self.handed_over += 1,
-            Err(mut round) => {
-                self.shed(&mut round);
+            Ok(()) => {
+                self.handed_over += 1;
+                true
+            }
+            Err(round) => {
                 self.round = round;
+                self.shed();
+                false
             }
         }
     }
 
     /// How many rounds will have been handed over with what waits here now.
     pub(super) fn rounds(&self) -> u64 {
-        self.handed_over + u64::from(!self.round.is_empty())
+        self.handed_over + self.waiting.len() as u64 + u64::from(!self.round.is_empty())
     }
 
     /// Drops samples, keeps what else the batches say: without the registrations later samples would be nameless.
-    fn shed(&self, round: &mut Round) {
-        let surplus = round.batches.len().saturating_sub(MOST_BATCHES);
-        let full = round.batches.iter_mut().filter(|batch| !batch.samples.is_empty());
-        for batch in full.take(surplus) {
-            batch.samples = Vec::new();
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            // names are known to the writer alone: the gap of everything says it well enough
-            let gap =
-                Gap { scope: GapScope::Agent, from: batch.time, to: batch.time, reason: GapReason::Overrun };
-            round.gaps.push(gap);
+    fn shed(&mut self) {
+        let rounds = || self.waiting.iter().chain([&self.round]);
+        let mut surplus =
+            rounds().map(|round| round.batches.len()).sum::<usize>().saturating_sub(MOST_BATCHES);
+        for round in self.waiting.iter_mut().chain([&mut self.round]) {
+            let full = round.batches.iter_mut().filter(|batch| !batch.samples.is_empty());
+            for batch in full.take(surplus) {
+                surplus -= 1;
+                batch.samples = Vec::new();
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                // names are known to the writer alone: the gap of everything says it well enough
+                let (from, to) = (batch.time, batch.time);
+                round.gaps.push(Gap { scope: GapScope::Agent, from, to, reason: GapReason::Overrun });
+            }
+            round.batches.retain(|batch| !is_bare(batch));
+            round.gaps.dedup();
         }
-        let bare = |batch: &Batch| {
-            batch.samples.is_empty() && batch.registered.is_empty() && batch.retired.is_empty()
-        };
-        round.batches.retain(|batch| !bare(batch) || !batch.absent.is_empty());
-        round.gaps.dedup();
     }
+}
+
+/// Whether nothing is left that the writer must hear of.
+fn is_bare(batch: &Batch) -> bool {
+    batch.samples.is_empty()
+        && batch.registered.is_empty()
+        && batch.retired.is_empty()
+        && batch.absent.is_empty()
 }
 
 #[cfg(test)]
@@ -100,29 +135,54 @@ mod tests {
         batch
     }
 
-    #[test]
-    fn a_slow_writer_costs_the_oldest_samples_only() {
-        let ready = Arc::new(Mutex::new(false));
-        let taken = Arc::new(Mutex::new(Vec::new()));
+    type Taken = Arc<Mutex<Vec<Round>>>;
+
+    /// An outbox whose writer takes nothing until it is ready.
+    fn behind() -> (Outbox, Arc<Mutex<bool>>, Taken) {
+        let (ready, taken) = (Arc::new(Mutex::new(false)), Taken::default());
         let (open, into) = (Arc::clone(&ready), Arc::clone(&taken));
-        let mut outbox = Outbox::new(Box::new(move |round| {
+        let output = move |round| {
             if !*open.lock().unwrap() {
                 return Err(round);
             }
             into.lock().unwrap().push(round);
             Ok(())
-        }));
+        };
+        (Outbox::new(Box::new(output)), ready, taken)
+    }
+
+    fn put(outbox: &mut Outbox, second: i64) {
+        outbox.batch_of(Outcome { batch: Some(batch(second)), ..Outcome::default() });
+    }
+
+    #[test]
+    fn a_slow_writer_costs_the_oldest_samples_only() {
+        let (mut outbox, ready, taken) = behind();
         for second in 0..MOST_BATCHES as i64 + 10 {
-            outbox.batch_of(Outcome { batch: Some(batch(second)), ..Outcome::default() });
-            outbox.flush();
+            put(&mut outbox, second);
+            assert!(!outbox.flush());
         }
         assert_eq!(outbox.dropped.load(Ordering::Relaxed), 10);
         *ready.lock().unwrap() = true;
-        outbox.flush();
+        assert!(outbox.flush());
         let rounds = taken.lock().unwrap();
         assert_eq!(rounds.len(), 1);
         assert_eq!(rounds[0].batches.len(), MOST_BATCHES);
         assert_eq!(rounds[0].batches[0].time, Timestamp::from_millis(10_000));
         assert_eq!(rounds[0].gaps.len(), 10);
+    }
+
+    #[test]
+    fn a_step_of_the_clock_keeps_rounds_apart_while_the_writer_is_behind() {
+        let (mut outbox, ready, taken) = behind();
+        put(&mut outbox, 1);
+        outbox.clock_stepped();
+        put(&mut outbox, 2);
+        assert!(!outbox.flush());
+        *ready.lock().unwrap() = true;
+        assert!(outbox.flush());
+        let rounds = taken.lock().unwrap();
+        let told: Vec<_> = rounds.iter().map(|round| (round.clock_stepped, round.batches.len())).collect();
+        assert_eq!(told, [(false, 1), (true, 1)]);
     }
 }

@@ -84,7 +84,10 @@ impl Catalogue {
     /// # Errors
     /// None there, or several in one directory.
     pub fn find(&self, name: &str) -> Result<Found, LoadError> {
-        let mut named = self.candidates.iter().filter(|candidate| candidate.name() == name);
+        let named = || self.candidates.iter().filter(|candidate| candidate.name() == name);
+        // a broken file only has a plugin's name; a sound one in the same directory is the plugin
+        let sound = |directory| named().any(|other| other.directory == directory && other.metadata.is_ok());
+        let mut named = named().filter(|candidate| candidate.metadata.is_ok() || !sound(candidate.directory));
         let Some(first) = named.next() else {
             return Err(LoadError {
                 file: file_name(name).into(),

@@ -54,6 +54,14 @@ pub(super) struct Now {
     pub(super) monotonic: Duration,
 }
 
+impl Now {
+    /// By how many milliseconds the wall clock was stepped between the two.
+    pub(super) fn step_since(&self, earlier: Now) -> i64 {
+        let passed = self.monotonic.saturating_sub(earlier.monotonic);
+        self.wall.millis_since(earlier.wall.plus(passed))
+    }
+}
+
 impl Backlog {
     /// Whether all is in the store.
     pub(super) fn is_empty(&self) -> bool {

@@ -119,7 +119,12 @@ impl Storage for Store {
     }
 
     fn fault(error: &StoreError) -> Fault {
-        Fault::of(error)
+        match error {
+            StoreError::Busy { .. } => Fault::Busy,
+            StoreError::DiskFull { .. } => Fault::Full,
+            StoreError::Exhausted { .. } => Fault::Refused,
+            other => Fault::of(other),
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use std::{collections::HashMap, sync::Arc};
 const MAX_LOCAL: u32 = 1 << 20;
 /// The reason with which a plugin says that a rate needs two readings; no gap worth keeping.
 const FIRST_READING: &str = "first_reading";
+/// Two samples closer than this make no rate: a collection on demand just beside a tick.
+const LEAST_SPAN: i64 = 50;
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -28,6 +30,8 @@ struct Slot {
     /// The collector's number.
     local: LocalSeries,
     alive: bool,
+    /// As the metric says, kept here: looking there for each sample would reach for two more lines of memory.
+    counter: bool,
     /// The last raw value of a counter, also from before a gap: to see a fall.
     raw: Option<f64>,
     /// The collection that brought the last sample; nothing where the next one must not be paired with it.
@@ -41,6 +45,8 @@ struct Collector {
     places: Vec<u32>,
     /// Collections it has brought; one more for each gap, so that samples around a gap are no neighbours.
     collections: u64,
+    /// Those of them that went well.
+    complete: u64,
     /// The time of its last batch.
     last: Option<Timestamp>,
     /// From and to of the gaps that were told since then.
@@ -89,10 +95,11 @@ impl Table {
         self.infos.len()
     }
 
-    /// How many collections a collector has brought; 0 where there is none of this name, or it was stopped.
+    /// How many collections of a collector went well; 0 where there is none of this name, or it was stopped. What a
+    /// failed one does not mention may still be there.
     pub(super) fn collections(&self, name: &str) -> u64 {
         let at = self.infos.iter().position(|info| *info.name == *name);
-        at.and_then(|at| self.collectors.get(at)).map_or(0, |collector| collector.collections)
+        at.and_then(|at| self.collectors.get(at)).map_or(0, |collector| collector.complete)
     }
 
     /// Replaces what is known of the collectors. A number that means another collector now loses its series.
@@ -120,14 +127,16 @@ impl Table {
         }
     }
 
-    /// Samples before and after must not be paired: the wall clock was stepped.
-    pub(super) fn begin_run(&mut self, gaps: &mut Vec<Gap>) {
+    /// Samples before and after must not be paired: the wall clock was stepped, by so many milliseconds. What was fresh
+    /// by the old clock is as fresh by the new one.
+    pub(super) fn begin_run(&mut self, step: i64, gaps: &mut Vec<Gap>) {
         for slot in &mut self.slots {
             slot.collection = None;
             absence::close(&mut slot.absence, slot.live.id, gaps);
         }
         for latest in &mut self.snapshot.latest {
             latest.previous = None;
+            latest.time = Timestamp::from_millis(latest.time.as_millis().saturating_add(step));
         }
         for collector in &mut self.collectors {
             (collector.last, collector.gaps) = (None, None);
@@ -164,6 +173,7 @@ impl Table {
             return taken.stats.dropped_unknown.add(batch.samples.len());
         };
         collector.count(batch.time);
+        collector.complete += u64::from(batch.complete);
         let collection = collector.collections;
         let waiting = std::mem::take(&mut collector.unregistered);
         let reused = |collector: &Collector, local| collector.place(local).is_some();
@@ -273,7 +283,16 @@ impl Table {
     fn add(&mut self, live: Live, local: LocalSeries, time: Timestamp) -> u32 {
         let place = self.slots.len() as u32;
         self.by_id.insert(live.id, place);
-        self.slots.push(Slot { live, local, alive: true, raw: None, collection: None, absence: None });
+        let counter = live.def.metric.kind == Kind::Counter;
+        self.slots.push(Slot {
+            live,
+            local,
+            alive: true,
+            counter,
+            raw: None,
+            collection: None,
+            absence: None,
+        });
         self.snapshot.latest.push(Latest { time, value: Err(Missing::NotCollected), previous: None });
         place
     }
@@ -323,12 +342,15 @@ impl Table {
         if fell {
             stats.falls.add(1);
         }
-        if slot.live.def.metric.kind == Kind::Counter {
+        if slot.counter {
             slot.raw = Some(sample.value);
         }
         let reset = sample.reset || fell;
         let neighbours = slot.collection.is_some_and(|last| last + 1 == collection);
         latest.previous = match latest.value {
+            Ok(_) if neighbours && !reset && (1..LEAST_SPAN).contains(&time.millis_since(latest.time)) => {
+                latest.previous
+            }
             Ok(value) if neighbours && !reset && time > latest.time => {
                 Some(Previous { time: latest.time, value })
             }

@@ -39,6 +39,8 @@ pub(super) struct Writer<S: Storage, C: Clock> {
     active: Arc<[ActiveAlert]>,
     disk: Arc<str>,
     trust: Trust,
+    /// Both clocks at the last round.
+    clocks: Now,
     backlog: Backlog,
     parcel: Parcel,
     pool: Pool,
@@ -68,6 +70,7 @@ impl<S: Storage, C: Clock> Writer<S, C> {
             active: Arc::default(),
             disk: options.disk,
             trust: Trust::new(down_since, wall, monotonic),
+            clocks: Now { wall, monotonic },
             backlog: Backlog::default(),
             parcel: Parcel::default(),
             pool: Pool::default(),
@@ -95,7 +98,8 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         self.rounds += 1;
         let now = self.now();
         self.trust.observe(now.wall, now.monotonic);
-        self.take_gaps(round);
+        let step = now.step_since(std::mem::replace(&mut self.clocks, now));
+        self.take_gaps(round, step);
         self.take_batches(round);
         self.parcel.commit.events.append(&mut round.events);
         self.finish(now);
@@ -168,11 +172,11 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         Now { wall: self.clock.wall(), monotonic: self.clock.monotonic() }
     }
 
-    fn take_gaps(&mut self, round: &mut Round) {
+    fn take_gaps(&mut self, round: &mut Round, step: i64) {
         let commit = &mut self.parcel.commit;
         if round.clock_stepped {
             commit.new_run = true;
-            self.table.begin_run(&mut commit.gaps);
+            self.table.begin_run(step, &mut commit.gaps);
         }
         if let Some(first) = round.batches.iter().map(|batch| batch.time).min()
             && let Some(last) = self.down_since.take()

@@ -45,6 +45,8 @@ pub struct Batch {
     pub retired: Vec<LocalSeries>,
     /// Series that have no value this time, with the reason.
     pub absent: Vec<Absence>,
+    /// The collection went well: what it does not mention is not there.
+    pub complete: bool,
 }
 
 impl Batch {
@@ -57,6 +59,7 @@ impl Batch {
             registered: Vec::new(),
             retired: Vec::new(),
             absent: Vec::new(),
+            complete: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl Batch {
         self.registered.clear();
         self.retired.clear();
         self.absent.clear();
+        self.complete = false;
     }
 }
 

@@ -50,8 +50,9 @@ impl Timestamp {
 
     /// Date and time without fraction and zone, and the microseconds.
     fn parts(self) -> (String, i64) {
-        let earliest = jiff::Timestamp::MIN.as_millisecond();
-        let latest = jiff::Timestamp::MAX.as_millisecond();
+        // whole seconds: the very ends lie between two milliseconds
+        let [earliest, latest] =
+            [jiff::Timestamp::MIN, jiff::Timestamp::MAX].map(|end| end.as_second() * 1000);
         let millis = self.0.clamp(earliest, latest);
         let time = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let text = time.strftime("%Y-%m-%dT%H:%M:%S").to_string();

@@ -76,10 +76,9 @@ impl Gate {
             Ok(answer) => answer,
             Err(_) => Err(ApiError::unavailable("The answer took too long", Duration::from_secs(5))),
         };
-        let head = method == Method::HEAD;
         let response = match answer {
-            Ok(response) => finish(response, head, accept_problem).await,
-            Err(error) => failure(&error, head, accept_problem),
+            Ok(response) => finish(response, accept_problem).await,
+            Err(error) => failure(&error, accept_problem),
         };
         let status = response.status();
         match status.as_u16() {
@@ -111,6 +110,7 @@ impl Gate {
             self.hosts.check_origin(&head.headers)?;
         }
         let body = self.read_body(body, &head.headers).await?;
+        // hyper remembers what was asked: of an answer to HEAD it sends the head alone
         if head.method == Method::HEAD {
             head.method = Method::GET;
         }
@@ -157,24 +157,24 @@ async fn discard(body: &mut Incoming) {
 }
 
 /// Turns warp's answer into ours.
-async fn finish(response: WarpResponse, head: bool, accept_problem: bool) -> Response<Outgoing> {
+async fn finish(response: WarpResponse, accept_problem: bool) -> Response<Outgoing> {
     let (mut parts, body) = response.into_parts();
     if let Some(error) = parts.extensions.remove::<ApiError>() {
-        return failure(&error, head, accept_problem);
+        return failure(&error, accept_problem);
     }
     let hold = parts.extensions.remove::<Hold>();
     let bytes = match body.collect().await {
         Ok(collected) => collected.to_bytes(),
-        Err(error) => return failure(&ApiError::internal(error), head, accept_problem),
+        Err(error) => return failure(&ApiError::internal(error), accept_problem),
     };
     let mut response = Response::new(Outgoing::new(bytes, hold));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;
-    with_common_headers(response, head)
+    with_common_headers(response)
 }
 
 /// The answer of an error.
-fn failure(error: &ApiError, head: bool, accept_problem: bool) -> Response<Outgoing> {
+fn failure(error: &ApiError, accept_problem: bool) -> Response<Outgoing> {
     let (media, body) = error.body(accept_problem);
     let mut response = Response::new(Outgoing::new(body.into(), None));
     *response.status_mut() = error.status();
@@ -185,17 +185,14 @@ fn failure(error: &ApiError, head: bool, accept_problem: bool) -> Response<Outgo
     if matches!(error.status().as_u16(), 400 | 408 | 413 | 414) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    with_common_headers(response, head)
+    with_common_headers(response)
 }
 
-fn with_common_headers(mut response: Response<Outgoing>, head: bool) -> Response<Outgoing> {
+fn with_common_headers(mut response: Response<Outgoing>) -> Response<Outgoing> {
     let length = response.body().size_hint().lower();
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if head {
-        *response.body_mut() = Outgoing::new(Bytes::new(), None);
-    }
     response
 }

@@ -1,9 +1,9 @@
 //! The HTTP API: routes by warp, under an accept loop of our own.
 //!
-//! The way of a request: [`accept`] takes the connection (or answers 503 where there are too many), hyper reads the head,
-//! [`gate`] checks target length, `Host`, route, token, `Origin` and body, in this order, [`routes`] (warp) dispatches to
-//! [`handlers`], which ask the [`Backend`] and write one of the [`answers`]. Errors travel back as [`problem::ApiError`]
-//! and are written by the gate, which also strips the body of an answer to `HEAD`.
+//! The way of a request: `accept` takes the connection (or answers 503 where there are too many), hyper reads the head,
+//! `gate` checks target length, `Host`, route, token, `Origin` and body, in this order, `routes` (warp) dispatches to
+//! `handlers`, which ask the `Backend` and write one of the `answers`. Errors travel back as `problem::ApiError`
+//! and are written by the gate.
 //!
 //! `docs/http-api.md` describes the routes to those who call them.
 

@@ -16,7 +16,7 @@ pub enum StoreError {
         /// The store.
         file: PathBuf,
     },
-    /// Another program holds the file's lock for longer than five seconds. Nothing was written.
+    /// Another program holds the file's lock for longer than a second. Nothing was written.
     #[error("{}: another program has locked the file for too long; close what else has it open", .file.display())]
     Busy {
         /// The store.

@@ -69,6 +69,15 @@ fn header_fields(header: &[u8]) -> Option<(u32, u32)> {
     header.starts_with(b"SQLite format 3\0").then(|| (field(68), field(60)))
 }
 
+/// The one path of a file, so that there is one lock and one write-ahead log for it. Never relative: SQLite would read
+/// `file:…` as a URI.
+pub(super) fn resolve(file: &Path) -> Result<PathBuf> {
+    match fs::canonicalize(file) {
+        Ok(path) => Ok(path),
+        Err(_) => std::path::absolute(file).map_err(|e| StoreError::io(file, e)),
+    }
+}
+
 /// The path with a suffix: `history.db-wal`.
 pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(file);

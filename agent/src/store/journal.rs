@@ -9,8 +9,14 @@ use super::{
 use crate::model::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Layouts that the writer remembers; a forgotten one is written again, which costs bytes and nothing else.
-const KNOWN_LAYOUTS: usize = 64;
+/// Layouts that the writer remembers (half a kilobyte each at most); a forgotten one is written again, which costs bytes
+/// and nothing else.
+const KNOWN_LAYOUTS: usize = 1024;
+
+/// A row takes another batch only if it stays below this.
+const ROW_BYTES: usize = 1000;
+/// A batch of more samples is stored as several.
+const BATCH_SAMPLES: usize = 128;
 
 /// What a commit wrote to the journal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +46,7 @@ impl Journal {
         self.layouts.forget();
     }
 
-    /// Appends batches: those within a minute of one another as one row.
+    /// Appends batches: those within a minute of one another share rows.
     pub(super) fn append(&mut self, conn: &Connection, run: u32, batches: &[StoredBatch]) -> Inner<Written> {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
@@ -49,37 +55,61 @@ impl Journal {
         order.sort_by_key(|at| std::cmp::Reverse(time(at)));
         let mut written = Written::default();
         for group in groups(&order, |newest, at| time(newest) - time(at) <= key::SPREAD) {
-            let newest = time(&group[0]);
-            let row_key = self.free_key(conn, newest)?;
-            written.bytes += self.append_row(conn, row_key, run, group.iter().map(|at| &batches[*at]))?;
-            written.newest.get_or_insert(row_key);
+            self.append_group(conn, run, group.iter().map(|at| &batches[*at]), &mut written)?;
         }
         self.order = order;
         Ok(written)
     }
 
-    fn append_row<'a>(
+    /// Appends batches that lie close together, the newest first, as rows of a kilobyte: they fill SQLite's pages well,
+    /// and who reads one series reads past little else.
+    fn append_group<'a>(
         &mut self,
         conn: &Connection,
-        row_key: i64,
         run: u32,
-        batches: impl ExactSizeIterator<Item = &'a StoredBatch>,
-    ) -> Inner<usize> {
-        let Self { layouts, row, sorted, .. } = self;
-        row.begin(run, batches.len());
-        let mut count = 0;
+        batches: impl Iterator<Item = &'a StoredBatch>,
+        written: &mut Written,
+    ) -> Inner<()> {
+        let mut sorted = std::mem::take(&mut self.sorted);
+        // the key of the row that is being filled, and how many samples it has
+        let mut filling: Option<(i64, usize)> = None;
+        let mut newest = None;
         for batch in batches {
-            let samples = in_order(&batch.samples, sorted);
-            let layout = layouts.number(conn, key::hour(key::millis(row_key)), samples)?;
-            let age = key::millis(row_key).abs_diff(key::storable(batch.time));
-            row.batch(age, layout, samples);
-            count += samples.len();
+            let millis = key::storable(batch.time);
+            let newest = *newest.get_or_insert(millis);
+            for samples in in_order(&batch.samples, &mut sorted).chunks(BATCH_SAMPLES) {
+                if self.row.encode(samples) > ROW_BYTES
+                    && let Some((row_key, count)) = filling.take()
+                {
+                    self.insert(conn, row_key, count, written)?;
+                }
+                let (row_key, count) = match filling {
+                    Some(filling) => filling,
+                    None => {
+                        self.row.begin(run);
+                        (self.free_key(conn, newest)?, 0)
+                    }
+                };
+                let layout = self.layouts.number(conn, key::hour(key::millis(row_key)), samples)?;
+                self.row.push(key::millis(row_key).abs_diff(millis), layout, samples.len());
+                filling = Some((row_key, count + samples.len()));
+            }
         }
-        let data = row.finish(row_key);
+        self.sorted = sorted;
+        match filling {
+            Some((row_key, count)) => self.insert(conn, row_key, count, written),
+            None => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, conn: &Connection, row_key: i64, count: usize, written: &mut Written) -> Inner<()> {
+        let data = self.row.finish(row_key);
         let mut insert = conn.prepare_cached("INSERT INTO journal(key, n, data) VALUES (?1, ?2, ?3)")?;
         insert.execute(params![row_key, count as i64, data])?;
         self.largest = self.largest.max(Some(row_key));
-        Ok(data.len())
+        written.bytes += data.len();
+        written.newest.get_or_insert(row_key);
+        Ok(())
     }
 
     /// A key that no row has, at this millisecond or as soon as possible after it.

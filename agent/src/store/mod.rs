@@ -15,6 +15,9 @@ mod reader;
 mod retention;
 mod schema;
 mod series;
+#[cfg(test)]
+mod tests;
+mod transaction;
 mod types;
 
 pub use error::{Result, StoreError};
@@ -26,9 +29,10 @@ use error::{Inner, of};
 use file::{Found, Lock};
 use gaps::{OpenGaps, Owners};
 use journal::Journal;
-use rusqlite::{Connection, Transaction, TransactionBehavior::Immediate};
+use rusqlite::Connection;
 use series::SeriesTable;
 use std::{path::PathBuf, time::Instant};
+use transaction::Transaction;
 
 /// The writer: one per file, owned by `ingest`.
 #[derive(Debug)]
@@ -58,8 +62,7 @@ pub struct Store {
 impl Store {
     /// Opens or creates. Begins a new run. A file that isn't a store, or is a newer one, is refused and left as it is.
     pub fn open(options: Options) -> Result<Store> {
-        // SQLite would read a relative `file:…` as a URI
-        let file = std::path::absolute(&options.file).map_err(|e| StoreError::io(&options.file, e))?;
+        let file = file::resolve(&options.file)?;
         file::inspect(&file)?;
         file::make_directory(&file)?;
         let lock = Lock::take(&file)?;
@@ -131,7 +134,7 @@ impl Store {
     }
 
     fn write(&mut self, commit: &Commit) -> Inner<usize> {
-        let transaction = Transaction::new_unchecked(&self.conn, Immediate)?;
+        let transaction = Transaction::begin(&self.conn)?;
         let run = if commit.new_run { self.run.saturating_add(1) } else { self.run };
         if commit.new_run {
             self.gaps.clear();
@@ -193,6 +196,8 @@ impl Store {
 
     /// Syncs, checkpoints, closes.
     pub fn close(self) -> Result<()> {
+        // the last connection to close takes the write-ahead log with it, but only a writing one can
+        self.readers.close_idle();
         let sql = of::<rusqlite::Error>(&self.file);
         self.conn
             .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);")

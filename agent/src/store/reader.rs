@@ -37,7 +37,7 @@ struct Pool {
 impl Readers {
     /// For another process (the `query` command): refuses a file that isn't there or isn't ours, never creates one.
     pub fn of_file(file: &Path) -> Result<Readers> {
-        let file = std::path::absolute(file).map_err(|e| StoreError::io(file, e))?;
+        let file = file::resolve(file)?;
         match file::inspect(&file)? {
             Found::Nothing => return Err(StoreError::Missing { file }),
             Found::Store => {}
@@ -62,6 +62,11 @@ impl Readers {
             None => file::open_reader(&self.pool.file)?,
         };
         Ok(Reader { conn: Some(conn), pool: self.pool.clone() })
+    }
+
+    /// Closes the connections that nobody uses now.
+    pub(super) fn close_idle(&self) {
+        self.pool.idle().clear();
     }
 
     /// How many damaged rows reading has met and skipped since the start; counted up to a thousand.

@@ -171,7 +171,7 @@ fn cut_row(row_key: i64, data: &[u8], before: i64, writer: &mut RowWriter) -> Op
     if batches.len() == all {
         return None;
     }
-    writer.begin(run, batches.len());
+    writer.begin(run);
     for batch in &batches {
         writer.copy(batch);
     }

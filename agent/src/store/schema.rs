@@ -84,8 +84,8 @@ pub(super) fn configure_reader(conn: &Connection) -> Result<()> {
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -400; PRAGMA temp_store = MEMORY;")
 }
 
-/// How long another program's lock is waited for.
-const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long another program's lock is waited for: `ingest` tries again, and a stop must end in time.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -51,6 +51,7 @@ fn large_bodies() {
     let chunked = [("Transfer-Encoding", "chunked")];
     assert_eq!(post(&[("Content-Length", "65536")], &[b'x'; 65536]).status, 200);
     assert_eq!(post(&[("Content-Length", "65537")], &[b'x'; 65537]).status, 413);
+    assert_eq!(post(&[("Content-Length", "900000")], &[b'x'; 900_000]).status, 413);
     assert_eq!(post(&chunked, &[chunk(65536), end.clone()].concat()).status, 200);
     assert_eq!(post(&chunked, &[chunk(65536), chunk(1), end].concat()).status, 413);
     let endless = post(&chunked, &chunk(600_000));
@@ -177,6 +178,29 @@ fn clients_that_take_nothing() {
     // the next large answer needs what the stalled one holds
     assert_eq!(server.get(LARGE).json()["count"], 200_000);
     assert!(stalled.try_answer(true).is_none(), "the stalled client was given up");
+}
+
+#[test]
+fn large_answers_wait_for_their_turn() {
+    let server = with(|limits| {
+        limits.stall = LONG;
+        limits.large_answers = 1;
+    });
+    let begun =
+        || server.fake.0.queries.lock().unwrap().iter().filter(|query| query.metric == "large").count();
+    let mut first = server.connect();
+    first.send(head("GET", LARGE, &[]));
+    // the head is there, the body is not taken: most of it is still in the server
+    assert_eq!(first.try_answer(false).unwrap().status, 200);
+    let mut second = server.connect();
+    second.send(head("GET", LARGE, &[]));
+    for _ in 0..5 {
+        assert_eq!(server.get("/api/metrics/host/history?metric_name=host_load1&limit=2500").status, 200);
+    }
+    assert_eq!(begun(), 1);
+    drop(first);
+    assert_eq!(second.answer().json()["count"], 200_000);
+    assert_eq!(begun(), 2);
 }
 
 #[test]

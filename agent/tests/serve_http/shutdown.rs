@@ -7,7 +7,8 @@ const SLOW: &str = "/api/metrics/host/history?metric_name=slow";
 
 #[test]
 fn running_requests_end_and_nothing_new_begins() {
-    let limits = Limits { grace: Duration::from_secs(60), ..Limits::default() };
+    let limits =
+        Limits { grace: Duration::from_secs(60), head: Duration::from_secs(60), ..Limits::default() };
     let mut server = Running::start(Setup { limits, ..Setup::default() });
     let mut idle = server.connect();
     idle.send(head("GET", "/-/healthy", &[]));

@@ -17,14 +17,22 @@ use twarga_plugin_api::{Host, Level, Result, Series, Sink, pseudo_file::PseudoFi
 const KEPT_FILES: usize = 128;
 
 /// Some kernels measure for milliseconds when they are asked for a frequency, and `/proc/cpuinfo` is long on large
-/// hosts: a reading is repeated only after a thousand times what it took, and its values are put again meanwhile.
+/// hosts: a reading is repeated only after a pause, and its values are put again meanwhile. A frequency changes many
+/// times between any two readings, so that a reading of some seconds ago says no less than the present one; all the
+/// same it is never older than a few seconds where reading takes less than some milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     due: Option<Instant>,
 }
 
 impl Pace {
-    const SHARE: u32 = 1000;
+    /// The pause in times of what the reading took, as long as that is short …
+    const SHARE: u32 = 100_000;
+    /// … that is, no longer than this: just below the usual interval, so that there nothing is put twice.
+    const SHORT: Duration = Duration::from_secs(4);
+    /// The same for readings that take long …
+    const SLOW_SHARE: u32 = 1000;
+    /// … and the end of it.
     const LONGEST: Duration = Duration::from_secs(60);
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
@@ -32,8 +40,10 @@ impl Pace {
     }
 
     pub(crate) fn took(&mut self, began: Instant, ended: Instant) {
-        let pause = ended.saturating_duration_since(began).saturating_mul(Self::SHARE).min(Self::LONGEST);
-        self.due = ended.checked_add(pause);
+        let took = ended.saturating_duration_since(began);
+        let short = took.saturating_mul(Self::SHARE).min(Self::SHORT);
+        let long = took.saturating_mul(Self::SLOW_SHARE).min(Self::LONGEST);
+        self.due = ended.checked_add(short.max(long));
     }
 }
 
@@ -196,6 +206,17 @@ fn put(series: Option<Series>, hertz: Option<f64>, sink: &mut Sink<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cheap_reading_is_repeated_within_seconds() {
+        let start = Instant::now();
+        let at = |micros| start + Duration::from_micros(micros);
+        let mut pace = Pace::default();
+        pace.took(start, at(10)); // a second later
+        assert!(!pace.is_due(at(1_000_009)) && pace.is_due(at(1_000_010)));
+        pace.took(start, at(2_000)); // not three minutes later, but four seconds
+        assert!(!pace.is_due(at(4_001_999)) && pace.is_due(at(4_002_000)));
+    }
 
     #[test]
     fn a_slow_reading_is_repeated_later() {

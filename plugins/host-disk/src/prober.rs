@@ -165,7 +165,13 @@ impl Prober {
         for class in 0..3 {
             state.enqueue(class);
         }
-        self.staff(&mut state)
+        let wakes = self.staff(&mut state)?;
+        // only now: a thread that is woken while the lock is held sleeps at once again
+        drop(state);
+        if wakes {
+            self.shared.work.notify_one();
+        }
+        Ok(())
     }
 
     /// Ends a round: waits for its answers, but no longer than the patience allows, and gives `take` what is known of
@@ -188,7 +194,11 @@ impl Prober {
             let timed_out;
             (state, timed_out) = shared.wait_for_done(state, step);
             if timed_out && state.answers == answers {
-                outcome = self.staff(&mut state);
+                outcome = self.staff(&mut state).map(|wakes| {
+                    if wakes {
+                        shared.work.notify_one();
+                    }
+                });
             }
         }
         state.stop_waiting();
@@ -201,24 +211,23 @@ impl Prober {
         outcome
     }
 
-    /// Sees to it that a thread takes the queue: wakes one, or makes one.
-    fn staff(&self, state: &mut MutexGuard<'_, State>) -> io::Result<()> {
+    /// Sees to it that a thread takes the queue: makes one, or tells that one is to be woken.
+    fn staff(&self, state: &mut MutexGuard<'_, State>) -> io::Result<bool> {
         if state.queue.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         if state.idle > 0 {
-            self.shared.work.notify_one();
-            return Ok(());
+            return Ok(true);
         }
         // the slots of removed mounts count, too, while they keep a thread
         if state.threads >= MAX_THREADS.min(state.slots.len()) {
-            return Ok(());
+            return Ok(false);
         }
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("host-disk-probe".into()).stack_size(STACK_BYTES);
         thread.spawn(move || shared.ask_in_turn())?;
         state.threads += 1;
-        Ok(())
+        Ok(false)
     }
 
     /// How many threads there are.

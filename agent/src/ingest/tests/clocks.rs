@@ -103,3 +103,20 @@ fn retention_runs_once_a_minute_and_knows_of_a_jump() {
     assert!(trusted.iter().all(|(_, trusted)| *trusted));
     assert_eq!(bench.stats.expired.get(), 64);
 }
+
+#[test]
+fn what_was_fresh_stays_fresh_over_a_step_and_grows_stale_as_fast() {
+    for to in [NOW - HOUR, NOW + HOUR] {
+        let mut bench = Bench::new();
+        bench.batch(|batch| {
+            batch.registered = vec![(0, gauge("hangs"))];
+            batch.samples = vec![sample(0, 1.0)];
+        });
+        bench.clock.step_to(to);
+        bench.round(Round { clock_stepped: true, ..Round::default() });
+        let value = |bench: &Bench| bench.published().snapshot.value(0, bench.clock.now());
+        assert_eq!(value(&bench), Ok(1.0), "stepped to {to}");
+        bench.clock.pass(Duration::from_secs(3600));
+        assert_eq!(value(&bench), Err(crate::model::Missing::Stale), "stepped to {to}");
+    }
+}

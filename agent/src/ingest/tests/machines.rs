@@ -144,3 +144,18 @@ fn a_machine_waits_for_its_number() {
     other.batch(|batch| batch.samples = vec![sample(0, 1.0)]);
     assert_eq!(machine(&other).state, State::Running);
 }
+
+#[test]
+fn a_failed_collection_destroys_nothing() {
+    let mut bench = Bench::new();
+    bench.batch(appear);
+    bench.batch(|batch| {
+        batch.retired = vec![0, 1, 2, 3]; // the collector was lost
+        batch.complete = false;
+    });
+    for _ in 0..3 {
+        bench.batch(|batch| batch.complete = false);
+    }
+    assert_eq!(machine(&bench).state, State::Running);
+    assert!(bench.event_kinds().is_empty());
+}

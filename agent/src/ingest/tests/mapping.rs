@@ -264,3 +264,19 @@ mod random {
         }
     }
 }
+
+#[test]
+fn a_collection_on_demand_beside_a_tick_spoils_no_rate() {
+    let mut bench = Bench::new();
+    bench.batch(|batch| {
+        batch.registered = vec![(0, counter("c_total"))];
+        batch.samples = vec![sample(0, 100.0)];
+    });
+    bench.batch(|batch| batch.samples = vec![sample(0, 200.0)]);
+    bench.clock.pass(Duration::from_millis(3));
+    let beside = bench.filled(0, |batch| batch.samples = vec![sample(0, 290.0)]);
+    bench.round(Round { batches: vec![beside], ..Round::default() });
+    let latest = bench.latest("c_total").unwrap();
+    assert_eq!(latest.previous, Some(Previous { time: at(NOW + 1000), value: 100.0 }));
+    assert_eq!(latest.value, Ok(290.0));
+}

@@ -80,12 +80,12 @@ mod tests {
 
     #[test]
     fn pending_alerts_are_told_only_in_detail() {
-        let alerts = vec![alert("b", AlertState::Pending), alert("a", AlertState::Firing)];
+        let alerts = [alert("b", AlertState::Pending), alert("a", AlertState::Firing)];
         let answer = AlertsAnswer::new(&alerts, Timestamp::default(), TimestampStyle::Legacy);
         let answer = serde_json::to_value(answer).unwrap();
         assert_eq!(answer["alerts"], serde_json::json!(["text of a"]));
         assert_eq!(answer["count"], 1);
         assert_eq!(answer["timestamp"], "1970-01-01T00:00:00");
-        assert_eq!(answer["alerts_detail"][1]["state"], "pending");
+        assert_eq!(answer["alerts_detail"][0]["state"], "pending");
     }
 }

@@ -1,4 +1,4 @@
-//! A journal row: the batches of one commit whose times lie close together.
+//! A journal row: batches of one commit whose times lie close together.
 
 use super::{
     Damage, envelope,
@@ -15,16 +15,15 @@ pub(in super::super) struct RowWriter {
 }
 
 impl RowWriter {
-    /// Begins a row of `batches` batches.
-    pub(in super::super) fn begin(&mut self, run: u32, batches: usize) {
+    /// Begins a row.
+    pub(in super::super) fn begin(&mut self, run: u32) {
         envelope::begin(&mut self.row);
         put(&mut self.row, u64::from(run));
-        put(&mut self.row, batches as u64);
     }
 
-    /// Appends a batch. `age`: how many milliseconds before the row's time it was collected. The samples are in the
-    /// order of the layout.
-    pub(in super::super) fn batch(&mut self, age: u64, layout: u32, samples: &[StoredSample]) {
+    /// Encodes the samples of the next batch, which are in the order of its layout. Returns how many bytes the row
+    /// would have with them.
+    pub(in super::super) fn encode(&mut self, samples: &[StoredSample]) -> usize {
         self.body.clear();
         put(&mut self.body, samples.iter().filter(|sample| sample.reset).count() as u64);
         let mut next = 0;
@@ -35,18 +34,18 @@ impl RowWriter {
         for sample in samples {
             put_value(&mut self.body, sample.value);
         }
-        for number in [age, u64::from(layout), samples.len() as u64, self.body.len() as u64] {
-            put(&mut self.row, number);
-        }
-        self.row.extend_from_slice(&self.body);
+        self.row.len() + self.body.len()
+    }
+
+    /// Appends the batch that was encoded last. `age`: how many milliseconds before the row's time it was collected;
+    /// `count`: how many samples it has.
+    pub(in super::super) fn push(&mut self, age: u64, layout: u32, count: usize) {
+        push(&mut self.row, &BatchView { age, layout, count, body: &self.body });
     }
 
     /// Appends a batch as another row has it.
     pub(in super::super) fn copy(&mut self, batch: &BatchView<'_>) {
-        for number in [batch.age, u64::from(batch.layout), batch.count as u64, batch.body.len() as u64] {
-            put(&mut self.row, number);
-        }
-        self.row.extend_from_slice(batch.body);
+        push(&mut self.row, batch);
     }
 
     /// The finished row.
@@ -56,12 +55,18 @@ impl RowWriter {
     }
 }
 
+fn push(row: &mut Vec<u8>, batch: &BatchView<'_>) {
+    for number in [batch.age, u64::from(batch.layout), batch.count as u64, batch.body.len() as u64] {
+        put(row, number);
+    }
+    row.extend_from_slice(batch.body);
+}
+
 /// A row that is read; an iterator over its batches.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Row<'a> {
     /// The run it was written in.
     pub(in super::super) run: u32,
-    left: u64,
     rest: Cursor<'a>,
 }
 
@@ -82,8 +87,7 @@ impl<'a> Row<'a> {
     pub(in super::super) fn open(bytes: &'a [u8], key: i64) -> Result<Self, Damage> {
         let mut rest = Cursor(envelope::open(bytes, key)?);
         let run = rest.number32()?;
-        let left = rest.number()?;
-        Ok(Self { run, left, rest })
+        Ok(Self { run, rest })
     }
 
     fn batch(&mut self) -> Result<BatchView<'a>, Damage> {
@@ -100,14 +104,12 @@ impl<'a> Iterator for Row<'a> {
     type Item = Result<BatchView<'a>, Damage>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            let end = std::mem::replace(&mut self.rest, Cursor(&[])).end();
-            return end.err().map(Err);
+        if self.rest.0.is_empty() {
+            return None;
         }
-        self.left -= 1;
         let batch = self.batch();
         if batch.is_err() {
-            (self.left, self.rest) = (0, Cursor(&[]));
+            self.rest = Cursor(&[]);
         }
         Some(batch)
     }

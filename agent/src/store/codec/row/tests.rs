@@ -18,11 +18,12 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
 
 fn written(key: i64, run: u32, batches: &[Batch]) -> Vec<u8> {
     let mut writer = RowWriter::default();
-    writer.begin(run, batches.len());
+    writer.begin(run);
     for (age, layout, values) in batches {
         let sample = |&(value, reset)| StoredSample { series: SeriesId(0), reset, value };
         let samples: Vec<StoredSample> = values.iter().map(sample).collect();
-        writer.batch(*age, *layout, &samples);
+        writer.encode(&samples);
+        writer.push(*age, *layout, samples.len());
     }
     writer.finish(key).to_vec()
 }

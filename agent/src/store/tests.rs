@@ -1,0 +1,200 @@
+//! What needs a look, or a hand, inside the store.
+
+use super::*;
+use crate::model::{Event, Gap, GapReason, GapScope, Severity};
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn options(directory: &TempDir) -> Options {
+    Options {
+        file: directory.path().join("history.db"),
+        retention: Duration::from_secs(3600),
+        max_loss: Duration::from_secs(3600),
+        max_size: 1 << 30,
+    }
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// A commit that touches every table.
+fn commit(store: &mut Store, tick: i64) -> Commit {
+    let def = |name: &str| {
+        let metric = crate::model::Metric {
+            name: name.into(),
+            kind: crate::model::Kind::Gauge,
+            unit: "".into(),
+            help: "".into(),
+            label_keys: Vec::new(),
+            plugin: "p".into(),
+        };
+        SeriesDef { metric: std::sync::Arc::new(metric), labels: crate::model::Labels::default() }
+    };
+    let samples = (0..300).map(|n| {
+        let series = store.series(&def(&format!("m{n}_{}", tick / 20)), "c").unwrap();
+        StoredSample { series, reset: n % 50 == 0, value: tick as f64 / 7.0 + f64::from(n) }
+    });
+    let batches = vec![StoredBatch { time: at(tick * 1000), samples: samples.collect() }];
+    let event = Event {
+        kind: "tick".into(),
+        severity: Severity::Info,
+        message: tick.to_string(),
+        details: serde_json::Value::Null,
+        time: at(tick * 1000),
+        vm_id: None,
+    };
+    let gap = Gap {
+        scope: GapScope::Series(SeriesId(0)),
+        from: at(tick * 1000),
+        to: at(tick * 1000),
+        reason: GapReason::Timeout,
+    };
+    Commit { batches, gaps: vec![gap], events: vec![event], new_run: tick % 7 == 0 }
+}
+
+#[test]
+fn a_full_disk_costs_nothing_once_there_is_room_again() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let mut refusals = 0;
+    for tick in 0..200 {
+        let pages: i64 = store.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        if tick % 10 == 0 {
+            store.conn.execute_batch(&format!("PRAGMA max_page_count = {pages}")).unwrap();
+        }
+        let commit = commit(&mut store, tick);
+        let mut outcome = store.commit(&commit);
+        if let Err(error) = &outcome {
+            assert!(matches!(error, StoreError::DiskFull { .. }) && error.is_transient(), "{error:?}");
+            assert!(store.conn.is_autocommit(), "rolled back");
+            refusals += 1;
+            store.conn.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
+            outcome = store.commit(&commit);
+        }
+        outcome.unwrap();
+    }
+    assert!(refusals > 5, "{refusals}");
+    let reader = store.readers().reader().unwrap();
+    let mut runs = 1;
+    for group in 0..10 {
+        let selector = Selector { metric: format!("m299_{group}"), labels: crate::model::Labels::default() };
+        let [found] = &reader.select(&selector).unwrap()[..] else {
+            panic!("one series of {}", selector.metric)
+        };
+        let points = reader.last(found.id, Range::ALL, 100).unwrap();
+        assert_eq!(points.len(), 20, "each commit once");
+        for (tick, point) in (group * 20..).zip(points.iter().rev()) {
+            runs += u32::from(tick % 7 == 0);
+            assert_eq!(
+                (point.time, point.value, point.run),
+                (at(tick * 1000), tick as f64 / 7.0 + 299.0, runs)
+            );
+        }
+    }
+    let events = reader.events(&EventFilter { limit: 1000, ..EventFilter::default() }).unwrap();
+    let messages: Vec<String> = events.iter().rev().map(|stored| stored.event.message.clone()).collect();
+    assert_eq!(messages, (0..200).map(|tick| tick.to_string()).collect::<Vec<_>>());
+    // one gap a run: it went on growing over the refusals
+    let gaps = reader.gaps(SeriesId(0), Range::ALL).unwrap();
+    assert_eq!(gaps.len(), 29);
+    assert!(gaps.iter().zip(&gaps[1..]).all(|(gap, next)| gap.to.plus(Duration::from_secs(1)) == next.from));
+}
+
+#[test]
+fn another_writer_s_lock_is_busy_and_nothing_is_lost() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    store.conn.busy_timeout(Duration::ZERO).unwrap();
+    let commit = commit(&mut store, 1);
+    let other = Connection::open(&store.file).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.commit(&commit).unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }) && error.is_transient(), "{error:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(store.commit(&commit).unwrap() > 300);
+    assert_eq!(store.readers().reader().unwrap().all_series().unwrap().len(), 300);
+}
+
+#[test]
+fn commits_are_synced_as_often_as_the_loss_allows() {
+    let directory = TempDir::new().unwrap();
+    let level =
+        |store: &Store| store.conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).unwrap();
+    let (normal, full) = (1, 2);
+    let mut store = Store::open(options(&directory)).unwrap();
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), full, "the first");
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), normal, "within an hour");
+    store.options.max_loss = Duration::ZERO;
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), full);
+    store.commit(&Commit::default()).unwrap();
+    assert_eq!(level(&store), full);
+}
+
+#[test]
+fn the_same_series_share_their_layouts_for_an_hour() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let samples =
+        (0..10_000).map(|n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) });
+    let samples: Vec<StoredSample> = samples.collect();
+    let count = |store: &Store| {
+        store.conn.query_row("SELECT count(*) FROM layout", [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    for hour in 1..4 {
+        for tick in 0..5 {
+            let time = at(hour * 3_600_000 + tick * 1000);
+            store
+                .commit(&Commit {
+                    batches: vec![StoredBatch { time, samples: samples.clone() }],
+                    ..Commit::default()
+                })
+                .unwrap();
+        }
+        assert_eq!(i64::from(count(&store)), hour * 79);
+    }
+    let points = store.readers().reader().unwrap().last(SeriesId(9_999), Range::ALL, 100).unwrap();
+    assert_eq!(points.len(), 15);
+    store.delete_before(at(3 * 3_600_000)).unwrap();
+    assert_eq!(count(&store), 79, "they go with their hour");
+}
+
+#[test]
+fn the_store_moves_to_its_thread_and_readers_go_everywhere() {
+    fn sent<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    sent::<Store>();
+    sent::<Reader>();
+    shared::<Readers>();
+    shared::<StoreError>();
+}
+
+#[test]
+fn a_commit_that_fails_at_its_end_leaves_no_memory() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let first = commit(&mut store, 1);
+    store.commit(&first).unwrap();
+    // new series, thus a new layout; and a gap that grows
+    let mut second = commit(&mut store, 20);
+    second.new_run = false;
+    let trigger =
+        "CREATE TEMP TRIGGER fails BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
+    for round in 0..3 {
+        store.conn.execute_batch(trigger).unwrap();
+        assert!(matches!(store.commit(&second), Err(StoreError::Sqlite { .. })), "round {round}");
+        store.conn.execute_batch("DROP TRIGGER fails").unwrap();
+    }
+    assert_eq!(store.last_commit(), Some(at(1000)));
+    store.commit(&second).unwrap();
+    assert_eq!(store.last_commit(), Some(at(20_000)));
+    let reader = store.readers().reader().unwrap();
+    for id in [&first, &second].map(|commit| commit.batches[0].samples[200].series) {
+        assert_eq!(reader.last(id, Range::ALL, 9).unwrap().len(), 1);
+    }
+    let [gap] = &reader.gaps(SeriesId(0), Range::ALL).unwrap()[..] else { panic!("one gap") };
+    assert_eq!((gap.from, gap.to), (at(1000), at(20_000)));
+}
