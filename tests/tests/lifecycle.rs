@@ -264,7 +264,8 @@ fn a_plugin_that_hangs_costs_nobody_a_tick() {
     // the two collections at the start are no ticks
     let ticks: Vec<i64> = history[..history.len() - 2].iter().map(|point| point.0).collect();
     let steps: Vec<i64> = ticks.windows(2).map(|two| two[0] - two[1]).collect();
-    assert!(steps.iter().all(|step| *step == 500), "{steps:?}\n{}", home.log());
+    // a sample that comes late carries its own time; where the leader hung it is late by 25 ms and what the machine adds
+    assert!(steps.iter().all(|step| (250..750).contains(step)), "{steps:?}\n{}", home.log());
     for name in names {
         let healthy = plugin(&agent, name);
         assert_eq!(
