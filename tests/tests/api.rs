@@ -754,16 +754,12 @@ fn hosts_and_origins() {
 
 #[test]
 fn reading_is_open_on_loopback_where_no_user_token_is_set() {
-    // the harness sets one: an empty home of its own
-    let home = Home::new(&config("1h", &["synthetic"], ""))
-        .plugin("synthetic")
-        .variable("TWARGA_USER_TOKEN", "another-user-token-of-tests");
-    let mut agent = home.start();
-    agent.until(Duration::from_secs(10), "readiness", |agent| {
-        (agent.get_as(None, "/-/ready").status == 200).then_some(())
-    });
-    assert_eq!(agent.get("/api/plugins").status, 401, "the token of the environment counts, and no other");
-    assert_eq!(agent.get_as(Some("another-user-token-of-tests"), "/api/plugins").status, 200);
+    let home = Home::new(&config("1h", &["synthetic"], "")).plugin("synthetic").without_user_token();
+    let agent = home.start();
+    assert_eq!(agent.get_as(None, "/api/plugins").status, 200);
+    assert_eq!(agent.get("/api/plugins").status, 401, "a wrong token is refused there too");
+    assert_eq!(agent.post(None, "/api/metrics/collect", "").status, 401);
+    assert_eq!(agent.post(Some(&agent.admin_token()), "/api/metrics/collect", "").status, 200);
 }
 
 #[test]

@@ -181,13 +181,13 @@ fn other_machines_only_with_tokens() {
         assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{ended:?}");
         ended
     };
-    let none = run(&|command| drop(command.env_remove("TWARGA_USER_TOKEN")));
+    let none = run(&|command| _ = command.env_remove("TWARGA_USER_TOKEN"));
     let both = ["0.0.0.0:0", "TWARGA_USER_TOKEN", "TWARGA_ADMIN_TOKEN", "http.auth.user_tokens"];
     assert_says(&none, &both);
     let user = run(&|_| {});
     assert_says(&user, &["0.0.0.0:0", "TWARGA_ADMIN_TOKEN"]);
     assert!(!user.err.contains("TWARGA_USER_TOKEN"), "{}", user.err);
-    let short = run(&|command| drop(command.env("TWARGA_ADMIN_TOKEN", "short")));
+    let short = run(&|command| _ = command.env("TWARGA_ADMIN_TOKEN", "short"));
     assert_says(&short, &["TWARGA_ADMIN_TOKEN", "at least 16 characters"]);
     assert!(!home.data().join("admin.token").exists(), "a refused start leaves no token behind");
 }
