@@ -7,7 +7,6 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 use twarga_tests::{Home, config};
 
