@@ -33,13 +33,15 @@ pub struct Home {
     dir: Arc<TempDir>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    user_token: bool,
 }
 
 impl Home {
     /// With this `agent.toml`.
     pub fn new(config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-        let home = Self { dir: Arc::new(dir), arguments: Vec::new(), environment: Vec::new() };
+        let home =
+            Self { dir: Arc::new(dir), arguments: Vec::new(), environment: Vec::new(), user_token: true };
         for (directory, mode) in [(home.data(), 0o700), (home.plugins(), 0o755), (home.path("bin"), 0o755)] {
             done(DirBuilder::new().mode(mode).create(&directory), &directory);
             // whatever the umask is
@@ -90,6 +92,13 @@ impl Home {
         self
     }
 
+    /// Without a user token: reading is open on loopback.
+    #[must_use]
+    pub fn without_user_token(mut self) -> Self {
+        self.user_token = false;
+        self
+    }
+
     /// A path in the home.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -128,7 +137,9 @@ impl Home {
                 command.env_remove(&name);
             }
         }
-        command.env("TWARGA_USER_TOKEN", USER_TOKEN);
+        if self.user_token {
+            command.env("TWARGA_USER_TOKEN", USER_TOKEN);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command

@@ -8,7 +8,7 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, Timestamp},
@@ -697,6 +697,28 @@ fn limits() {
 }
 
 #[test]
+fn connections_are_bounded_in_number_and_time() {
+    let agent = quiet_agent();
+    let began = Instant::now();
+    let mut slow = TcpStream::connect(agent.address()).unwrap();
+    slow.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: local").unwrap();
+    let idle: Vec<TcpStream> = (0..255).map(|_| TcpStream::connect(agent.address()).unwrap()).collect();
+    let answer = agent.get("/-/healthy");
+    assert_detail(&answer, 503, "Too many connections");
+    assert!(answer.header("retry-after").is_some());
+    drop(idle);
+    let end = Instant::now() + Duration::from_secs(5);
+    while agent.get("/-/healthy").status != 200 {
+        assert!(Instant::now() < end, "closed connections still count");
+    }
+    // a head that never ends
+    slow.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let mut rest = Vec::new();
+    let closed = slow.read_to_end(&mut rest);
+    assert!(closed.is_ok() && began.elapsed() > Duration::from_secs(5), "{closed:?} {rest:?}");
+}
+
+#[test]
 fn hosts_and_origins() {
     let agent = quiet_agent();
     let port = agent.address().port();
@@ -732,16 +754,12 @@ fn hosts_and_origins() {
 
 #[test]
 fn reading_is_open_on_loopback_where_no_user_token_is_set() {
-    // the harness sets one: an empty home of its own
-    let home = Home::new(&config("1h", &["synthetic"], ""))
-        .plugin("synthetic")
-        .variable("TWARGA_USER_TOKEN", "another-user-token-of-tests");
-    let mut agent = home.start();
-    agent.until(Duration::from_secs(10), "readiness", |agent| {
-        (agent.get_as(None, "/-/ready").status == 200).then_some(())
-    });
-    assert_eq!(agent.get("/api/plugins").status, 401, "the token of the environment counts, and no other");
-    assert_eq!(agent.get_as(Some("another-user-token-of-tests"), "/api/plugins").status, 200);
+    let home = Home::new(&config("1h", &["synthetic"], "")).plugin("synthetic").without_user_token();
+    let agent = home.start();
+    assert_eq!(agent.get_as(None, "/api/plugins").status, 200);
+    assert_eq!(agent.get("/api/plugins").status, 401, "a wrong token is refused there too");
+    assert_eq!(agent.post(None, "/api/metrics/collect", "").status, 401);
+    assert_eq!(agent.post(Some(&agent.admin_token()), "/api/metrics/collect", "").status, 200);
 }
 
 #[test]
