@@ -1,13 +1,12 @@
 //! What an author implements, and what the host lends for the length of a call.
 
 use crate::{
-    abi::{HostHandle, Sample},
+    abi::{Sample, services::Lent},
     error::{Error, Result},
     metric::{MAX_LABELS, Metric},
 };
 use abi_stable::std_types::{RSlice, RStr, RVec};
 use serde::de::DeserializeOwned;
-use std::marker::PhantomData;
 
 /// A collector: made once from its configuration, then asked for samples at every interval.
 ///
@@ -65,14 +64,13 @@ pub enum Level {
 
 /// The host's services, lent for the length of one call.
 pub struct Host<'a> {
-    handle: HostHandle,
+    lent: Lent<'a>,
     metrics: &'static [Metric<'static>],
-    call: PhantomData<&'a mut ()>,
 }
 
-impl Host<'_> {
-    pub(crate) fn new(handle: HostHandle, metrics: &'static [Metric<'static>]) -> Self {
-        Host { handle, metrics, call: PhantomData }
+impl<'a> Host<'a> {
+    pub(crate) fn new(lent: Lent<'a>, metrics: &'static [Metric<'static>]) -> Self {
+        Host { lent, metrics }
     }
 
     /// Registers a series of a metric of [`Collector::METRICS`], or finds it again. `labels` are the values, in the
@@ -92,7 +90,7 @@ impl Host<'_> {
     /// # Errors
     /// Where the name is outside the plugin's namespaces, claimed by another plugin, or declared otherwise before.
     pub fn declare(&mut self, metric: &Metric<'_>) -> Result<Family> {
-        let answer = self.handle.vt.metric()(self.handle.ctx, &metric.0);
+        let answer = self.lent.metric(&metric.0);
         answer.into_result().map(Family).map_err(Error::fatal)
     }
 
@@ -113,19 +111,19 @@ impl Host<'_> {
             *value = RStr::from_str(label);
         }
         let values = RSlice::from_slice(&values[..labels.len()]);
-        let answer = self.handle.vt.series()(self.handle.ctx, metric, values);
+        let answer = self.lent.series(metric, values);
         answer.into_result().map(Series).map_err(Error::transient)
     }
 
     /// Ends a series whose thing is gone: an unplugged disk, a destroyed machine. Its history stays.
     /// Registering the same labels again begins a new [`Series`] of the same history.
     pub fn retire(&mut self, series: Series) {
-        self.handle.vt.retire()(self.handle.ctx, series.0);
+        self.lent.retire(series.0);
     }
 
     /// Writes a line to the host's log, under the plugin's name.
     pub fn log(&mut self, level: Level, message: &str) {
-        self.handle.vt.log()(self.handle.ctx, level as u8, message.into());
+        self.lent.log(level as u8, message);
     }
 }
 
@@ -164,12 +162,12 @@ impl<'a> Sink<'a> {
     /// Says that a series has no value this time, and why, in few words: `"stale balloon"`. The reason is stored with
     /// the gap and shown to consumers in place of the value.
     pub fn unavailable(&mut self, series: Series, reason: &str) {
-        self.host.handle.vt.unavailable()(self.host.handle.ctx, series.0, reason.into());
+        self.host.lent.unavailable(series.0, reason);
     }
 
     /// The time at which these samples were true, in milliseconds since 1970 UTC. Without it, the host's own time.
     pub fn set_time(&mut self, unix_ms: i64) {
-        self.host.handle.vt.batch_time()(self.host.handle.ctx, unix_ms);
+        self.host.lent.batch_time(unix_ms);
     }
 
     /// The host's services: to register a series that appeared, to log.

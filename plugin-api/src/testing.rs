@@ -143,9 +143,12 @@ impl Harness {
     }
 }
 
+#[derive(PartialEq)]
 struct Family {
     name: String,
     kind: Kind,
+    unit: String,
+    help: String,
     label_keys: Vec<String>,
 }
 
@@ -218,6 +221,8 @@ fn family(metric: &RawMetric<'_>) -> Family {
     Family {
         name: metric.name.as_str().into(),
         kind: Kind::from_raw(metric.kind),
+        unit: metric.unit.as_str().into(),
+        help: metric.help.as_str().into(),
         label_keys: keys.split(',').filter(|key| !key.is_empty()).map(Into::into).collect(),
     }
 }
@@ -235,8 +240,8 @@ impl HostServices for TestHost {
         }
         let new = family(metric);
         let index = match self.families.iter().position(|known| known.name == new.name) {
-            Some(index) if self.families[index].label_keys != new.label_keys => {
-                return Err(format!("metric `{name}` is declared with other labels already"));
+            Some(index) if self.families[index] != new => {
+                return Err(format!("metric `{name}` is already declared otherwise"));
             }
             Some(index) => index,
             None => {

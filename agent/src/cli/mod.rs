@@ -118,8 +118,13 @@ fn report(error: &anyhow::Error) {
 
 /// Logs go to standard error. Under systemd the journal adds time and name itself.
 fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TWARGA_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let wanted = std::env::var("TWARGA_LOG").unwrap_or_default();
+    let default = || tracing_subscriber::EnvFilter::new("info");
+    let parsed = if wanted.trim().is_empty() { Ok(default()) } else { wanted.parse() };
+    let (filter, wrong) = match parsed {
+        Ok(filter) => (filter, None),
+        Err(error) => (default(), Some(error)),
+    };
     let colour =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt()
@@ -130,5 +135,8 @@ fn start_log() {
     match std::env::var_os("JOURNAL_STREAM") {
         Some(_) => log.without_time().init(),
         None => log.init(),
+    }
+    if let Some(error) = wrong {
+        tracing::warn!("TWARGA_LOG is `{wanted}`: {error}; write error, warn, info or debug");
     }
 }

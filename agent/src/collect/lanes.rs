@@ -307,11 +307,14 @@ impl Shared {
         waiting: Waiting,
         me: u64,
     ) -> MutexGuard<'a, State> {
-        let Waiting { mut job, trigger, .. } = waiting;
+        let Waiting { mut job, mut trigger, .. } = waiting;
         state.look_at_clocks();
         let since = Instant::now();
         if std::mem::replace(&mut job.steps, state.steps) != state.steps {
             job.coverage.forget();
+            if let Trigger::Tick(tick) = &mut trigger {
+                *tick = job.cadence.at_or_before(Timestamp::now()); // it was due by the old clock
+            }
         }
         let tick = match trigger {
             Trigger::Tick(tick) => tick,

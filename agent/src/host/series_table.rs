@@ -1,7 +1,7 @@
 //! A collector's families and series, as its plugin registers them through the boundary.
 
 use super::{claims::Claims, error::Refusal};
-use crate::model::{Absence, Kind, Labels, LocalSeries, Metric, SeriesDef};
+use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, SeriesDef};
 use std::{collections::HashMap, sync::Arc};
 use twarga_plugin_api::{
     abi::{PluginMod_Ref, RawMetric, services::HostServices},
@@ -194,7 +194,8 @@ impl HostServices for SeriesTable {
             return Err(format!("the limit of {} series is reached", self.max_series));
         }
         let id = u32::try_from(self.entries.len()).map_err(|error| error.to_string())?;
-        let local = self.base.checked_add(id).ok_or("too many series since the agent started")?;
+        let local = self.base.checked_add(id).filter(|local| *local < MAX_LOCAL_SERIES);
+        let local = local.ok_or("too many series since the agent started: restart it")?;
         let def = SeriesDef { labels: self.labels(&family, &key.1), metric: Arc::clone(&family) };
         let counter = family.kind == Kind::Counter;
         self.index.insert(key.clone(), id);

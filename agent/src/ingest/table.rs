@@ -8,14 +8,12 @@ use super::{
 use crate::{
     model::{
         Absence, Batch, Catalog, CollectorId, CollectorInfo, Gap, GapScope, Kind, Latest, Live, LocalSeries,
-        Missing, Previous, Sample, SeriesDef, SeriesId, Snapshot, Timestamp,
+        MAX_LOCAL_SERIES, Missing, Previous, Sample, SeriesDef, SeriesId, Snapshot, Timestamp,
     },
     store::StoredSample,
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// A collector may number its series up to here: the table from its numbers to places is a plain vector.
-const MAX_LOCAL: u32 = 1 << 20;
 /// The reason with which a plugin says that a rate needs two readings; no gap worth keeping.
 const FIRST_READING: &str = "first_reading";
 /// Two samples closer than this make no rate: a collection on demand just beside a tick.
@@ -241,7 +239,7 @@ impl Table {
         else {
             return;
         };
-        if local >= MAX_LOCAL {
+        if local >= MAX_LOCAL_SERIES {
             return; // its samples are dropped and counted as unknown
         }
         let series = match store.series(def, &info.name) {

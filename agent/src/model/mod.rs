@@ -8,7 +8,7 @@ mod plugin_status;
 mod snapshot;
 mod timestamp;
 
-pub use batch::{Absence, Batch, CollectorId, LocalSeries, Round, Sample};
+pub use batch::{Absence, Batch, CollectorId, LocalSeries, MAX_LOCAL_SERIES, Round, Sample};
 pub use event::{Event, Gap, GapReason, GapScope, Severity};
 pub use labels::Labels;
 pub use metric::{Kind, Metric, SeriesDef, SeriesId};

@@ -2,12 +2,12 @@
 //! abi_stable's own guard would end the whole process.
 #![allow(
     unsafe_code,
-    reason = "drops a collector exactly once under catch_unwind; views [Metric] as [RawMetric]"
+    reason = "drops a collector exactly once under catch_unwind; views [Metric] as [RawMetric]; borrows the host for a call"
 )]
 
 use super::{
     HostHandle, PluginMod, PluginMod_Ref, RawCollector, RawCollector_TO, RawCollectorBox, RawError,
-    RawMetric, Sample,
+    RawMetric, Sample, services::Lent,
 };
 use crate::{
     collector::{Collector, Host, Sink},
@@ -103,7 +103,9 @@ impl<C: Collector> RawCollector for Guarded<C> {
             let message = "not called again after its panic";
             return RErr(to_raw(&Error::new(ErrorKind::Panicked, message, "")));
         }
-        let result = guard(|| self.inner.collect(&mut Sink::new(out, Host::new(host, C::METRICS))));
+        // SAFETY: `host` is the handle of this call; the sink and what it lends end within it.
+        let lent = unsafe { Lent::new(host) };
+        let result = guard(|| self.inner.collect(&mut Sink::new(out, Host::new(lent, C::METRICS))));
         if let RErr(error) = &result {
             self.poisoned = error.kind == ErrorKind::Panicked.to_raw();
         }
@@ -114,7 +116,9 @@ impl<C: Collector> RawCollector for Guarded<C> {
 extern "C" fn create<C: Collector>(config: RStr<'_>, host: HostHandle) -> RResult<RawCollectorBox, RawError> {
     guard(|| {
         let config = parse_config::<C::Config>(config.as_str())?;
-        let inner = C::new(config, &mut Host::new(host, C::METRICS))?;
+        // SAFETY: `host` is the handle of this call; what it lends ends within it.
+        let lent = unsafe { Lent::new(host) };
+        let inner = C::new(config, &mut Host::new(lent, C::METRICS))?;
         Ok(RawCollector_TO::from_value(
             Guarded { inner: ManuallyDrop::new(inner), poisoned: false },
             TD_Opaque,

@@ -1,7 +1,7 @@
 //! The frozen, FFI-safe types that host and plugin share. Not for authors: they use the crate's root.
 //!
 //! Rules: nothing is renamed, removed or reordered; prefix types grow after their last field only
-//! (`docs/abi.md`, guarded by `tests/frozen_layout.rs`).
+//! (guarded by `tests/frozen_layout.rs`).
 #![allow(non_local_definitions, non_camel_case_types, reason = "abi_stable 0.11's derives")]
 #![allow(
     unused_qualifications,
@@ -84,25 +84,31 @@ pub struct RawError {
     pub location: RString,
 }
 
-/// What the host does for a plugin during a call. `ctx` is the one of the [`HostHandle`] of that call, and good for no longer.
+/// What the host does for a plugin during a call.
+///
+/// # Safety
+/// Of every function: `ctx` is the one of the [`HostHandle`] of the call that is under way, on the thread of that call.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = HostVt_Ref)))]
 pub struct HostVt {
     /// Declares a family at run time; its id counts on after the static ones. The same declaration gives the same id.
-    pub metric: extern "C" fn(ctx: *mut (), metric: &RawMetric<'_>) -> RResult<u32, RString>,
+    pub metric: unsafe extern "C" fn(ctx: *mut (), metric: &RawMetric<'_>) -> RResult<u32, RString>,
     /// Finds or registers the series of a metric with these label values, in the order of its label keys.
-    pub series:
-        extern "C" fn(ctx: *mut (), metric: u32, labels: RSlice<'_, RStr<'_>>) -> RResult<u32, RString>,
+    pub series: unsafe extern "C" fn(
+        ctx: *mut (),
+        metric: u32,
+        labels: RSlice<'_, RStr<'_>>,
+    ) -> RResult<u32, RString>,
     /// The series ended: its thing is gone. The id is not used again.
-    pub retire: extern "C" fn(ctx: *mut (), series: u32),
+    pub retire: unsafe extern "C" fn(ctx: *mut (), series: u32),
     /// The series has no value this time, and why.
-    pub unavailable: extern "C" fn(ctx: *mut (), series: u32, reason: RStr<'_>),
+    pub unavailable: unsafe extern "C" fn(ctx: *mut (), series: u32, reason: RStr<'_>),
     /// The time at which the samples of this batch were true, in milliseconds since 1970 UTC.
-    pub batch_time: extern "C" fn(ctx: *mut (), unix_ms: i64),
+    pub batch_time: unsafe extern "C" fn(ctx: *mut (), unix_ms: i64),
     /// A line for the host's log; levels 0 error, 1 warning, 2 info, 3 debug.
     #[sabi(last_prefix_field)]
-    pub log: extern "C" fn(ctx: *mut (), level: u8, message: RStr<'_>),
+    pub log: unsafe extern "C" fn(ctx: *mut (), level: u8, message: RStr<'_>),
 }
 
 /// The host's services and the context that they need, for the length of one call.
