@@ -197,3 +197,114 @@ fn told(file: &Path, refusal: &Refusal) -> (String, &'static str) {
     };
     (message, refusal.advice())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Flags};
+    use std::fs;
+
+    /// The problems of this `agent.toml` in a place without any plugin.
+    fn told(text: Option<&str>, loading: Loading) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment::below(dir.path());
+        fs::create_dir_all(&environment.current_dir).unwrap();
+        if let Some(text) = text {
+            fs::write(environment.current_dir.join("agent.toml"), text).unwrap();
+        }
+        let examined = config::examine_in(&Flags::default(), &environment);
+        let place = dir.path().display().to_string();
+        let line = |(level, problem): (Level, Problem)| format!("{level:?} {problem}").replace(&place, "");
+        problems(&examined, loading).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn plugins_that_are_nowhere() {
+        let all = told(None, Loading::Never);
+        assert_eq!(all.len(), 4);
+        assert_eq!(
+            all[0],
+            "Error plugins.host-cpu: no plugin `host-cpu` in /bin, /plugins; put its .so into one of these \
+             directories, or disable it"
+        );
+        assert_eq!(told(None, Loading::Follows), [""; 0]);
+        let disabled = "[agent]\n[plugins.\"a\"]\nenabled = false\n";
+        let warning = "Warning agent.toml:2: plugins.a: no plugin `a` in /bin, /plugins; put its .so into a plugin \
+                       directory, or remove this table; it is disabled anyway";
+        for loading in [Loading::Never, Loading::Follows] {
+            assert_eq!(told(Some(disabled), loading), [warning]);
+        }
+    }
+
+    #[test]
+    fn bad_keys_prove_nothing() {
+        for text in [
+            "agent.plugin_dirs = 5\n[plugins.a]",
+            "[plugins.a]\nplugin = 5",
+            "[plugins.a]\nenabled = \"no\"",
+            "[plugins]\na = 5",
+            "[plugins.\"a b\"]",
+            "[plugins.a]\n[agent]\nplugin_dirs = [\n",
+        ] {
+            assert_eq!(told(Some(text), Loading::Never), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_of_views() {
+        let rule = |metric: &str, more: &str| {
+            let text = format!(
+                "[[alert]]\nname = \"x\"\nmetric = \"{metric}\"\nop = \">\"\nthreshold = 85\n{more}\n"
+            );
+            told(Some(&text), Loading::Never)
+        };
+        let labels = "labels = { cpu = \"0\" }";
+        let error = |rest: &str| [format!("Error agent.toml:6: alert.x.labels: the view {rest}")];
+        assert_eq!(
+            rule("host_cpu_percent", labels),
+            error(
+                "host_cpu_percent has no labels, so that no series matches these; write metric = \
+                 \"host_cpu_usage_ratio\" with threshold = 0.85, or remove the labels"
+            )
+        );
+        assert_eq!(
+            rule("host_disk_used_gb", labels),
+            error(
+                "host_disk_used_gb has no labels, so that no series matches these; write metric = \
+                 \"host_filesystem_used_bytes\" with threshold = 91268055040, or remove the labels"
+            )
+        );
+        for metric in ["host_memory_percent", "host_net_send_speed"] {
+            let rest = format!("{metric} has no labels, so that no series matches these; remove the labels");
+            assert_eq!(rule(metric, labels), error(&rest));
+        }
+        assert_eq!(rule("vm_cpu_percent", "labels = { vm = \"web\" }"), [""; 0]);
+        assert_eq!(rule("host_cpu_percent", "labels = {}"), [""; 0]);
+        assert_eq!(rule("twarga_agent_anything", labels), [""; 0]);
+        let near = "Warning agent.toml:3: alert.x.metric: no view, and no enabled plugin declares a metric \
+                    host_cpu_procent; did you mean `host_cpu_percent`?";
+        assert_eq!(rule("host_cpu_procent", ""), [near]);
+    }
+
+    #[test]
+    fn the_place_is_that_of_the_file_which_gave_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment::below(dir.path());
+        let work = &environment.current_dir;
+        fs::create_dir_all(work.join("agent.d")).unwrap();
+        fs::write(
+            work.join("agent.toml"),
+            "[[alert]]\nname = \"system_high_cpu\"\nlabels = { cpu = \"0\" }\n",
+        )
+        .unwrap();
+        fs::write(work.join("agent.d/1.toml"), "[[alert]]\nname = \"system_high_cpu\"\nthreshold = 1\n")
+            .unwrap();
+        let mut examined = config::examine_in(&Flags::default(), &environment);
+        for (level, problem) in problems(&examined, Loading::Never) {
+            examined.add(level, problem);
+        }
+        let errors = examined.finish().unwrap_err();
+        assert_eq!((errors.errors.len(), errors.errors[0].line), (1, 3));
+        assert_eq!(errors.errors[0].file, Some("agent.toml".into()));
+    }
+}

@@ -107,13 +107,15 @@ impl<'a> Walk<'a> {
             _ if keywords.contains_key("patternProperties") => None,
             others => others,
         };
+        let known = |name: &str| properties.is_some_and(|properties| properties.contains_key(name));
         for (name, value) in entries {
             let at = at.below(name);
-            match (properties.and_then(|properties| properties.get(name)), others) {
-                (Some(schema), _) => self.check(schema, &at, value, depth - 1, out),
-                (None, Some(Json::Bool(false))) => out.push(unknown(properties, &at, name, value)),
-                (None, Some(schema)) => self.check(schema, &at, value, depth - 1, out),
-                (None, None) => {}
+            match properties.and_then(|properties| properties.get(name)).or(others) {
+                Some(schema) if known(name) || *schema != Json::Bool(false) => {
+                    self.check(schema, &at, value, depth - 1, out);
+                }
+                Some(_) => out.push(unknown(properties, &at, name, value)),
+                None => {}
             }
         }
         let missing = list_of(keywords, "required").iter().filter_map(Json::as_str);
@@ -146,10 +148,12 @@ impl<'a> Walk<'a> {
             Ok([violations]) => out.extend(violations),
             Err(meant) if !branches.is_empty() => {
                 let fault = if meant.is_empty() { Fault::Type } else { Fault::Value };
-                let wanted: Vec<String> =
-                    branches.iter().map(|branch| words::wanted(self.root, branch)).collect();
                 let message = format!("{} is none of what this key takes", found(value));
-                out.push(at.violation(fault, message, format!("write {}", wanted.join(", or "))));
+                out.push(at.violation(
+                    fault,
+                    message,
+                    format!("write {}", words::alternatives(self.root, branches)),
+                ));
             }
             Err(_) => {}
         }

@@ -9,6 +9,8 @@ use serde_json::{Map, Value as Json};
 
 /// How far a hint follows a schema.
 const MOST_DEPTH: usize = 4;
+/// The most branches of `anyOf` that a hint lists.
+const MOST_BRANCHES: usize = 6;
 /// The most values that a hint lists.
 const MOST_VALUES: usize = 20;
 /// The most characters of a value in a hint.
@@ -173,9 +175,19 @@ fn wanted_at(root: &Json, schema: &Json, depth: usize) -> String {
     if let Some(target) = keywords.get("$ref").and_then(|target| resolve(root, target)) {
         return wanted_at(root, target, depth - 1);
     }
-    let branches = ["anyOf", "oneOf"].iter().flat_map(|word| list_of(keywords, word));
-    let each: Vec<String> =
-        branches.take(MOST_DEPTH).map(|branch| wanted_at(root, branch, depth - 1)).collect();
+    let branches: Vec<&Json> = ["anyOf", "oneOf"].iter().flat_map(|word| list_of(keywords, word)).collect();
+    alternatives_at(root, &branches, depth - 1)
+}
+
+/// What one of several schemas takes.
+pub(super) fn alternatives(root: &Json, branches: &[Json]) -> String {
+    alternatives_at(root, &branches.iter().collect::<Vec<_>>(), MOST_DEPTH)
+}
+
+fn alternatives_at(root: &Json, branches: &[&Json], depth: usize) -> String {
+    let shown = branches.iter().take(MOST_BRANCHES);
+    let mut each: Vec<String> = shown.map(|branch| wanted_at(root, branch, depth)).collect();
+    each.dedup();
     if each.is_empty() { "another value".into() } else { each.join(", or ") }
 }
 
