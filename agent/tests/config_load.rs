@@ -349,9 +349,9 @@ fn drop_ins_add_in_the_order_of_their_names() {
     assert_eq!(config::plugin_key_line(&disk.place, "mounts"), Some(5));
     assert_eq!(config.plugins["more"].plugin, "host-disk");
     assert_eq!(config.plugins["more"].place.file, Some(home.path("work/agent.d/10-a.toml")));
-    // the later file's rule stands in place of the earlier's, and keeps nothing of it
+    // the later file's rule changes what it gives; a message that nobody gave follows the metric
     let rule = config.alerts.last().unwrap();
-    assert_eq!((rule.metric.as_str(), rule.op, rule.hold), ("host_load1", Comparison::Below, Duration::ZERO));
+    assert_eq!((rule.metric.as_str(), rule.op, rule.hold), ("host_load1", Comparison::Below, seconds(300)));
     assert_eq!((config.alerts.len(), rule.message.as_str()), (5, "host_load1 is {value}"));
 }
 
@@ -398,6 +398,59 @@ fn rules_of_the_four_names_change_what_they_give() {
     home.write("work/agent.d/1.toml", b"[[alert]]\nname = \"system_high_cpu\"\nfor = \"1m\"\n");
     let config = home.config();
     assert_eq!((config.alerts[0].name.as_str(), config.alerts[0].hold), ("system_high_cpu", seconds(60)));
+}
+
+#[test]
+fn a_drop_in_changes_only_the_keys_that_it_gives() {
+    let home = Home::with(
+        r#"
+        [plugins.a]
+        [[alert]]
+        name = "system_high_memory"
+        threshold = 0.5
+        for = "1m"
+        [[alert]]
+        name = "mine"
+        metric = "host_load1"
+        labels = { a = "b" }
+        op = ">"
+        threshold = 8
+        message = "load {value}"
+        [[alert]]
+        name = "later"
+        enabled = false
+        metric = "host_load5"
+        "#,
+    );
+    home.write(
+        "work/agent.d/1.toml",
+        b"[[alert]]\nname = \"system_high_memory\"\nseverity = \"critical\"\n\
+          [[alert]]\nname = \"mine\"\nfor = \"2m\"\n\
+          [[alert]]\nname = \"later\"\nop = \"<\"\nthreshold = 1\n",
+    );
+    home.write("work/agent.d/2.toml", b"[[alert]]\nname = \"system_high_memory\"\nfor = \"0s\"\n");
+    let alerts = home.config().alerts;
+    let memory = &alerts[1];
+    assert_eq!((memory.threshold, memory.severity, memory.hold), (0.5, Severity::Critical, Duration::ZERO));
+    assert_eq!(
+        (memory.metric.as_str(), memory.message.as_str()),
+        ("host_memory_percent", "Memory usage at {value}%")
+    );
+    let mine = &alerts[4];
+    assert_eq!((mine.op, mine.threshold, mine.hold), (Comparison::Above, 8.0, seconds(120)));
+    assert_eq!((mine.labels.get("a"), mine.message.as_str()), ("b", "load {value}"));
+    // what was said of a removed rule counts once it is brought back
+    assert_eq!((alerts[5].metric.as_str(), alerts[5].threshold), ("host_load5", 1.0));
+
+    // a bad value is told once, and not as missing in the next file
+    home.write(
+        "work/agent.toml",
+        b"[plugins.a]\n[[alert]]\nname = \"mine\"\nmetric = 5\nop = \">\"\nthreshold = 1\n",
+    );
+    fs::remove_file(home.path("work/agent.d/2.toml")).unwrap();
+    home.write("work/agent.d/1.toml", b"[[alert]]\nname = \"mine\"\nfor = \"2m\"\n");
+    let metric = "agent.toml:4: alert.mine.metric: the number 5 is not a metric's name; write a metric's name such as \"host_cpu_percent\"";
+    assert_eq!(home.errors(), metric);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Puts the rooms together: what is started in which order, and stopped in the reverse one.
 
 mod backend;
+pub mod check;
 mod own_metrics;
 mod plugins;
 

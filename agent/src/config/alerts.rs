@@ -10,7 +10,7 @@ use super::{
     values::{Durations, hours},
 };
 use crate::model::{Labels, Severity};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const OPS: [(&str, Comparison); 6] = [
     (">", Comparison::Above),
@@ -48,22 +48,92 @@ fn defaults() -> Vec<AlertRule> {
 /// A rule of one name. A removed one keeps its place in the order, in case a later file brings it back.
 struct Slot {
     name: String,
-    /// Of the four: what the rule is without a file.
-    default: Option<AlertRule>,
-    rule: Option<AlertRule>,
+    enabled: bool,
+    given: Given,
     /// Where a file last set it.
     set_at: Option<Spot>,
 }
 
+/// What was said of a rule so far, key by key.
+#[derive(Default)]
+struct Given {
+    /// Of these three, nothing within something is a key whose value was no good.
+    metric: Option<Option<String>>,
+    op: Option<Option<Comparison>>,
+    threshold: Option<Option<f64>>,
+    labels: Option<Labels>,
+    hold: Option<Duration>,
+    severity: Option<Severity>,
+    message: Option<String>,
+    places: Places,
+}
+
+/// Where a rule's keys stand, for what only the whole agent can check.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Places {
+    pub(super) metric: Option<Spot>,
+    pub(super) labels: Option<Spot>,
+}
+
+/// The rules, and where their keys stand, by name.
+pub(super) struct Alerts {
+    pub(super) rules: Vec<AlertRule>,
+    pub(super) places: BTreeMap<String, Places>,
+}
+
+impl Slot {
+    fn of_default(rule: AlertRule) -> Self {
+        let given = Given {
+            metric: Some(Some(rule.metric)),
+            op: Some(Some(rule.op)),
+            threshold: Some(Some(rule.threshold)),
+            labels: Some(rule.labels),
+            hold: Some(rule.hold),
+            severity: Some(rule.severity),
+            message: Some(rule.message),
+            places: Places::default(),
+        };
+        Self { name: rule.name, enabled: true, given, set_at: None }
+    }
+}
+
+impl Given {
+    /// With the keys of a later table in place of its own.
+    fn changed(self, by: Self) -> Self {
+        Self {
+            metric: by.metric.or(self.metric),
+            op: by.op.or(self.op),
+            threshold: by.threshold.or(self.threshold),
+            labels: by.labels.or(self.labels),
+            hold: by.hold.or(self.hold),
+            severity: by.severity.or(self.severity),
+            message: by.message.or(self.message),
+            places: Places {
+                metric: by.places.metric.or(self.places.metric),
+                labels: by.places.labels.or(self.places.labels),
+            },
+        }
+    }
+
+    /// The rule, where it is whole.
+    fn rule(self, name: String) -> Option<AlertRule> {
+        let metric = self.metric.flatten()?;
+        Some(AlertRule {
+            name,
+            labels: self.labels.unwrap_or_default(),
+            op: self.op.flatten()?,
+            threshold: self.threshold.flatten()?,
+            hold: self.hold.unwrap_or_default(),
+            severity: self.severity.unwrap_or(Severity::Warning),
+            message: self.message.unwrap_or_else(|| format!("{metric} is {{value}}")),
+            metric,
+        })
+    }
+}
+
 /// Reads all rules: the four defaults first, then the files' in their order.
-pub(super) fn read(field: Option<Field<'_>>, check: &mut Check<'_>) -> Vec<AlertRule> {
-    let slot = |rule: AlertRule| Slot {
-        name: rule.name.clone(),
-        default: Some(rule.clone()),
-        rule: Some(rule),
-        set_at: None,
-    };
-    let mut slots: Vec<Slot> = defaults().into_iter().map(slot).collect();
+pub(super) fn read(field: Option<Field<'_>>, check: &mut Check<'_>) -> Alerts {
+    let mut slots: Vec<Slot> = defaults().into_iter().map(Slot::of_default).collect();
     let items = match field {
         Some(field) if matches!(field.node.value, Value::List(_)) => field.items("", check),
         Some(field) => {
@@ -78,7 +148,10 @@ pub(super) fn read(field: Option<Field<'_>>, check: &mut Check<'_>) -> Vec<Alert
             read_one(table, &mut slots, check);
         }
     }
-    slots.into_iter().filter_map(|slot| slot.rule).collect()
+    slots.retain(|slot| slot.enabled);
+    let places = slots.iter().map(|slot| (slot.name.clone(), slot.given.places)).collect();
+    let rules = slots.into_iter().filter_map(|slot| slot.given.rule(slot.name)).collect();
+    Alerts { rules, places }
 }
 
 /// The table of a rule under its name, because people don't count rules: `alert.system_high_cpu`.
@@ -105,13 +178,19 @@ fn read_one(mut table: Table<'_>, slots: &mut Vec<Slot>, check: &mut Check<'_>) 
     };
     let enabled = table.get("enabled").and_then(|field| field.flag(check)).unwrap_or(true);
     let index = name.as_ref().and_then(|(name, _)| slots.iter().position(|slot| slot.name == *name));
-    let default = index.and_then(|index| slots[index].default.clone());
+    let given = given(&mut table, check);
+    // a later file changes the keys that it gives, whoever gave them before
+    let given = match index {
+        Some(index) => std::mem::take(&mut slots[index].given).changed(given),
+        None => given,
+    };
     // a rule that is removed may be incomplete, and one without a name may stand for a default
-    let rule = rule(&mut table, default.as_ref(), enabled && name.is_some(), check);
+    if enabled && name.is_some() {
+        refuse_incomplete(&given, &table, check);
+    }
     let path = table.path().to_owned();
     table.refuse_others(check, |_| None);
     let Some((name, at)) = name else { return };
-    let rule = rule.filter(|_| enabled).map(|rule| AlertRule { name: name.clone(), ..rule });
     let Some(index) = index else {
         // its rule may stand in a part of a file that could not be read
         if !enabled && given_keys == 2 && !check.incomplete {
@@ -119,7 +198,7 @@ fn read_one(mut table: Table<'_>, slots: &mut Vec<Slot>, check: &mut Check<'_>) 
             let hint = did_you_mean(&name, known).unwrap_or_else(|| "remove these lines".to_owned());
             check.error(at, &path, "there is no rule of this name to remove", hint);
         }
-        slots.push(Slot { name, default: None, rule, set_at: Some(at) });
+        slots.push(Slot { name, enabled, given, set_at: Some(at) });
         return;
     };
     let slot = &mut slots[index];
@@ -127,45 +206,36 @@ fn read_one(mut table: Table<'_>, slots: &mut Vec<Slot>, check: &mut Check<'_>) 
         let message = format!("a second rule of this name; the first stands at {}", check.name(before));
         check.error(at, &path, message, "rename one of the two, or remove it");
     }
-    slot.rule = rule;
-    slot.set_at = Some(at);
+    *slot = Slot { name, enabled, given, set_at: Some(at) };
 }
 
-/// The rule without its name: what the table gives, else what the default says. What is missing is reported where
-/// `must_be_whole`.
-fn rule(
-    table: &mut Table<'_>,
-    default: Option<&AlertRule>,
-    must_be_whole: bool,
-    check: &mut Check<'_>,
-) -> Option<AlertRule> {
-    let metric = table.get("metric").map(|field| metric(&field, check));
-    let labels = table.get("labels").and_then(|field| field.labels(&[], check));
-    let op = table.get("op").map(|field| field.word(&OPS, check));
-    let threshold = table.get("threshold").map(|field| field.number(check));
-    let hold = table.get("for").and_then(|field| field.duration(&HOLDS, check));
-    let severity = table.get("severity").and_then(|field| field.word(&SEVERITIES, check));
-    let message = table.get("message").and_then(|field| message(&field, check));
-    if must_be_whole && default.is_none() {
-        let given = [metric.is_some(), op.is_some(), threshold.is_some()];
-        let lines = ["metric = \"host_cpu_percent\"", "op = \">=\"", "threshold = 90.0"];
-        for (line, _) in lines.into_iter().zip(given).filter(|(_, given)| !given) {
-            let key = key_below(table.path(), line.split(' ').next().unwrap_or_default());
-            check.error(table.at(), &key, "missing", format!("write a line such as {line}"));
-        }
+/// What a table says of its rule.
+fn given(table: &mut Table<'_>, check: &mut Check<'_>) -> Given {
+    let (metric_field, labels_field) = (table.get("metric"), table.get("labels"));
+    let places = Places {
+        metric: metric_field.as_ref().map(|field| field.node.at),
+        labels: labels_field.as_ref().map(|field| field.node.key),
+    };
+    Given {
+        metric: metric_field.map(|field| metric(&field, check)),
+        labels: labels_field.and_then(|field| field.labels(&[], check)),
+        op: table.get("op").map(|field| field.word(&OPS, check)),
+        threshold: table.get("threshold").map(|field| field.number(check)),
+        hold: table.get("for").and_then(|field| field.duration(&HOLDS, check)),
+        severity: table.get("severity").and_then(|field| field.word(&SEVERITIES, check)),
+        message: table.get("message").and_then(|field| message(&field, check)),
+        places,
     }
-    let metric = metric.flatten().or_else(|| Some(default?.metric.clone()))?;
-    let message = message.or_else(|| Some(default?.message.clone()));
-    Some(AlertRule {
-        name: String::new(),
-        labels: labels.or_else(|| Some(default?.labels.clone())).unwrap_or_default(),
-        op: op.flatten().or_else(|| Some(default?.op))?,
-        threshold: threshold.flatten().or_else(|| Some(default?.threshold))?,
-        hold: hold.or_else(|| Some(default?.hold)).unwrap_or_default(),
-        severity: severity.or_else(|| Some(default?.severity)).unwrap_or(Severity::Warning),
-        message: message.unwrap_or_else(|| format!("{metric} is {{value}}")),
-        metric,
-    })
+}
+
+/// Reports the keys that a rule needs and nobody gave.
+fn refuse_incomplete(given: &Given, table: &Table<'_>, check: &mut Check<'_>) {
+    let given = [given.metric.is_some(), given.op.is_some(), given.threshold.is_some()];
+    let lines = ["metric = \"host_cpu_percent\"", "op = \">=\"", "threshold = 90.0"];
+    for (line, _) in lines.into_iter().zip(given).filter(|(_, given)| !given) {
+        let key = key_below(table.path(), line.split(' ').next().unwrap_or_default());
+        check.error(table.at(), &key, "missing", format!("write a line such as {line}"));
+    }
 }
 
 /// A rule's name is the type of its event, so it is one word.

@@ -1,6 +1,6 @@
 //! What a section needs while it is checked, and the problems found so far.
 
-use super::{Config, ConfigErrors, Environment, Loaded, Problem, document::Source, document::Spot};
+use super::{Config, ConfigErrors, Environment, Level, Loaded, Problem, document::Source, document::Spot};
 use std::path::Path;
 
 /// The most errors that are worth showing at once.
@@ -51,6 +51,20 @@ impl Problems {
         self.add(COMMAND_LINE, problem);
     }
 
+    /// Adds a problem of a file, or of the command line.
+    pub(super) fn push(&mut self, file: Option<usize>, level: Level, problem: Problem) {
+        let file = file.unwrap_or(COMMAND_LINE);
+        match level {
+            Level::Error => self.add(file, problem),
+            Level::Warning => self.warnings.push((file, problem)),
+        }
+    }
+
+    /// The errors so far, as many as are worth showing.
+    pub(super) fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.errors.iter().map(|(_, problem)| problem)
+    }
+
     /// The configuration, if there were no errors.
     pub(super) fn finish(mut self, config: Config) -> Result<Loaded, ConfigErrors> {
         let warnings = in_order(&mut self.warnings);
@@ -85,7 +99,7 @@ pub(super) struct Check<'a> {
     /// Part of a file could not be understood: what seems to be missing may stand there.
     pub(super) incomplete: bool,
     /// For each file, the lines whose errors were reported already, in order.
-    broken_lines: Vec<Vec<usize>>,
+    pub(super) broken_lines: Vec<Vec<usize>>,
 }
 
 impl<'a> Check<'a> {

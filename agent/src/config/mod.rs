@@ -8,10 +8,12 @@ mod alerts;
 mod check;
 mod document;
 mod environment;
+mod examined;
 mod files;
 mod http;
 mod merge;
 mod place;
+mod plugin_schema;
 mod plugins;
 mod problem;
 mod schema;
@@ -22,16 +24,21 @@ mod table;
 mod values;
 
 pub use environment::Environment;
+pub use examined::{Examined, Level, RulePlace};
 pub use place::{plugin_key_line, plugin_key_place};
+pub use plugin_schema::{Fault, Violation, validate};
 pub use problem::{ConfigErrors, Problem};
 pub use schema::{
     Agent, AlertRule, AlignOffset, Comparison, Config, Http, Mode, Place, Plugin, Storage, TimestampStyle,
     Views,
 };
 
+pub(crate) use problem::key_below;
+pub(crate) use suggest::did_you_mean;
+
 use check::{Check, Problems};
 use document::{Node, Source};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 use table::Table;
 
 /// What the command line says about the configuration.
@@ -65,6 +72,16 @@ pub fn load(flags: &Flags) -> Result<Loaded, ConfigErrors> {
 
 /// [`load`] in a given environment.
 pub fn load_in(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
+    examine_in(flags, environment).finish()
+}
+
+/// As [`load`], for who has more to check before the errors are told.
+pub fn examine(flags: &Flags) -> Examined {
+    examine_in(flags, &Environment::of_process())
+}
+
+/// [`examine`] in a given environment.
+pub fn examine_in(flags: &Flags, environment: &Environment) -> Examined {
     let mut problems = Problems::default();
     let found = files::find(flags, environment, &mut problems);
     let numbered = found.iter().enumerate();
@@ -76,12 +93,12 @@ pub fn load_in(flags: &Flags, environment: &Environment) -> Result<Loaded, Confi
         trees.extend(document::parse(index, &mut check));
     }
     let root = merge::merge(trees, &mut check);
-    let config = read(&root, flags, &mut check);
-    check.problems.finish(config)
+    let (config, rule_places) = read(&root, flags, &mut check);
+    Examined::new(config, &rule_places, check)
 }
 
 /// Reads the merged tree. What it returns counts only if no error was found.
-fn read(root: &Node, flags: &Flags, check: &mut Check<'_>) -> Config {
+fn read(root: &Node, flags: &Flags, check: &mut Check<'_>) -> (Config, BTreeMap<String, alerts::Places>) {
     let mut top = Table::root(root);
     let has_files = !check.sources.is_empty();
     let agent = agent::read(top.get("agent"), flags, check);
@@ -104,5 +121,6 @@ fn read(root: &Node, flags: &Flags, check: &mut Check<'_>) -> Config {
         );
     }
     let files = check.sources.iter().map(|source| source.path.clone()).collect();
-    Config { files, agent: agent.agent, http, storage, views, plugins, alerts }
+    let config = Config { files, agent: agent.agent, http, storage, views, plugins, alerts: alerts.rules };
+    (config, alerts.places)
 }

@@ -88,6 +88,6 @@ pub(super) fn key_part(key: &str) -> String {
 }
 
 /// The path of a key below another.
-pub(super) fn key_below(path: &str, key: &str) -> String {
+pub(crate) fn key_below(path: &str, key: &str) -> String {
     if path.is_empty() { key_part(key) } else { format!("{path}.{}", key_part(key)) }
 }
