@@ -249,7 +249,7 @@ fn drop_oldest(gaps: &mut Vec<HistoryGap>, count: usize) {
 /// Several series are there: tells the labels in which they differ, of those that count.
 fn ambiguous(series: &[StoredSeries], counts: impl Fn(&str) -> bool) -> HistoryError {
     HistoryError::Ambiguous {
-        labels: views::differing(series.iter().map(|series| &series.def.labels), counts),
+        labels: views::differing(&series.iter().map(|series| &series.def.labels), counts),
     }
 }
 

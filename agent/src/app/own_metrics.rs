@@ -15,8 +15,8 @@ use std::{
 };
 use twarga_plugin_api::Error;
 
-/// The name of the built-in collector, which no plugin can have.
-pub(super) const NAME: &str = "agent";
+/// The name of the built-in collector, which no plugin table can have.
+pub(super) const NAME: &str = crate::config::OWN_NAME;
 
 /// A counter or gauge of the whole agent, read when it is collected.
 struct OwnValue {

@@ -14,6 +14,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// The plugins of an agent without a configuration file.
 const BUILT_IN: [&str; 4] = ["host-cpu", "host-disk", "host-mem", "host-net"];
+/// The name under which the agent collects its own metrics.
+pub const OWN_NAME: &str = "agent";
 /// The most characters of a plugin's or an instance's name.
 const LONGEST_NAME: usize = 64;
 
@@ -54,6 +56,9 @@ pub(super) fn read(
         if !is_name(name) {
             let hint = "write a name of letters, digits, - and _, up to 64";
             check.error(field.node.key, &field.path, "not the name of a plugin", hint);
+        } else if name == OWN_NAME {
+            let hint = "choose another name, and say plugin = \"…\" in the table";
+            check.error(field.node.key, &field.path, "the name of the agent's own metrics", hint);
         }
         let plugin = read_one(name, field, section, flags, check);
         plugins.insert(name.to_owned(), plugin);

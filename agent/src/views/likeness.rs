@@ -22,7 +22,7 @@ pub(crate) fn is_of_one_thing<'a>(mut labels: impl Iterator<Item = &'a Labels>) 
 
 /// The keys in which series differ, each with the values that there are.
 pub(crate) fn differing<'a>(
-    series: impl Iterator<Item = &'a Labels> + Clone,
+    series: &(impl Iterator<Item = &'a Labels> + Clone),
     counts: impl Fn(&str) -> bool,
 ) -> Vec<(String, Vec<String>)> {
     let mut keys: Vec<(&str, Vec<String>)> = Vec::new();
@@ -42,10 +42,10 @@ pub(crate) fn differing<'a>(
 /// Places among the series of a metric, and indices.
 type Found = (usize, usize);
 
-fn labels_of<'a>(
-    snapshot: &'a Snapshot,
+fn labels_of(
+    snapshot: &Snapshot,
     found: impl Iterator<Item = Found> + Clone,
-) -> impl Iterator<Item = &'a Labels> + Clone {
+) -> impl Iterator<Item = &Labels> + Clone {
     found.filter_map(|(_, index)| snapshot.catalog.series.get(index)).map(|live| &live.def.labels)
 }
 
@@ -58,7 +58,7 @@ pub(super) fn refuse_several(
     if is_of_one_thing(labels.clone()) {
         return Ok(());
     }
-    let differ = differing(labels, lasts);
+    let differ = differing(&labels, lasts);
     let each = differ.into_iter().map(|(key, values)| format!("{key} {}", values.join(", ")));
     let text = format!("ambiguous: {}", each.collect::<Vec<_>>().join("; "));
     Err(Missing::Unavailable(text.into()))
@@ -73,7 +73,7 @@ pub(super) fn things(
     if is_of_one_thing(labels_of(snapshot, found.clone())) {
         return None;
     }
-    let differ = differing(labels_of(snapshot, found.clone()), lasts);
+    let differ = differing(&labels_of(snapshot, found.clone()), lasts);
     let mut things: Vec<(Labels, Vec<Found>)> = Vec::new();
     for (place, index) in found {
         let Some(live) = snapshot.catalog.series.get(index) else { continue };
