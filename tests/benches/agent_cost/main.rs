@@ -44,7 +44,8 @@ fn main() {
     if let Err(reason) = &collectd {
         println!("collectd is left out: {reason}");
     }
-    let pids: Vec<u32> = [agent.pid()].into_iter().chain(collectd.as_ref().ok().map(collectd::Collectd::pid)).collect();
+    let pids: Vec<u32> =
+        [agent.pid()].into_iter().chain(collectd.as_ref().ok().map(collectd::Collectd::pid)).collect();
     sleep(WARM_UP);
     let before = costs(&agent);
     let usages = measure(&pids, Duration::from_secs(seconds));
