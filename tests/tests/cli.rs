@@ -19,7 +19,12 @@ fn bare(home: &Home, arguments: &[&str]) -> Ended {
 
 #[test]
 fn check_says_ok() {
-    let home = Home::new(&config("1s", &HOST_PLUGINS, "[plugins.more]\nenabled = false"));
+    let home = Home::new(&config(
+        "1s",
+        &HOST_PLUGINS,
+        "[plugins.host-cpu-2]\nplugin = \"host-cpu\"\nenabled = false",
+    ));
+    let home = home.host_plugins();
     let ended = run(&home, "check", &[]);
     let file = home.path("agent.toml").display().to_string();
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
@@ -29,7 +34,7 @@ fn check_says_ok() {
     let example = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../agent.toml")).unwrap();
     home.write_config(&example);
     fs::create_dir(home.path("agent.d")).unwrap();
-    home.write("agent.d/10-more.toml", "[plugins.host-filefd]\ninterval = \"10s\"\n");
+    home.write("agent.d/10-more.toml", "[plugins.more]\nplugin = \"host-cpu\"\ninterval = \"10s\"\n");
     let ended = run(&home, "check", &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(
@@ -55,7 +60,7 @@ op = "=>"
 threshold = "high"
 [storag]
 "#;
-    let home = Home::new(bad);
+    let home = Home::new(bad).host_plugins();
     let ended = run(&home, "check", &[]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(78), ""), "{ended:?}");
     let lines: Vec<&str> = ended.err.lines().collect();

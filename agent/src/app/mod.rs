@@ -198,27 +198,35 @@ impl Agent {
 
     /// Collecting first, so that nothing comes after the last commit.
     fn stop(self, deadline: Instant) -> Result<()> {
+        let Self { collecting, ingest, inputs, .. } = self;
         let began = Instant::now();
-        let left = self.collecting.stop(STOP_COLLECTING);
+        let left = collecting.stop(STOP_COLLECTING);
         if left > 0 {
             tracing::warn!("{left} collections had not come back");
         }
-        let (sender, answer) = mpsc::channel();
-        let reply = Box::new(move |stopped| drop(sender.send(stopped)));
-        tell_to_stop(&self.inputs, Input::Stop { reply }, deadline)?;
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let stopped = answer.recv_timeout(patience).context("the writer did not end in time")?;
-        if stopped.lost_samples > 0 {
-            bail!("the store did not take the last {} samples", stopped.lost_samples);
+        let written = stop_writing(ingest, &inputs, deadline);
+        if written.is_ok() {
+            tracing::info!("stopped in {:.1} s, everything is written", began.elapsed().as_secs_f64());
         }
-        if let Some(error) = stopped.error {
-            bail!("the store could not be closed: {error}");
-        }
-        self.ingest.join_within(deadline.saturating_duration_since(Instant::now()));
-        tracing::info!("stopped in {:.1} s, everything is written", began.elapsed().as_secs_f64());
-        let_go(self.collecting);
-        Ok(())
+        let_go(collecting);
+        written
     }
+}
+
+fn stop_writing(ingest: ingest::Handle, inputs: &mpsc::SyncSender<Input>, deadline: Instant) -> Result<()> {
+    let (sender, answer) = mpsc::channel();
+    let reply = Box::new(move |stopped| drop(sender.send(stopped)));
+    tell_to_stop(inputs, Input::Stop { reply }, deadline)?;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let stopped = answer.recv_timeout(left()).context("the writer did not end in time")?;
+    if stopped.lost_samples > 0 {
+        bail!("the store did not take the last {} samples", stopped.lost_samples);
+    }
+    if let Some(error) = stopped.error {
+        bail!("the store could not be closed: {error}");
+    }
+    ingest.join_within(left());
+    Ok(())
 }
 
 /// The writer takes what is queued before; a channel that stays full must not hold up the stop.

@@ -9,7 +9,7 @@ use crate::model::{Gap, GapReason, GapScope, Timestamp};
 pub(super) struct Coverage {
     cadence: Cadence,
     scope: GapScope,
-    /// The last tick that is explained; nothing at the start and after a step of the clock.
+    /// The last tick that is explained; nothing at the start, and after a step of the clock where all is well.
     until: Option<Timestamp>,
     /// Why samples are missing at present.
     missing: Option<GapReason>,
@@ -65,9 +65,10 @@ impl Coverage {
         self.reach(self.cadence.at_or_before(time));
     }
 
-    /// The clock was stepped: ticks before it can't be compared with those after it.
-    pub(super) fn forget(&mut self) {
-        self.until = None;
+    /// The clock was stepped: ticks before it can't be compared with those after it. `tick` is the last one by the new
+    /// clock; what is missing is missing from there on.
+    pub(super) fn restart(&mut self, tick: Timestamp) {
+        self.until = self.missing.is_some().then_some(tick);
     }
 
     fn reach(&mut self, tick: Timestamp) {
@@ -128,11 +129,19 @@ mod tests {
     fn a_step_of_the_clock_leaves_nothing_out() {
         let mut coverage = coverage();
         coverage.collected(at(10));
-        coverage.forget();
+        coverage.restart(at(3609));
         assert_eq!(coverage.left_out(at(3610)), None);
         coverage.collected(at(3610));
-        coverage.forget();
+        coverage.restart(at(19));
         coverage.collected(at(20));
         assert_eq!(coverage.left_out(at(21)), None);
+    }
+
+    #[test]
+    fn what_fails_is_missing_by_the_new_clock_too() {
+        let mut coverage = coverage();
+        coverage.missed(at(3600), at(3600), GapReason::Timeout);
+        coverage.restart(at(10));
+        assert_eq!(span(&coverage.missing_up_to(at(12)).unwrap()), (11, 12, "timeout".into()));
     }
 }

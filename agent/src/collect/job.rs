@@ -186,7 +186,6 @@ impl Job {
             Trigger::Tick(tick) => tick,
             _ => self.cadence.at_or_before(time),
         };
-        let failure = Failure { late, manual: trigger == Trigger::Manual, tick };
         // the pause between the two primings is no tick's
         if trigger != Trigger::Priming
             && let Some((gap, unexplained)) = self.coverage.left_out(tick)
@@ -194,6 +193,9 @@ impl Job {
             self.status().skipped += unexplained;
             outcome.gaps.push(gap);
         }
+        // a late sample may lie beyond its tick
+        let tick = tick.max(self.cadence.at_or_before(time));
+        let failure = Failure { late, manual: trigger == Trigger::Manual, tick };
         let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
         let next = match result {
             Ok(()) => {
@@ -206,6 +208,9 @@ impl Job {
             }
         };
         batch.complete = outcome.error.is_none();
+        if next == Next::Never {
+            batch.retired.append(&mut self.orphans); // no later batch would tell
+        }
         outcome.batch = Some(batch);
         (outcome, next)
     }

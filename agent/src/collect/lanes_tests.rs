@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     collect::{Cadence, Factory, Source},
-    model::{Batch, LocalSeries, Round, Sample},
+    model::{Batch, Gap, LocalSeries, PluginState, Round, Sample, Timestamp},
 };
 use std::sync::mpsc;
 use twarga_plugin_api::Error;

@@ -1,7 +1,7 @@
 //! Runs collectors on time: aligned ticks, deadlines, back-off, and the status of each.
 //!
 //! `cadence` says when, `coverage` which ticks have samples or a reason, `health` how often after failures, `clock` whether the wall clock jumped (all pure); `job` runs
-//! one collection, `lanes` are the threads that do it.
+//! one collection, `roster` knows who is due, in a call or not running, `lanes` are the threads.
 
 mod cadence;
 mod clock;
@@ -10,6 +10,7 @@ mod health;
 mod job;
 mod lanes;
 mod outbox;
+mod roster;
 mod source;
 
 pub use cadence::{Cadence, host_offset};

@@ -122,7 +122,7 @@ impl Outbox {
 
 /// One gap a collector, that grows.
 fn extend(gaps: &mut Vec<Gap>, scope: GapScope, time: Timestamp) {
-    let same = |gap: &&mut Gap| gap.scope == scope && gap.reason == GapReason::Overrun;
+    let same = |gap: &&mut Gap| gap.scope == scope && gap.reason == GapReason::Overrun && gap.to <= time;
     match gaps.iter_mut().rev().find(same) {
         Some(gap) => (gap.from, gap.to) = (gap.from.min(time), gap.to.max(time)),
         None => gaps.push(Gap { scope, from: time, to: time, reason: GapReason::Overrun }),
