@@ -7,7 +7,7 @@ use twarga_tests::{Agent, Home};
 
 const CONFIG: &str = r#"
 [agent]
-interval = "200ms"
+interval = "400ms"
 align_offset = "none"
 [plugins.synthetic]
 mode = "in_process"
@@ -67,7 +67,7 @@ fn steps_of_the_clock_lose_nothing() {
     ];
     for (clock_reads, samples_say) in steps {
         std::fs::write(&clock, format!("{clock_reads}\n")).unwrap();
-        wait_for(&mut agent, samples_say, 5);
+        wait_for(&mut agent, samples_say, 4);
     }
 
     let all = samples(&agent);
