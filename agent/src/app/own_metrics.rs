@@ -3,7 +3,7 @@
 use crate::{
     collect::{Factory, JobOptions, Source},
     ingest::Stats,
-    model::{Batch, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef},
+    model::{Batch, ClockId, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef, clock_time},
 };
 use std::{
     fs::File,
@@ -174,10 +174,7 @@ fn of_process() -> Vec<OwnValue> {
             kind: Kind::Counter,
             unit: "s",
             help: "Processor time of the agent's process.",
-            read: Box::new(|| {
-                let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-                time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-            }),
+            read: Box::new(|| clock_time(ClockId::ProcessCPUTime).as_secs_f64()),
         },
         OwnValue {
             name: "resident_memory_bytes",

@@ -1,7 +1,6 @@
 //! Tells a step of the wall clock, and a sleep of the machine, from the ordinary passing of time.
 
-use crate::model::Timestamp;
-use rustix::time::{ClockId, clock_gettime};
+use crate::model::{ClockId, SINCE_BOOT, Timestamp, clock_time};
 use std::time::Duration;
 
 /// A difference below this is a timer's lateness, not a step.
@@ -21,14 +20,10 @@ pub struct ClockReading {
 impl ClockReading {
     /// Now.
     pub fn now() -> Self {
-        let read = |clock| {
-            let time = clock_gettime(clock);
-            Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-        };
         Self {
             wall: Timestamp::now(),
-            monotonic: read(ClockId::Monotonic),
-            boot: read(if cfg!(target_os = "linux") { ClockId::Boottime } else { ClockId::Monotonic }),
+            monotonic: clock_time(ClockId::Monotonic),
+            boot: clock_time(SINCE_BOOT),
         }
     }
 }

@@ -7,10 +7,9 @@ use super::{
     source::{Factory, Source},
 };
 use crate::model::{
-    Batch, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus, Severity,
-    Timestamp,
+    Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus,
+    Severity, Timestamp, clock_time,
 };
-use rustix::time::{ClockId, clock_gettime};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -351,6 +350,5 @@ impl Job {
 }
 
 fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    clock_time(ClockId::ThreadCPUTime)
 }

@@ -1,7 +1,6 @@
 //! The two clocks, and whether the wall clock can be trusted with deleting.
 
-use crate::model::Timestamp;
-use rustix::time::{ClockId, clock_gettime};
+use crate::model::{SINCE_BOOT, Timestamp, clock_time};
 use std::time::Duration;
 
 /// Where the writer takes the time from.
@@ -22,9 +21,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        let time =
-            clock_gettime(if cfg!(target_os = "linux") { ClockId::Boottime } else { ClockId::Monotonic });
-        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+        clock_time(SINCE_BOOT)
     }
 }
 

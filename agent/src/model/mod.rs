@@ -1,6 +1,7 @@
 //! The words that all rooms share: metric, series, labels, sample, batch, snapshot, event. Imports nothing of the other rooms.
 
 mod batch;
+mod clock;
 mod event;
 mod labels;
 mod metric;
@@ -9,6 +10,7 @@ mod snapshot;
 mod timestamp;
 
 pub use batch::{Absence, Batch, CollectorId, LocalSeries, MAX_LOCAL_SERIES, Round, Sample};
+pub use clock::{ClockId, SINCE_BOOT, clock_time};
 pub use event::{Event, Gap, GapReason, GapScope, Severity};
 pub use labels::Labels;
 pub use metric::{Kind, Metric, SeriesDef, SeriesId};
