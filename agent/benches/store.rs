@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{path::Path, sync::Arc, time::Duration};
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, SeriesId, Timestamp},
-    store::{Commit, Options, Range, Store, StoredBatch, StoredSample},
+    store::{Commit, Options, Range, Retention, Store, StoredBatch, StoredSample},
 };
 
 const START: i64 = 1_795_212_000_000;
@@ -25,7 +25,7 @@ fn main() {
 }
 
 fn open(file: &Path, max_loss: Duration) -> Store {
-    let retention = Duration::from_secs(7 * 24 * 3600);
+    let retention = Retention::default();
     let options = Options { file: file.into(), retention, max_loss, max_size: 1 << 34 };
     Store::open(options).expect("a new store")
 }

@@ -3,7 +3,7 @@
 use crate::{
     config::TimestampStyle,
     model::{Gap, Labels, SeriesId, Timestamp},
-    store::{Point, Range, Reader, Selector, StoreError, StoredSeries},
+    store::{Matcher, Point, Range, Reader, Selector, StoreError, StoredSeries},
     views::{self, Source, View, ViewContext},
 };
 use std::time::Duration;
@@ -122,8 +122,10 @@ fn view_history(
     let context = ViewContext { disk, now: Timestamp::now(), timestamps: TimestampStyle::Rfc3339 };
     // of a machine's view without a machine, the labels choose; with one, nothing else does
     let select = |selector: Selector| {
-        let labels = selector.labels.iter().chain(query.labels.iter()).chain(vm.map(|vm| ("vm", vm)));
-        reader.select(&Selector { labels: Labels::new(labels), metric: selector.metric })
+        let mut selector = selector;
+        let more = query.labels.iter().chain(vm.map(|vm| ("vm", vm)));
+        selector.matchers.extend(more.map(|(label, value)| Matcher::equal(label, value)));
+        reader.select(&selector)
     };
     let mut inputs = view.inputs(&context, vm).into_iter();
     let first = inputs.next().map_or_else(|| Ok(Vec::new()), select)?;
@@ -199,7 +201,7 @@ fn with_partners(series: &StoredSeries, others: &[Vec<StoredSeries>]) -> Option<
 
 fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Result<History, HistoryError> {
     let labels = Labels::new(query.labels.iter().chain(vm.map(|vm| ("vm", vm))));
-    let series = reader.select(&Selector { metric: query.metric.clone(), labels })?;
+    let series = reader.select(&Selector::with_labels(&query.metric, &labels))?;
     let series = match series.as_slice() {
         [] => return Err(HistoryError::Unknown),
         [one] => one,

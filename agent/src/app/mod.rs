@@ -13,7 +13,7 @@ use crate::{
     ingest::{self, Ingest, Input, Published},
     model::{CollectorId, CollectorInfo, GapReason, PluginState, PluginStatus},
     serve::{self, Limits, Listeners, Settings, TokenSources},
-    store::{Options, Readers, Store},
+    store::{Options, Readers, Retention, Store},
 };
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
@@ -77,7 +77,11 @@ async fn serve_until_stopped(config: Config) -> Result<()> {
     let listeners = Listeners::bind(&config.http.listen).await?;
     let store = Store::open(Options {
         file: store_file(data_dir),
-        retention: config.storage.retention,
+        retention: Retention {
+            raw: config.storage.retention,
+            minute: config.storage.retention_1m,
+            hour: config.storage.retention_1h,
+        },
         max_loss: config.storage.max_loss,
         max_size: config.storage.max_size,
     })?;

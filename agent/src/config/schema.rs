@@ -76,6 +76,10 @@ pub enum TimestampStyle {
 pub struct Storage {
     /// How long raw samples are kept.
     pub retention: Duration,
+    /// How long roll-ups of a minute are kept.
+    pub retention_1m: Duration,
+    /// How long roll-ups of an hour are kept.
+    pub retention_1h: Duration,
     /// The most history that a power cut may cost.
     pub max_loss: Duration,
     /// The most bytes that the file may take.

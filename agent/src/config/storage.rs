@@ -21,11 +21,15 @@ const SIZES: (u64, u64) = (16 * MIB, 8 * MIB * MIB);
 pub(super) fn read(field: Option<Field<'_>>, check: &mut Check<'_>) -> Storage {
     let mut table = Table::of(field, "[storage]", check);
     let retention = table.get("retention").and_then(|field| field.duration(&RETENTION, check));
+    let retention_1m = table.get("retention_1m").and_then(|field| field.duration(&RETENTION, check));
+    let retention_1h = table.get("retention_1h").and_then(|field| field.duration(&RETENTION, check));
     let max_loss = table.get("max_loss").and_then(|field| field.duration(&MAX_LOSS, check));
     let max_size = table.get("max_size").and_then(|field| field.size(SIZES, "16MiB to 8TiB", check));
     table.refuse_others(check, other_section);
     Storage {
         retention: retention.unwrap_or(hours(7 * 24)),
+        retention_1m: retention_1m.unwrap_or(hours(90 * 24)),
+        retention_1h: retention_1h.unwrap_or(hours(730 * 24)),
         max_loss: max_loss.unwrap_or(Duration::from_secs(10)),
         max_size: max_size.unwrap_or(1024 * MIB),
     }

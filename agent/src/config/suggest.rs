@@ -40,7 +40,7 @@ const KEYS: [(&str, &[&str]); 5] = [
     ("agent", &["interval", "data_dir", "plugin_dirs", "labels", "align_offset"]),
     ("http", &["listen", "timestamps", "hosts"]),
     ("http.auth", &["user_tokens", "admin_tokens"]),
-    ("storage", &["retention", "max_loss", "max_size"]),
+    ("storage", &["retention", "retention_1m", "retention_1h", "max_loss", "max_size"]),
     ("views", &["disk"]),
 ];
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     model::{GapReason, GapScope, Kind, Metric, SeriesDef},
-    store::{Commit, Options, Store, StoredBatch, StoredSample},
+    store::{Commit, Options, Retention, Store, StoredBatch, StoredSample},
 };
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ impl Bench {
         let directory = TempDir::new().unwrap();
         let store = Store::open(Options {
             file: directory.path().join("history.db"),
-            retention: Duration::from_secs(7 * 24 * 3600),
+            retention: Retention::default(),
             max_loss: Duration::from_secs(10),
             max_size: 1 << 30,
         });

@@ -10,6 +10,7 @@ mod gaps;
 mod history;
 mod journal;
 mod key;
+mod matcher;
 mod names;
 mod reader;
 mod retention;
@@ -21,6 +22,7 @@ mod transaction;
 mod types;
 
 pub use error::{Result, StoreError};
+pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
 pub use types::*;
 

@@ -51,7 +51,7 @@ impl Store {
             None => Deleted::default(),
         };
         if trusted {
-            let before = now.minus(EVENTS.max(self.options.retention));
+            let before = now.minus(EVENTS.max(self.options.retention.raw));
             events::delete_before(&self.conn, before, EVENTS_A_CALL).map_err(of(&self.file))?;
         }
         give_back(&self.conn, self.options.max_size).map_err(of(&self.file))?;
@@ -61,7 +61,7 @@ impl Store {
     /// Until when samples are to be deleted because they outlived the retention.
     fn outlived(&mut self, now: Timestamp, trusted: bool) -> Inner<Option<Timestamp>> {
         let Some((oldest, _)) = ends(&self.conn)? else { return Ok(None) };
-        let retention = self.options.retention;
+        let retention = self.options.retention.raw;
         let limit = now.minus(retention);
         if oldest >= limit.minus(LARGEST_SLACK.min(retention / 100)) || self.untrusted_step {
             return Ok(None);

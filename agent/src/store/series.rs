@@ -118,7 +118,10 @@ fn kind_word(kind: Kind) -> &'static str {
 pub(super) fn select(conn: &Connection, selector: &Selector) -> Inner<Vec<StoredSeries>> {
     let mut statement = conn.prepare_cached(&format!("{COLUMNS} WHERE name = ?1 ORDER BY labels"))?;
     let mut found = read(statement.query([&selector.metric])?)?;
-    found.retain(|series| selector.labels.iter().all(|(key, value)| series.def.labels.get(key) == value));
+    let value = |series: &StoredSeries, label: &str| series.def.labels.get(label).to_owned();
+    found.retain(|series| {
+        selector.matchers.iter().all(|matcher| matcher.accepts(&value(series, matcher.label())))
+    });
     Ok(found)
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 fn options(directory: &TempDir) -> Options {
     Options {
         file: directory.path().join("history.db"),
-        retention: Duration::from_secs(3600),
+        retention: Retention { raw: Duration::from_secs(3600), ..Retention::default() },
         max_loss: Duration::from_secs(3600),
         max_size: 1 << 30,
     }
@@ -78,7 +78,7 @@ fn a_full_disk_costs_nothing_once_there_is_room_again() {
     let reader = store.readers().reader().unwrap();
     let mut runs = 1;
     for group in 0..10 {
-        let selector = Selector { metric: format!("m299_{group}"), labels: crate::model::Labels::default() };
+        let selector = Selector::with_labels(format!("m299_{group}"), &crate::model::Labels::default());
         let [found] = &reader.select(&selector).unwrap()[..] else {
             panic!("one series of {}", selector.metric)
         };

@@ -1,19 +1,73 @@
 //! What goes into the store and what comes out of it.
 
+use super::matcher::Matcher;
 use crate::model::{Event, Gap, Labels, SeriesDef, SeriesId, Timestamp};
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// How a store is opened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// The database file.
     pub file: PathBuf,
-    /// How long raw samples are kept.
-    pub retention: Duration,
+    /// How long samples and roll-ups are kept.
+    pub retention: Retention,
     /// The most history that a power cut may cost: a commit at least this long after the last synced one is synced.
     pub max_loss: Duration,
     /// The most bytes that the file may take.
     pub max_size: u64,
+}
+
+/// How long each tier is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Samples as they were collected.
+    pub raw: Duration,
+    /// Roll-ups of a minute.
+    pub minute: Duration,
+    /// Roll-ups of an hour.
+    pub hour: Duration,
+}
+
+impl Default for Retention {
+    /// A week, 90 days, two years.
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        Self { raw: days(7), minute: days(90), hour: days(730) }
+    }
+}
+
+/// How fine stored data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// Samples as they were collected.
+    Raw,
+    /// Roll-ups of a minute.
+    Minute,
+    /// Roll-ups of an hour.
+    Hour,
+}
+
+impl Tier {
+    /// All, the finest first.
+    pub const ALL: [Tier; 3] = [Tier::Raw, Tier::Minute, Tier::Hour];
+
+    /// The width of a roll-up in milliseconds; nothing for samples.
+    pub const fn width(self) -> Option<i64> {
+        match self {
+            Self::Raw => None,
+            Self::Minute => Some(60_000),
+            Self::Hour => Some(3_600_000),
+        }
+    }
+
+    /// `raw`, `1m` or `1h`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Minute => "1m",
+            Self::Hour => "1h",
+        }
+    }
 }
 
 /// A sample on its way into the store.
@@ -72,13 +126,32 @@ pub struct StoredSeries {
     pub def: SeriesDef,
 }
 
-/// Which series are meant: a metric, and the values that some labels must have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which series are meant: a metric, and what its labels must be.
+#[derive(Clone, Debug)]
 pub struct Selector {
     /// The metric's name.
     pub metric: String,
-    /// The values that these labels must have.
-    pub labels: Labels,
+    /// All must hold.
+    pub matchers: Vec<Matcher>,
+}
+
+impl Selector {
+    /// The series of a metric whose labels have these values.
+    pub fn with_labels(metric: impl Into<String>, labels: &Labels) -> Self {
+        let matchers = labels.iter().map(|(label, value)| Matcher::equal(label, value)).collect();
+        Self { metric: metric.into(), matchers }
+    }
+}
+
+impl fmt::Display for Selector {
+    /// As PromQL writes it: `host_load1{device="eth0"}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.metric)?;
+        for (at, matcher) in self.matchers.iter().enumerate() {
+            write!(f, "{}{matcher}", if at == 0 { '{' } else { ',' })?;
+        }
+        f.write_str(if self.matchers.is_empty() { "" } else { "}" })
+    }
 }
 
 /// A time range; both ends belong to it.
@@ -94,6 +167,49 @@ impl Range {
     /// All time.
     pub const ALL: Range =
         Range { from: Timestamp::from_millis(i64::MIN), to: Timestamp::from_millis(i64::MAX) };
+}
+
+/// How the samples of a step become one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Aggregate {
+    /// The mean of the samples.
+    Avg,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// The newest.
+    Last,
+    /// Their sum.
+    Sum,
+    /// How many there are.
+    Count,
+    /// The increase of a counter per second, over the time that was observed.
+    Rate,
+    /// By how much a counter grew, resets taken into account.
+    Increase,
+    /// The value below which this share (0 to 1) of the samples lies, interpolated; of raw samples only.
+    Quantile(f64),
+}
+
+/// A question for one value a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AggregateQuery {
+    /// The time asked for. A step belongs to it if its beginning does; it begins with the step that holds `from`.
+    pub range: Range,
+    /// The length of a step in milliseconds, at least 1. Steps begin at multiples of it since 1970 UTC.
+    pub step: i64,
+    /// What becomes of the samples of a step.
+    pub aggregate: Aggregate,
+}
+
+/// One value a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steps {
+    /// The beginning of the step and its value, oldest first. Steps without samples are left out.
+    pub values: Vec<(Timestamp, f64)>,
+    /// The coarsest tier that was read; nothing where there was no data.
+    pub tier: Option<Tier>,
 }
 
 /// Which events are asked for, newest first.

@@ -134,7 +134,7 @@ impl View {
             Source::Scaled(metric, _) | Source::Rate(metric, _) => vec![metric],
             Source::Percent(part, whole) => vec![part, whole],
         };
-        let selector = |metric: &str| Selector { metric: metric.into(), labels: labels.clone() };
+        let selector = |metric: &str| Selector::with_labels(metric, &labels);
         metrics.into_iter().map(selector).collect()
     }
 

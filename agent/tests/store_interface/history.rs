@@ -19,7 +19,7 @@ fn series_keep_their_numbers_and_definitions() {
     assert_eq!(store.series(&eth1, "net").unwrap(), ids[1], "after the commit");
     let select = |store: &Store, labels: &[(&str, &str)]| {
         let labels = Labels::new(labels.iter().copied());
-        let selector = Selector { metric: "host_network_receive_bytes_total".into(), labels };
+        let selector = Selector::with_labels("host_network_receive_bytes_total", &labels);
         let found = reader(store).select(&selector).unwrap();
         found.into_iter().map(|series| (series.id, series.def)).collect::<Vec<_>>()
     };

@@ -14,7 +14,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, SeriesId, Timestamp},
-    store::{Commit, Options, Point, Range, Reader, Store, StoredBatch, StoredSample},
+    store::{Commit, Options, Point, Range, Reader, Retention, Store, StoredBatch, StoredSample},
 };
 
 /// A usual time: 2026-11-20T22:00:00Z.
@@ -24,7 +24,7 @@ const HOUR: i64 = 3_600_000;
 fn options(directory: &Path) -> Options {
     Options {
         file: directory.join("history.db"),
-        retention: Duration::from_secs(7 * 24 * 3600),
+        retention: Retention::default(),
         max_loss: Duration::from_secs(10),
         max_size: 1 << 30,
     }

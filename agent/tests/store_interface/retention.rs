@@ -34,7 +34,7 @@ fn deletes_what_is_strictly_older_to_the_sample() {
 #[test]
 fn retention_goes_an_hour_a_call() {
     let directory = TempDir::new().unwrap();
-    let mut store = opened(&directory, |options| options.retention = Duration::from_secs(10 * 3600));
+    let mut store = opened(&directory, |options| options.retention.raw = Duration::from_secs(10 * 3600));
     let ids = series(&mut store, 2);
     for minute in 0..20 * 60 {
         put(&mut store, NOW + minute * 60_000, &ids, minute as f64);
