@@ -1,6 +1,54 @@
-//! The keys of journal rows and layouts: time, and a number that keeps rows of the same millisecond apart.
+//! The keys of blocks and segments: which part of time, which group of series, which of several.
 
+use super::types::Tier;
 use crate::model::Timestamp;
+
+const DAY: i64 = 24 * 3_600_000;
+const GROUP_BITS: u32 = 16;
+const NUMBER_BITS: u32 = 12;
+/// Groups are numbered below this.
+pub(super) const GROUPS: u32 = 1 << GROUP_BITS;
+/// The segments of a group in a part are numbered below this.
+pub(super) const SEGMENTS: i64 = 1 << NUMBER_BITS;
+
+/// How much time a part of a tier covers, in milliseconds.
+pub(super) const fn part_width(tier: Tier) -> i64 {
+    match tier {
+        Tier::Raw => 2 * 3_600_000,
+        Tier::Minute => DAY,
+        Tier::Hour => 32 * DAY,
+    }
+}
+
+/// The part that a time is in.
+pub(super) const fn part(tier: Tier, millis: i64) -> i64 {
+    millis.div_euclid(part_width(tier))
+}
+
+/// The first millisecond of a part.
+pub(super) const fn part_start(tier: Tier, part: i64) -> i64 {
+    part * part_width(tier)
+}
+
+/// The key of a group's block; that of its first segment, too.
+pub(super) const fn block(part: i64, group: u32) -> i64 {
+    part << (GROUP_BITS + NUMBER_BITS) | (group as i64) << NUMBER_BITS
+}
+
+/// The key of one of a group's segments.
+pub(super) const fn segment(part: i64, group: u32, number: i64) -> i64 {
+    block(part, group) | number
+}
+
+/// The last key that a segment of a group can have.
+pub(super) const fn last_segment(part: i64, group: u32) -> i64 {
+    segment(part, group, SEGMENTS - 1)
+}
+
+/// The part and the group of a key.
+pub(super) const fn part_and_group(key: i64) -> (i64, u32) {
+    (key >> (GROUP_BITS + NUMBER_BITS), (key >> NUMBER_BITS) as u32 & (GROUPS - 1))
+}
 
 /// A batch lies at most this many milliseconds before its row's time.
 pub(super) const SPREAD: i64 = 60_000;

@@ -1,11 +1,20 @@
 //! The binary forms of journal rows and layouts (`FORMAT.md`). Pure: bytes in, values out, and no input makes it panic.
 
+mod block;
+mod column;
 mod envelope;
+mod journal;
 mod layout;
 mod row;
+mod samples;
+mod sequence;
 mod value;
 mod varint;
 
+pub(super) use block::{BlockHead, BlockWriter, Column, Content, PREFIX, Rows, lengths};
+pub(super) use column::{ColumnEncoder, Effort};
+pub(super) use journal::{JournalBatch, JournalDecoder, JournalEncoder, JournalRow};
+pub(super) use samples::Samples;
 pub(super) use layout::{read_layout, write_layout};
 pub(super) use row::{Row, RowWriter};
 

@@ -7,11 +7,11 @@ use super::{
 };
 
 /// Powers of ten that a decimal may be divided by; the index takes three bits.
-const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+pub(super) const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
 /// In the place of the power's index: the eight bytes of the number follow.
 const RAW: u8 = 7;
 /// Below this every whole number is a float.
-const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+pub(super) const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
 
 /// Appends a value.
 pub(super) fn put_value(buf: &mut Vec<u8>, value: f64) {
@@ -46,7 +46,7 @@ pub(super) fn skip_value(cursor: &mut Cursor<'_>) -> Result<(), Damage> {
 }
 
 /// The fewest digits and the power of ten that give exactly this value.
-fn decimal(value: f64) -> Option<(i64, usize)> {
+pub(super) fn decimal(value: f64) -> Option<(i64, usize)> {
     let whole = value as i64;
     if whole as f64 == value && value.abs() < EXACT {
         let negative_zero = whole == 0 && value.is_sign_negative();

@@ -1,0 +1,104 @@
+use super::*;
+use crate::model::SeriesId;
+use proptest::prelude::*;
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => (-1000_i64..1000).prop_map(|n| n as f64),
+        3 => (-100_000_i64..100_000).prop_map(|n| n as f64 / 100.0),
+        1 => any::<u64>().prop_map(f64::from_bits),
+        1 => prop_oneof![Just(-0.0), Just(f64::MIN_POSITIVE / 3.0), Just(1e300), Just(9_007_199_254_740_993.0)],
+    ]
+}
+
+fn batch() -> impl Strategy<Value = JournalBatch> {
+    let series = prop::collection::btree_map(0..12_u32, (value(), prop::bool::weighted(0.1)), 0..10);
+    (any::<i32>(), 0..3_u32, series).prop_map(|(time, number, series)| {
+        let sample = |(id, (value, reset))| StoredSample { series: SeriesId(id), reset, value };
+        JournalBatch { time: i64::from(time), number, samples: series.into_iter().map(sample).collect() }
+    })
+}
+
+/// Bit by bit: NaN is not equal to itself.
+fn same(a: &JournalBatch, b: &JournalBatch) -> bool {
+    let bits = |batch: &JournalBatch| {
+        let of = |sample: &StoredSample| (sample.series, sample.reset, sample.value.to_bits());
+        (batch.time, batch.number, batch.samples.iter().map(of).collect::<Vec<_>>())
+    };
+    bits(a) == bits(b)
+}
+
+fn write(rows: &[(bool, Vec<JournalBatch>)]) -> Vec<Vec<u8>> {
+    let mut encoder = JournalEncoder::default();
+    let write = |(key, (first, batches)): (usize, &(bool, Vec<JournalBatch>))| {
+        encoder.begin(*first || key == 0, 7, 1_795_212_000_000);
+        for batch in batches {
+            encoder.push(batch.time, batch.number, &batch.samples);
+        }
+        encoder.finish(key as i64).to_vec()
+    };
+    rows.iter().enumerate().map(write).collect()
+}
+
+proptest! {
+    #[test]
+    fn rows_are_read_as_written(rows in prop::collection::vec((prop::bool::weighted(0.1), prop::collection::vec(batch(), 0..4)), 1..20)) {
+        let mut decoder = JournalDecoder::default();
+        for (key, (blob, (_, batches))) in write(&rows).iter().zip(&rows).enumerate() {
+            let mut read = Vec::new();
+            let row = decoder.read(blob, key as i64, |_, batch| read.push(batch.clone())).unwrap();
+            prop_assert_eq!(row, JournalRow { run: 7, time: 1_795_212_000_000 });
+            prop_assert_eq!(read.len(), batches.len());
+            prop_assert!(read.iter().zip(batches).all(|(a, b)| same(a, b)));
+        }
+    }
+
+    #[test]
+    fn damage_costs_the_rest_of_a_chain_and_no_more(
+        rows in prop::collection::vec((prop::bool::weighted(0.3), prop::collection::vec(batch(), 1..3)), 2..20),
+        broken in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), bit in 0..8, cut in any::<bool>()
+    ) {
+        let mut blobs = write(&rows);
+        let broken = broken.index(blobs.len());
+        let at = at.index(blobs[broken].len());
+        if cut {
+            blobs[broken].truncate(at);
+        } else {
+            blobs[broken][at] ^= 1 << bit;
+        }
+        let next = (broken + 1..rows.len()).find(|row| rows[*row].0).unwrap_or(rows.len());
+        let mut decoder = JournalDecoder::default();
+        for (key, (blob, (_, batches))) in blobs.iter().zip(&rows).enumerate() {
+            let mut read = Vec::new();
+            let result = decoder.read(blob, key as i64, |_, batch| read.push(batch.clone()));
+            prop_assert_eq!(result.is_err(), (broken..next).contains(&key), "{}: {:?}", key, result);
+            if result.is_ok() {
+                prop_assert!(read.iter().zip(batches).all(|(a, b)| same(a, b)));
+            }
+        }
+    }
+
+    #[test]
+    fn garbage_under_a_good_checksum_is_no_panic(rows in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..4)) {
+        let mut decoder = JournalDecoder::default();
+        for (at, garbage) in rows.iter().enumerate() {
+            let mut blob = Vec::new();
+            envelope::begin(&mut blob);
+            blob.push(u8::from(at == 0));
+            blob.extend(garbage);
+            envelope::seal(&mut blob, 1);
+            let _ = decoder.read(&blob, 1, |_, _| {});
+        }
+    }
+}
+
+#[test]
+fn what_does_not_change_costs_a_bit() {
+    let samples = |add: f64| -> Vec<StoredSample> {
+        let value = |id: u32| if id % 10 == 0 { f64::from(id) + add } else { f64::from(id) };
+        (0..200).map(|id| StoredSample { series: SeriesId(id), reset: false, value: value(id) }).collect()
+    };
+    let batch = |add| JournalBatch { time: 0, number: 0, samples: samples(add) };
+    let blobs = write(&[(true, vec![batch(0.0)]), (false, vec![batch(1.0)])]);
+    assert!(blobs[1].len() < 75, "{}", blobs[1].len()); // 25 bytes for the bits, 20 for the changes, the header
+}

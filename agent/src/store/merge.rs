@@ -1,0 +1,227 @@
+//! Several blobs of one group become one block: rows in their order, each once; of a sample that two blobs have, the later
+//! blob's. What a part of a finer tier holds is rolled up for the coarser one on the way.
+//!
+//! Works column by column, so that a block of many samples takes little memory and can be made in several steps.
+
+mod rollups;
+mod rows;
+mod samples;
+
+pub(super) use rollups::union as union_rollups;
+pub(super) use rows::{RowMap, Union};
+
+use super::{
+    codec::{
+        BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows,
+        rollup::{Rollups, encode_rollups},
+    },
+    types::Tier,
+};
+use crate::model::Kind;
+
+/// A blob that was read.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) head: BlockHead,
+    pub(super) blob: Vec<u8>,
+}
+
+impl Source {
+    /// Reads the head of a blob; its columns are checked when they are used.
+    pub(super) fn read(key: i64, blob: Vec<u8>) -> Result<Self, Damage> {
+        Ok(Self { head: BlockHead::read(&blob, blob.len(), key)?, blob })
+    }
+}
+
+/// The sample before a part: time, run, value.
+pub(super) type Tail = (i64, i64, f64);
+
+/// A block in the making.
+#[derive(Debug)]
+pub(super) struct Merge {
+    pub(super) tier: Tier,
+    /// The key that the block will have.
+    key: i64,
+    effort: Effort,
+    sources: Vec<Source>,
+    union: Union,
+    series: Vec<u32>,
+    next: usize,
+    block: BlockWriter,
+    /// The roll-ups for the coarser tier.
+    rolled: Option<Rolled>,
+    /// The last sample of each series.
+    tails: Vec<(u32, Tail)>,
+    /// Columns that could not be read.
+    pub(super) damaged: Vec<(u32, Damage)>,
+    scratch: samples::Scratch,
+}
+
+/// The roll-ups of the coarser tier in the making.
+#[derive(Debug)]
+struct Rolled {
+    key: i64,
+    width: i64,
+    rows: Rows,
+    block: BlockWriter,
+}
+
+/// What is to be known of a series for its roll-ups.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    pub(super) kind: Kind,
+    /// The sample before this part.
+    pub(super) tail: Option<Tail>,
+}
+
+/// A finished blob.
+#[derive(Debug)]
+pub(super) struct Blob {
+    pub(super) key: i64,
+    /// How many samples or roll-ups.
+    pub(super) count: u64,
+    pub(super) data: Vec<u8>,
+}
+
+impl Merge {
+    /// Begins a block of these sources, the later of which win. Rows before `from` are left out. `rolled_key`: where the
+    /// roll-ups will go, if any are wanted.
+    pub(super) fn begin(
+        tier: Tier,
+        key: i64,
+        effort: Effort,
+        sources: Vec<Source>,
+        from: i64,
+        rolled_key: Option<i64>,
+    ) -> Self {
+        let union = Union::of(&sources, from);
+        let mut series: Vec<u32> =
+            sources.iter().flat_map(|source| source.head.columns.iter().map(|column| column.series)).collect();
+        series.sort_unstable();
+        series.dedup();
+        let coarser = match tier {
+            Tier::Raw => Tier::Minute,
+            Tier::Minute | Tier::Hour => Tier::Hour,
+        };
+        let rolled = rolled_key.zip(coarser.width()).map(|(key, width)| {
+            let rows = rows::buckets(&union.rows, width);
+            Rolled { key, width, rows, block: BlockWriter::default() }
+        });
+        Self {
+            tier,
+            key,
+            effort,
+            sources,
+            union,
+            series,
+            next: 0,
+            block: BlockWriter::default(),
+            rolled,
+            tails: Vec::new(),
+            damaged: Vec::new(),
+            scratch: samples::Scratch::default(),
+        }
+    }
+
+    /// The series whose column comes next; nothing when all are made.
+    pub(super) fn next_series(&self) -> Option<u32> {
+        self.series.get(self.next).copied()
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.union.rows.len()
+    }
+
+    /// Makes the column of the next series.
+    pub(super) fn advance(&mut self, about: About, encoder: &mut ColumnEncoder) {
+        let Some(series) = self.next_series() else { return };
+        self.next += 1;
+        match self.tier {
+            Tier::Raw => self.samples(series, about, encoder),
+            Tier::Minute | Tier::Hour => self.rollups(series, encoder),
+        }
+    }
+
+    fn samples(&mut self, series: u32, about: About, encoder: &mut ColumnEncoder) {
+        let scratch = &mut self.scratch;
+        scratch.begin(self.union.rows.len());
+        for (source, map) in self.sources.iter().zip(&self.union.maps) {
+            let Some(column) = source.head.find(series) else { continue };
+            let body = source.head.body(column, &source.blob);
+            let taken =
+                body.and_then(|body| scratch.take(body, source.head.rows.len(), column.count as usize, map));
+            if let Err(damage) = taken {
+                self.damaged.push((series, damage));
+            }
+        }
+        let merged = scratch.finish();
+        let Some(last) = merged.present.last().map(|range| range.end - 1) else { return };
+        let count = u32::try_from(merged.values.len()).unwrap_or(u32::MAX);
+        let mut body = Vec::new();
+        merged.encode(self.union.rows.len(), encoder, self.effort, &mut body);
+        self.block.push(self.key, series, count, &body);
+        let (time, run, _) = self.union.rows.place(last);
+        self.tails.push((series, (time, run, merged.values.last().copied().unwrap_or_default())));
+        if let Some(rolled) = &mut self.rolled {
+            let points = merged.iter().map(|(row, value, reset)| {
+                let (time, run, _) = self.union.rows.place(row);
+                rollups::Sample { time, run, value, reset }
+            });
+            let (starts, rollups) = rollups::of_samples(points, rolled.width, about);
+            rolled.push(series, &starts, &rollups, self.effort, encoder);
+        }
+    }
+
+    fn rollups(&mut self, series: u32, encoder: &mut ColumnEncoder) {
+        let mut merged = rollups::Merged::default();
+        for (source, map) in self.sources.iter().zip(&self.union.maps) {
+            let Some(column) = source.head.find(series) else { continue };
+            let body = source.head.body(column, &source.blob);
+            let taken = body.and_then(|body| merged.take(body, source.head.rows.len(), column.count as usize, map));
+            if let Err(damage) = taken {
+                self.damaged.push((series, damage));
+            }
+        }
+        let (rows, rollups) = merged.finish();
+        if rows.is_empty() {
+            return;
+        }
+        let times: Vec<i64> = rows.iter().map(|row| self.union.rows.times[*row]).collect();
+        let body = rollups::body(&rows, self.union.rows.len(), &rollups, self.effort, encoder);
+        self.block.push(self.key, series, rollups.len() as u32, &body);
+        if let Some(rolled) = &mut self.rolled {
+            let (starts, coarser) = rollups::of_rollups(&times, &rollups, rolled.width);
+            rolled.push(series, &starts, &coarser, self.effort, encoder);
+        }
+    }
+
+    /// The block and its roll-ups, once all columns are made; nothing where there are no samples. And the last sample of
+    /// each series.
+    pub(super) fn finish(mut self) -> (Option<Blob>, Option<Blob>, Vec<(u32, Tail)>) {
+        let content = match self.tier {
+            Tier::Raw => Content::Samples,
+            Tier::Minute | Tier::Hour => Content::Rollups,
+        };
+        let block = finished(&mut self.block, self.key, content, &self.union.rows);
+        let rolled = self.rolled.and_then(|mut rolled| finished(&mut rolled.block, rolled.key, Content::Rollups, &rolled.rows));
+        (block, rolled, self.tails)
+    }
+}
+
+impl Rolled {
+    fn push(&mut self, series: u32, starts: &[i64], rollups: &Rollups, effort: Effort, encoder: &mut ColumnEncoder) {
+        // each begins a row: the rows are those of all samples
+        let rows: Vec<usize> =
+            starts.iter().map(|start| self.rows.times.partition_point(|row| row < start)).collect();
+        if !rows.is_empty() {
+            let body = rollups::body(&rows, self.rows.len(), rollups, effort, encoder);
+            self.block.push(self.key, series, rollups.len() as u32, &body);
+        }
+    }
+}
+
+fn finished(writer: &mut BlockWriter, key: i64, content: Content, rows: &Rows) -> Option<Blob> {
+    let count = writer.count();
+    (count > 0).then(|| Blob { key, count, data: writer.finish(key, content, rows) })
+}

@@ -1,0 +1,200 @@
+//! Roll-ups: made of samples, of finer roll-ups, and merged.
+
+use super::{
+    super::codec::{
+        ColumnEncoder, Cursor, Damage, Effort, put_present,
+        rollup::{Counter, Counters, Gauge, Gauges, Rollups, decode_rollups, encode_rollups},
+        take_present,
+    },
+    About,
+    rows::RowMap,
+};
+use crate::model::Kind;
+use std::collections::BTreeMap;
+
+/// A sample of a series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) time: i64,
+    pub(super) run: i64,
+    pub(super) value: f64,
+    pub(super) reset: bool,
+}
+
+/// The bytes of a column: at which rows it has a roll-up, and the roll-ups.
+pub(super) fn body(rows: &[usize], of: usize, rollups: &Rollups, effort: Effort, encoder: &mut ColumnEncoder) -> Vec<u8> {
+    let mut present: Vec<std::ops::Range<usize>> = Vec::new();
+    for row in rows {
+        match present.last_mut() {
+            Some(last) if last.end == *row => last.end += 1,
+            _ => present.push(*row..row + 1),
+        }
+    }
+    let mut body = Vec::new();
+    put_present(&present, of, &mut body);
+    encode_rollups(encoder, rollups, effort, &mut body);
+    body
+}
+
+/// Reads the bytes of a column: the rows, and a roll-up for each.
+pub(in super::super) fn read_body(bytes: &[u8], rows: usize, count: usize) -> Result<(Vec<usize>, Rollups), Damage> {
+    let mut cursor = Cursor(bytes);
+    let mut present = Vec::new();
+    take_present(&mut cursor, rows, count, &mut present)?;
+    let rollups = decode_rollups(cursor.0, count)?;
+    Ok((present.into_iter().flatten().collect(), rollups))
+}
+
+/// The roll-ups of samples in their order, and when each begins.
+pub(super) fn of_samples(samples: impl Iterator<Item = Sample>, width: i64, about: About) -> (Vec<i64>, Rollups) {
+    let start = |time: i64| time.div_euclid(width) * width;
+    let mut starts: Vec<i64> = Vec::new();
+    if about.kind != Kind::Counter {
+        let mut gauges = Gauges::default();
+        let mut open: Option<(i64, Gauge)> = None;
+        for Sample { time, value, .. } in samples {
+            match &mut open {
+                Some((begun, gauge)) if *begun == start(time) => gauge.add(value),
+                _ => {
+                    if let Some((begun, gauge)) = open.replace((start(time), Gauge::of(value))) {
+                        starts.push(begun);
+                        gauges.push(gauge);
+                    }
+                }
+            }
+        }
+        if let Some((begun, gauge)) = open {
+            starts.push(begun);
+            gauges.push(gauge);
+        }
+        return (starts, Rollups::Gauges(gauges));
+    }
+    let mut counters = Counters::default();
+    let mut open: Option<(i64, Counter)> = None;
+    let mut before = about.tail;
+    for sample in samples {
+        let (grown, covered) = growth(before, sample);
+        before = Some((sample.time, sample.run, sample.value));
+        let begun = start(sample.time);
+        match &mut open {
+            Some((known, counter)) if *known == begun => counter.add(sample.value, grown, covered),
+            _ => {
+                let counter = Counter { count: 1, increase: grown, covered, last: sample.value };
+                if let Some((begun, counter)) = open.replace((begun, counter)) {
+                    starts.push(begun);
+                    counters.push(counter);
+                }
+            }
+        }
+    }
+    if let Some((begun, counter)) = open {
+        starts.push(begun);
+        counters.push(counter);
+    }
+    (starts, Rollups::Counters(counters))
+}
+
+/// By how much a counter grew since the sample before, and in how many milliseconds; samples of two runs are no pair.
+fn growth(before: Option<(i64, i64, f64)>, sample: Sample) -> (f64, u32) {
+    let Some((time, run, value)) = before else { return (0.0, 0) };
+    if run != sample.run || time >= sample.time {
+        return (0.0, 0);
+    }
+    let anew = sample.reset || sample.value < value;
+    let grown = if anew { sample.value } else { sample.value - value };
+    (grown, u32::try_from(sample.time - time).unwrap_or(u32::MAX))
+}
+
+/// The roll-ups of finer ones, and when each begins.
+pub(super) fn of_rollups(times: &[i64], rollups: &Rollups, width: i64) -> (Vec<i64>, Rollups) {
+    let mut merged = Combined::default();
+    for (at, time) in times.iter().enumerate() {
+        merged.add(time.div_euclid(width) * width, rollups, at);
+    }
+    merged.finish(matches!(rollups, Rollups::Counters(_)))
+}
+
+/// Several lists of roll-ups of one series, of groups that each have some of its samples: those that begin together
+/// become one.
+pub(in super::super) fn union(lists: &[(Vec<i64>, Rollups)]) -> (Vec<i64>, Rollups) {
+    let mut merged = Combined::default();
+    let mut counters = false;
+    for (times, rollups) in lists {
+        counters |= matches!(rollups, Rollups::Counters(_));
+        for (at, time) in times.iter().enumerate() {
+            merged.add(*time, rollups, at);
+        }
+    }
+    merged.finish(counters)
+}
+
+/// Roll-ups by their beginning.
+#[derive(Default)]
+struct Combined {
+    gauges: BTreeMap<i64, Gauge>,
+    counters: BTreeMap<i64, Counter>,
+}
+
+impl Combined {
+    fn add(&mut self, start: i64, rollups: &Rollups, at: usize) {
+        match rollups {
+            Rollups::Gauges(gauges) => {
+                let Some(gauge) = gauges.get(at) else { return };
+                self.gauges.entry(start).and_modify(|known| *known = known.combine(&gauge)).or_insert(gauge);
+            }
+            Rollups::Counters(counters) => {
+                let Some(counter) = counters.get(at) else { return };
+                self.counters.entry(start).and_modify(|known| *known = known.combine(&counter)).or_insert(counter);
+            }
+        }
+    }
+
+    fn finish(self, counters: bool) -> (Vec<i64>, Rollups) {
+        if counters {
+            let mut of = Counters::default();
+            let starts = self.counters.keys().copied().collect();
+            self.counters.into_values().for_each(|counter| of.push(counter));
+            return (starts, Rollups::Counters(of));
+        }
+        let mut of = Gauges::default();
+        let starts = self.gauges.keys().copied().collect();
+        self.gauges.into_values().for_each(|gauge| of.push(gauge));
+        (starts, Rollups::Gauges(of))
+    }
+}
+
+/// The roll-ups of one series out of several blobs, by row; the later blob's win.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    gauges: BTreeMap<usize, Gauge>,
+    counters: BTreeMap<usize, Counter>,
+}
+
+impl Merged {
+    /// Takes the column of a source.
+    pub(super) fn take(&mut self, bytes: &[u8], rows: usize, count: usize, map: &RowMap) -> Result<(), Damage> {
+        let (present, rollups) = read_body(bytes, rows, count)?;
+        for (at, row) in present.into_iter().enumerate() {
+            let Some(row) = map.of(row) else { continue };
+            match &rollups {
+                Rollups::Gauges(gauges) => drop(gauges.get(at).map(|gauge| self.gauges.insert(row, gauge))),
+                Rollups::Counters(counters) => drop(counters.get(at).map(|counter| self.counters.insert(row, counter))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows and a roll-up for each. Should a series have changed its kind, the kind that it has more of stays.
+    pub(super) fn finish(self) -> (Vec<usize>, Rollups) {
+        if self.counters.len() > self.gauges.len() {
+            let mut of = Counters::default();
+            let rows = self.counters.keys().copied().collect();
+            self.counters.into_values().for_each(|counter| of.push(counter));
+            return (rows, Rollups::Counters(of));
+        }
+        let mut of = Gauges::default();
+        let rows = self.gauges.keys().copied().collect();
+        self.gauges.into_values().for_each(|gauge| of.push(gauge));
+        (rows, Rollups::Gauges(of))
+    }
+}
