@@ -1,7 +1,9 @@
 //! The binary forms of journal rows and layouts (`FORMAT.md`). Pure: bytes in, values out, and no input makes it panic.
 
+pub(super) mod column;
 mod envelope;
 mod layout;
+pub(super) mod rollup;
 mod row;
 mod value;
 mod varint;
@@ -11,7 +13,7 @@ pub(super) use row::{Row, RowWriter};
 
 /// Why stored bytes can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Damage {
+pub enum Damage {
     /// The bytes end too early.
     #[error("it ends too early")]
     Truncated,
