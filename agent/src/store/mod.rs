@@ -26,6 +26,16 @@ pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
 pub use types::*;
 
+/// The codecs, for benchmarks and fuzzing alone.
+#[doc(hidden)]
+pub mod bench_codec {
+    pub use super::codec::{
+        Damage,
+        column::{ColumnEncoder, Effort, decode_column},
+        rollup::{Counter, Counters, Gauge, Gauges, Rollups, decode_rollups, encode_rollups, on_grid},
+    };
+}
+
 use crate::model::{SeriesDef, SeriesId, Timestamp};
 use error::{Inner, of};
 use file::{Found, Lock};

@@ -82,14 +82,17 @@ impl JournalEncoder {
         self.layouts.len() >= MOST_LAYOUTS
     }
 
-    /// Appends a batch; its samples have ascending series. Not for a new layout where the chain [`is_full`].
-    ///
-    /// [`is_full`]: JournalEncoder::is_full
-    pub(in super::super) fn push(&mut self, time: i64, number: u32, samples: &[StoredSample]) {
-        put(&mut self.row, zigzag(self.base.wrapping_sub(time)));
-        put(&mut self.row, u64::from(number));
-        let at = self.layout(samples);
+    /// Begins a batch, whose samples have ascending series. Gives the number of its layout in the chain; a new one must
+    /// not be begun where the chain [`is_full`](JournalEncoder::is_full).
+    pub(in super::super) fn batch(&mut self, samples: &[StoredSample]) -> usize {
+        self.layout(samples)
+    }
+
+    /// Completes the batch that was begun.
+    pub(in super::super) fn samples(&mut self, layout: usize, time: i64, number: u32, samples: &[StoredSample]) {
         let Self { layouts, row, .. } = self;
+        put(row, zigzag(self.base.wrapping_sub(time)));
+        put(row, u64::from(number));
         put(row, samples.iter().filter(|sample| sample.reset).count() as u64);
         let mut next = 0;
         for (place, _) in samples.iter().enumerate().filter(|(_, sample)| sample.reset) {
@@ -98,7 +101,7 @@ impl JournalEncoder {
         }
         let bitmap = row.len();
         row.resize(bitmap + samples.len().div_ceil(8), 0);
-        for (place, (sample, last)) in samples.iter().zip(&mut layouts[at].last).enumerate() {
+        for (place, (sample, last)) in samples.iter().zip(&mut layouts[layout].last).enumerate() {
             if sample.value.to_bits() != last.bits {
                 row[bitmap + place / 8] |= 1 << (place % 8);
                 put_change(row, sample.value, last);
@@ -217,12 +220,12 @@ impl JournalDecoder {
     }
 
     fn batch(&mut self, cursor: &mut Cursor<'_>, base: i64, batch: &mut JournalBatch) -> Result<(), Damage> {
-        batch.time = base.wrapping_sub(unzigzag(cursor.number()?));
-        batch.number = cursor.number32()?;
         let at = match cursor.number32()? {
             0 => self.new_layout(cursor)?,
             number => number as usize - 1,
         };
+        batch.time = base.wrapping_sub(unzigzag(cursor.number()?));
+        batch.number = cursor.number32()?;
         let layout = self.layouts.get_mut(at).ok_or(Damage::Malformed("the number of a layout"))?;
         batch.samples.clear();
         let sample = |id: &u32| StoredSample { series: crate::model::SeriesId(*id), reset: false, value: 0.0 };

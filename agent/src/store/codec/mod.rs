@@ -1,10 +1,11 @@
 //! The binary forms of journal rows and layouts (`FORMAT.md`). Pure: bytes in, values out, and no input makes it panic.
 
 mod block;
-mod column;
+pub(super) mod column;
 mod envelope;
 mod journal;
 mod layout;
+pub(super) mod rollup;
 mod row;
 mod samples;
 mod sequence;
@@ -14,13 +15,14 @@ mod varint;
 pub(super) use block::{BlockHead, BlockWriter, Column, Content, PREFIX, Rows, lengths};
 pub(super) use column::{ColumnEncoder, Effort};
 pub(super) use journal::{JournalBatch, JournalDecoder, JournalEncoder, JournalRow};
-pub(super) use samples::Samples;
+pub(super) use samples::{Samples, put_present, take_present};
+pub(super) use varint::Cursor;
 pub(super) use layout::{read_layout, write_layout};
 pub(super) use row::{Row, RowWriter};
 
 /// Why stored bytes can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Damage {
+pub enum Damage {
     /// The bytes end too early.
     #[error("it ends too early")]
     Truncated,

@@ -81,7 +81,7 @@ impl Samples {
 
 /// 0 where every row is present, else how many ranges there are, and of each how many rows are absent before it and how
 /// many it has.
-pub(super) fn put_present(present: &[Range<usize>], rows: usize, buf: &mut Vec<u8>) {
+pub(in super::super) fn put_present(present: &[Range<usize>], rows: usize, buf: &mut Vec<u8>) {
     if *present == [0..rows] {
         buf.push(0);
         return;
@@ -96,7 +96,7 @@ pub(super) fn put_present(present: &[Range<usize>], rows: usize, buf: &mut Vec<u
 }
 
 /// Reads what [`put_present`] wrote; all ranges together must have `count` rows.
-pub(super) fn take_present(
+pub(in super::super) fn take_present(
     cursor: &mut Cursor<'_>,
     rows: usize,
     count: usize,

@@ -23,7 +23,7 @@ pub(super) const fn unzigzag(value: u64) -> i64 {
 
 /// Bytes that are read from the front.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
+pub(in super::super) struct Cursor<'a>(pub(in super::super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
     /// The next byte.

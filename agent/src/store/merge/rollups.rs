@@ -3,7 +3,7 @@
 use super::{
     super::codec::{
         ColumnEncoder, Cursor, Damage, Effort, put_present,
-        rollup::{Counter, Counters, Gauge, Gauges, Rollups, decode_rollups, encode_rollups},
+        rollup::{Counter, Counters, Gauge, Gauges, Rollups, decode_rollups, encode_rollups, on_grid},
         take_present,
     },
     About,
@@ -47,50 +47,67 @@ pub(in super::super) fn read_body(bytes: &[u8], rows: usize, count: usize) -> Re
 
 /// The roll-ups of samples in their order, and when each begins.
 pub(super) fn of_samples(samples: impl Iterator<Item = Sample>, width: i64, about: About) -> (Vec<i64>, Rollups) {
-    let start = |time: i64| time.div_euclid(width) * width;
-    let mut starts: Vec<i64> = Vec::new();
-    if about.kind != Kind::Counter {
-        let mut gauges = Gauges::default();
-        let mut open: Option<(i64, Gauge)> = None;
-        for Sample { time, value, .. } in samples {
-            match &mut open {
-                Some((begun, gauge)) if *begun == start(time) => gauge.add(value),
-                _ => {
-                    if let Some((begun, gauge)) = open.replace((start(time), Gauge::of(value))) {
-                        starts.push(begun);
-                        gauges.push(gauge);
-                    }
-                }
-            }
-        }
-        if let Some((begun, gauge)) = open {
-            starts.push(begun);
-            gauges.push(gauge);
-        }
-        return (starts, Rollups::Gauges(gauges));
+    let start = |sample: &Sample| sample.time.div_euclid(width) * width;
+    if about.kind == Kind::Counter {
+        counters(samples, start, about)
+    } else {
+        gauges(samples, start)
     }
-    let mut counters = Counters::default();
+}
+
+fn gauges(samples: impl Iterator<Item = Sample>, start: impl Fn(&Sample) -> i64) -> (Vec<i64>, Rollups) {
+    let (mut starts, mut gauges) = (Vec::new(), Gauges::default());
+    let mut open: Option<(i64, Gauge)> = None;
+    let mut close = |(start, mut gauge): (i64, Gauge)| {
+        gauge.sum = on_grid(gauge.sum);
+        starts.push(start);
+        gauges.push(gauge);
+    };
+    for sample in samples {
+        let (begun, value) = (start(&sample), sample.value);
+        if let Some((_, gauge)) = open.as_mut().filter(|(known, _)| *known == begun) {
+            gauge.count += 1;
+            gauge.sum += value;
+            gauge.min = gauge.min.min(value);
+            gauge.max = gauge.max.max(value);
+            gauge.last = value;
+        } else {
+            let gauge = Gauge { count: 1, sum: value, min: value, max: value, last: value };
+            open.replace((begun, gauge)).into_iter().for_each(&mut close);
+        }
+    }
+    open.into_iter().for_each(close);
+    (starts, Rollups::Gauges(gauges))
+}
+
+fn counters(
+    samples: impl Iterator<Item = Sample>,
+    start: impl Fn(&Sample) -> i64,
+    about: About,
+) -> (Vec<i64>, Rollups) {
+    let (mut starts, mut counters) = (Vec::new(), Counters::default());
     let mut open: Option<(i64, Counter)> = None;
+    let mut close = |(start, mut counter): (i64, Counter)| {
+        counter.increase = on_grid(counter.increase);
+        starts.push(start);
+        counters.push(counter);
+    };
     let mut before = about.tail;
     for sample in samples {
         let (grown, covered) = growth(before, sample);
         before = Some((sample.time, sample.run, sample.value));
-        let begun = start(sample.time);
-        match &mut open {
-            Some((known, counter)) if *known == begun => counter.add(sample.value, grown, covered),
-            _ => {
-                let counter = Counter { count: 1, increase: grown, covered, last: sample.value };
-                if let Some((begun, counter)) = open.replace((begun, counter)) {
-                    starts.push(begun);
-                    counters.push(counter);
-                }
-            }
+        let begun = start(&sample);
+        if let Some((_, counter)) = open.as_mut().filter(|(known, _)| *known == begun) {
+            counter.count += 1;
+            counter.increase += grown;
+            counter.covered = counter.covered.saturating_add(covered);
+            counter.last = sample.value;
+        } else {
+            let counter = Counter { count: 1, increase: grown, covered, last: sample.value };
+            open.replace((begun, counter)).into_iter().for_each(&mut close);
         }
     }
-    if let Some((begun, counter)) = open {
-        starts.push(begun);
-        counters.push(counter);
-    }
+    open.into_iter().for_each(close);
     (starts, Rollups::Counters(counters))
 }
 
@@ -140,11 +157,11 @@ impl Combined {
         match rollups {
             Rollups::Gauges(gauges) => {
                 let Some(gauge) = gauges.get(at) else { return };
-                self.gauges.entry(start).and_modify(|known| *known = known.combine(&gauge)).or_insert(gauge);
+                self.gauges.entry(start).and_modify(|known| *known = known.combine(gauge)).or_insert(gauge);
             }
             Rollups::Counters(counters) => {
                 let Some(counter) = counters.get(at) else { return };
-                self.counters.entry(start).and_modify(|known| *known = known.combine(&counter)).or_insert(counter);
+                self.counters.entry(start).and_modify(|known| *known = known.combine(counter)).or_insert(counter);
             }
         }
     }

@@ -33,7 +33,8 @@ fn write(rows: &[(bool, Vec<JournalBatch>)]) -> Vec<Vec<u8>> {
     let write = |(key, (first, batches)): (usize, &(bool, Vec<JournalBatch>))| {
         encoder.begin(*first || key == 0, 7, 1_795_212_000_000);
         for batch in batches {
-            encoder.push(batch.time, batch.number, &batch.samples);
+            let layout = encoder.batch(&batch.samples);
+            encoder.samples(layout, batch.time, batch.number, &batch.samples);
         }
         encoder.finish(key as i64).to_vec()
     };
