@@ -143,9 +143,9 @@ impl Drop for Reader {
 }
 
 /// Which rows were found damaged: each is counted and logged once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DamageLog {
-    seen: Mutex<BTreeSet<(&'static str, i64)>>,
+    seen: Arc<Mutex<BTreeSet<(&'static str, i64)>>>,
 }
 
 impl DamageLog {

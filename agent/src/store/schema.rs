@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: u32 = 0x7477_6167;
 pub(super) type Migration = fn(&Connection) -> Result<()>;
 
 /// All steps: the n-th makes format n of format n − 1. Only ever appended to.
-pub(super) const MIGRATIONS: &[Migration] = &[format_1];
+pub(super) const MIGRATIONS: &[Migration] = &[format_1, format_2];
 
 /// The format that this program writes: the file's `user_version`.
 pub(super) const FORMAT: u32 = MIGRATIONS.len() as u32;
@@ -34,6 +34,26 @@ fn format_1(conn: &Connection) -> Result<()> {
          CREATE INDEX gap_scope ON gap(scope, last);
          CREATE TABLE vm(id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE);
          CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
+    )
+}
+
+/// Blocks in the place of long journals. What an older file has is taken over by `upgrade.rs`.
+fn format_2(conn: &Connection) -> Result<()> {
+    conn.execute_batch(
+        "ALTER TABLE journal RENAME TO journal_1;
+         ALTER TABLE layout RENAME TO layout_1;
+         ALTER TABLE run RENAME TO run_1;
+         CREATE TABLE journal(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE segment(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE block(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE segment_1m(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE block_1m(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE segment_1h(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE block_1h(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE place(
+            series INTEGER NOT NULL, grp INTEGER NOT NULL, first_part INTEGER NOT NULL, last_part INTEGER,
+            PRIMARY KEY(series, grp)) WITHOUT ROWID;
+         CREATE TABLE run(number INTEGER PRIMARY KEY, time INTEGER NOT NULL, next_key INTEGER NOT NULL);",
     )
 }
 

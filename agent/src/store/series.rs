@@ -137,6 +137,17 @@ pub(super) fn collector(conn: &Connection, series: SeriesId) -> Inner<Option<Str
     Ok(statement.query_row([series.0], |row| row.get(0)).optional()?)
 }
 
+/// The kind of a series; a gauge's where there is no such series.
+pub(super) fn kind(conn: &Connection, series: u32) -> Inner<Kind> {
+    let mut statement = conn.prepare_cached("SELECT kind FROM series WHERE id = ?1")?;
+    let word: Option<Box<str>> = statement.query_row([series], |row| row.get(0)).optional()?;
+    Ok(word.map_or(Kind::Gauge, |word| kind_of(&word)))
+}
+
+fn kind_of(word: &str) -> Kind {
+    KINDS.iter().find(|(_, known)| *known == word).map_or(Kind::Gauge, |(kind, _)| *kind)
+}
+
 const COLUMNS: &str = "SELECT id, name, labels, kind, unit, help, label_keys, plugin FROM series";
 
 fn read(mut rows: rusqlite::Rows<'_>) -> Inner<Vec<StoredSeries>> {
@@ -162,7 +173,7 @@ fn metric(row: &Row<'_>) -> rusqlite::Result<Metric> {
     let label_keys: Box<str> = row.get(6)?;
     Ok(Metric {
         name: row.get(1)?,
-        kind: KINDS.iter().find(|(_, word)| **word == *kind).map_or(Kind::Gauge, |(known, _)| *known),
+        kind: kind_of(&kind),
         unit: row.get(4)?,
         help: row.get(5)?,
         label_keys: label_keys.split(',').filter(|key| !key.is_empty()).map(Into::into).collect(),

@@ -1,7 +1,7 @@
 //! One group: its series, and its rows.
 
 use super::pending::PendingRow;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Series that a group has at most: the bits of a row.
 pub(in super::super) const SLOTS: usize = 64;
@@ -51,13 +51,10 @@ impl Group {
         self.ids[slot] = series;
     }
 
-    /// The slot's rows go with the series: they are in segments.
     pub(super) fn clear_slot(&mut self, slot: u8) {
         if let Some(id) = self.ids.get_mut(usize::from(slot)) {
             *id = 0;
         }
-        self.frozen.clear_slot(slot);
-        self.current.clear_slot(slot);
         while self.ids.last() == Some(&0) {
             self.ids.pop();
         }
@@ -68,21 +65,38 @@ impl Group {
     }
 
     pub(super) fn free_slot(&self) -> Option<u8> {
-        let free = self.ids.iter().position(|id| *id == 0).unwrap_or(self.ids.len());
-        u8::try_from(free).ok().filter(|slot| usize::from(*slot) < SLOTS)
+        self.free_slots().next()
     }
 
-    /// How many slots are in use or were.
-    pub(in super::super) fn slots(&self) -> usize {
-        self.ids.len()
+    /// The slots that no series has.
+    pub(in super::super) fn free_slots(&self) -> impl Iterator<Item = u8> {
+        (0..SLOTS as u8).filter(|slot| self.ids.get(usize::from(*slot)).is_none_or(|id| *id == 0))
     }
 
-    /// The slots in use, each with its series, by ascending series.
-    pub(in super::super) fn series(&self) -> Vec<(u32, u8)> {
-        let used = self.ids.iter().zip(0_u8..).filter(|(id, _)| **id != 0);
-        let mut series: Vec<(u32, u8)> = used.map(|(id, slot)| (*id, slot)).collect();
-        series.sort_unstable();
-        series
+    /// How many series it has.
+    pub(in super::super) fn len(&self) -> usize {
+        self.ids.iter().filter(|id| **id != 0).count()
+    }
+
+    /// Its series.
+    pub(in super::super) fn series(&self) -> impl Iterator<Item = u32> {
+        self.ids.iter().copied().filter(|id| *id != 0)
+    }
+
+    /// Appends a row.
+    pub(super) fn append(
+        &mut self,
+        row: &PendingRow,
+        values: &[f64; SLOTS],
+        run: i64,
+        resets: impl Iterator<Item = u8>,
+    ) {
+        // while rows are added, slots are only ever filled
+        if self.current.ids.len() != self.ids.len() || self.current.ids != self.ids {
+            self.current.ids.clone_from(&self.ids);
+        }
+        self.current.push(row, values, run);
+        self.current.resets_of(resets);
     }
 
     /// Makes the current rows the frozen ones, which must have been written.
@@ -96,6 +110,8 @@ impl Group {
 /// Rows of a group: their places (time, run, number), which slots have a sample, and the values row by row.
 #[derive(Debug, Default)]
 pub(in super::super) struct RowSet {
+    /// The series by slot; 0 where there is none.
+    ids: Vec<u32>,
     times: Vec<i64>,
     runs: Vec<i64>,
     numbers: Vec<i64>,
@@ -113,6 +129,7 @@ impl RowSet {
     }
 
     pub(in super::super) fn clear(&mut self) {
+        self.ids.clear();
         self.times.clear();
         self.runs.clear();
         self.numbers.clear();
@@ -122,7 +139,8 @@ impl RowSet {
     }
 
     /// Appends a row; its values stand by slot.
-    pub(super) fn push(&mut self, row: &PendingRow, values: &[f64; SLOTS], run: i64, slots: usize) {
+    pub(super) fn push(&mut self, row: &PendingRow, values: &[f64; SLOTS], run: i64) {
+        let slots = self.ids.len();
         if slots > self.stride {
             self.widen(slots.next_power_of_two().clamp(4, SLOTS));
         }
@@ -148,11 +166,31 @@ impl RowSet {
         (self.values, self.stride) = (values, stride);
     }
 
-    fn clear_slot(&mut self, slot: u8) {
-        for present in &mut self.present {
-            *present &= !bit(slot);
+    /// The slots in use, each with its series, by ascending series.
+    pub(in super::super) fn series(&self) -> Vec<(u32, u8)> {
+        let used = self.ids.iter().zip(0_u8..).filter(|(id, _)| **id != 0);
+        let mut series: Vec<(u32, u8)> = used.map(|(id, slot)| (*id, slot)).collect();
+        series.sort_unstable();
+        series
+    }
+
+    /// Takes out the rows whose place is among these.
+    pub(in super::super) fn drop_rows(&mut self, places: &BTreeSet<(i64, i64, i64)>) {
+        let mut kept = RowSet { ids: std::mem::take(&mut self.ids), stride: self.stride, ..RowSet::default() };
+        for row in 0..self.len() {
+            if places.contains(&self.place(row)) {
+                continue;
+            }
+            let at = kept.len() as u32;
+            let resets = self.resets.iter().filter(|(of, _)| *of as usize == row);
+            kept.resets.extend(resets.map(|(_, slot)| (at, *slot)));
+            kept.times.push(self.times[row]);
+            kept.runs.push(self.runs[row]);
+            kept.numbers.push(self.numbers[row]);
+            kept.present.push(self.present[row]);
+            kept.values.extend_from_slice(&self.values[row * self.stride..(row + 1) * self.stride]);
         }
-        self.resets.retain(|(_, of)| *of != slot);
+        *self = kept;
     }
 
     /// Time, run and number of a row.
@@ -168,6 +206,12 @@ impl RowSet {
     /// The newest time.
     pub(in super::super) fn newest(&self) -> Option<i64> {
         self.times.iter().copied().max()
+    }
+
+    /// The samples of a slot, if it has this series.
+    pub(super) fn samples_of(&self, slot: u8, series: u32) -> impl Iterator<Item = (usize, f64, bool)> {
+        let is_there = self.ids.get(usize::from(slot)) == Some(&series);
+        is_there.then(|| self.samples(slot)).into_iter().flatten()
     }
 
     /// The samples of a slot: row, value, whether it began the counter anew.

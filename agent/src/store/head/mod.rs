@@ -29,15 +29,17 @@ pub(super) struct Head {
     /// By number; numbers are used again.
     groups: Vec<Option<Group>>,
     slots: HashMap<u32, Slot>,
+    /// Where the frozen rows of a series are, if not in its slot.
+    moved: HashMap<u32, Slot>,
     /// No row outside of the head is newer than this.
     pub(super) stored_until: i64,
-    /// Grows whenever a series gets, loses or changes its slot.
+    /// Grows whenever a series loses or changes its slot.
     pub(super) generation: u64,
 }
 
 impl Default for Head {
     fn default() -> Self {
-        Self { groups: Vec::new(), slots: HashMap::new(), stored_until: i64::MIN, generation: 0 }
+        Self { groups: Vec::new(), slots: HashMap::new(), moved: HashMap::new(), stored_until: i64::MIN, generation: 0 }
     }
 }
 
@@ -71,19 +73,30 @@ impl Head {
         let group = self.groups[index].get_or_insert_with(|| Group::new(slot.group, collector.clone()));
         group.put(slot.slot, series);
         self.slots.insert(series, slot);
-        self.generation += 1;
     }
 
-    /// Takes a series out of its slot; an empty group goes.
+    /// Takes a series out of its slot. Only while its group has no current rows; frozen ones stay.
     pub(super) fn remove(&mut self, series: u32) {
         let Some(slot) = self.slots.remove(&series) else { return };
         if let Some(group) = self.group_mut(slot.group) {
             group.clear_slot(slot.slot);
-            if group.is_empty() {
-                self.groups[slot.group as usize] = None;
-            }
         }
+        self.moved.insert(series, slot);
         self.generation += 1;
+    }
+
+    /// Makes the current rows the frozen ones, which must have been written. Groups without series or rows go.
+    pub(super) fn freeze(&mut self) {
+        self.moved.clear();
+        for place in &mut self.groups {
+            if let Some(group) = place {
+                if let Some(newest) = group.frozen.newest() {
+                    self.stored_until = self.stored_until.max(newest);
+                }
+                group.freeze();
+            }
+            place.take_if(|group| group.is_empty() && group.frozen.len() == 0);
+        }
     }
 
     /// A slot for a series of a collector: in one of its groups, or in a new one. Nothing where all numbers are taken.
@@ -97,6 +110,15 @@ impl Head {
         Some(Slot { group, slot: 0 })
     }
 
+    /// A slot of this group.
+    pub(super) fn free_slot_of(&self, group: u32) -> Option<Slot> {
+        let slot = match self.group(group) {
+            Some(group) => group.free_slot()?,
+            None => 0,
+        };
+        (group < super::key::GROUPS).then_some(Slot { group, slot })
+    }
+
     /// How many series have a slot.
     pub(super) fn series(&self) -> usize {
         self.slots.len()
@@ -106,18 +128,21 @@ impl Head {
     pub(super) fn apply(&mut self, pending: &Pending, run: u32) {
         for row in pending.rows() {
             if let Some(group) = self.group_mut(row.group) {
-                group.current.push(row, pending.values(row), i64::from(run), group.slots());
-                group.current.resets_of(pending.resets(row));
+                group.append(row, pending.values(row), i64::from(run), pending.resets(row));
             }
         }
     }
 
-    /// The points of a series that are here, in no order. Some may be in segments as well.
+    /// The points of a series that are here, each with the number of its commit, in no order. Some may be in segments as
+    /// well.
     pub(super) fn points(&self, series: SeriesId, mut each: impl FnMut(Point, i64)) {
-        let Some(slot) = self.slot(series.0) else { return };
-        let Some(group) = self.group(slot.group) else { return };
-        for rows in [&group.frozen, &group.current] {
-            for (row, value, reset) in rows.samples(slot.slot) {
+        let now = self.slot(series.0);
+        let frozen = self.moved.get(&series.0).copied().or(now);
+        let frozen = frozen.and_then(|slot| Some((&self.group(slot.group)?.frozen, slot.slot)));
+        let current = now.and_then(|slot| Some((&self.group(slot.group)?.current, slot.slot)));
+        for (rows, slot) in [frozen, current].into_iter().flatten() {
+            // a slot may have had another series when the rows were frozen
+            for (row, value, reset) in rows.samples_of(slot, series.0) {
                 let (time, run, number) = rows.place(row);
                 let run = u32::try_from(run).unwrap_or(u32::MAX);
                 each(Point { time: Timestamp::from_millis(time), value, reset, run }, number);
@@ -125,7 +150,7 @@ impl Head {
         }
     }
 
-    /// The times of the oldest row that is here and not in a segment.
+    /// The time of the oldest row that is here and not in a segment.
     pub(super) fn oldest(&self) -> Option<i64> {
         let of = |group: &Group| {
             let unwritten = [(!group.written).then_some(&group.frozen), Some(&group.current)];

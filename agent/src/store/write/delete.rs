@@ -1,0 +1,133 @@
+//! Deleting samples: exactly, by time; and whole parts, by age.
+
+use super::SampleWriter;
+use crate::store::{
+    codec::Samples,
+    error::Inner,
+    key,
+    merge::Source,
+    reader::DamageLog,
+    tables::Tables,
+    transaction::Transaction,
+    types::Tier,
+};
+use rusqlite::{Connection, params};
+use std::sync::PoisonError;
+
+/// Blobs that one transaction deletes at most.
+const BLOBS: i64 = 64;
+
+impl SampleWriter {
+    /// Deletes the samples and roll-ups that are older. Gives the count of the samples.
+    pub(in super::super) fn delete_before(&mut self, conn: &Connection, before: i64) -> Inner<u64> {
+        if self.head_reaches(before) {
+            self.flush_all(conn)?;
+            self.forget_rows();
+        }
+        self.sealer.restart();
+        let mut samples = 0;
+        for tier in Tier::ALL {
+            let part = key::part(tier, before);
+            loop {
+                let (blobs, count) = delete_blobs(conn, tier, key::block(part, 0), BLOBS)?;
+                if tier == Tier::Raw {
+                    samples += count;
+                }
+                if blobs == 0 {
+                    break;
+                }
+            }
+            for group in groups(conn, tier, part)? {
+                let transaction = Transaction::begin(conn)?;
+                if tier == Tier::Raw {
+                    samples += older(&transaction, part, group, before, &self.damages)?;
+                }
+                self.sealer.rewrite(&transaction, (tier, part, group), before, &self.damages)?;
+                transaction.commit()?;
+            }
+        }
+        conn.execute("DELETE FROM place WHERE last_part < ?1", [key::part(Tier::Raw, before)])?;
+        Ok(samples)
+    }
+
+    /// Whether the head has rows of before.
+    fn head_reaches(&self, before: i64) -> bool {
+        let head = self.read();
+        let oldest = |group: &super::super::head::Group| {
+            [group.frozen.oldest(), group.current.oldest()].into_iter().flatten().min()
+        };
+        head.groups().filter_map(oldest).min().is_some_and(|oldest| oldest < before)
+    }
+
+    /// Lets the rows of the head go, which are all in segments.
+    fn forget_rows(&mut self) {
+        let mut head = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        head.freeze();
+        head.freeze();
+    }
+}
+
+/// Deletes a number of the oldest segments and blocks of a tier whose key is smaller. Gives how many, and the samples they
+/// had. One transaction.
+pub(in super::super) fn delete_blobs(conn: &Connection, tier: Tier, below: i64, most: i64) -> Inner<(u64, u64)> {
+    let transaction = Transaction::begin(conn)?;
+    let (mut blobs, mut samples) = (0, 0);
+    for table in Tables::of(tier).names {
+        let oldest = format!("SELECT key, n FROM {table} WHERE key < ?1 ORDER BY key LIMIT ?2");
+        let (count, sum, last): (i64, i64, Option<i64>) = transaction
+            .prepare_cached(&format!("SELECT count(*), coalesce(sum(n), 0), max(key) FROM ({oldest})"))?
+            .query_row(params![below, most], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        if let Some(last) = last {
+            transaction.prepare_cached(&format!("DELETE FROM {table} WHERE key <= ?1"))?.execute([last])?;
+        }
+        blobs += count.unsigned_abs();
+        samples += sum.unsigned_abs();
+    }
+    transaction.commit()?;
+    Ok((blobs, samples))
+}
+
+/// The groups that have something in a part.
+fn groups(conn: &Connection, tier: Tier, part: i64) -> Inner<Vec<u32>> {
+    let [segment, block] = Tables::of(tier).names;
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT key FROM {segment} WHERE key BETWEEN ?1 AND ?2 UNION SELECT key FROM {block} WHERE key BETWEEN ?1 AND ?2"
+    ))?;
+    let mut rows = select.query([key::block(part, 0), key::last_segment(part, key::GROUPS - 1)])?;
+    let mut groups = Vec::new();
+    while let Some(row) = rows.next()? {
+        groups.push(key::part_and_group(row.get(0)?).1);
+    }
+    groups.dedup();
+    Ok(groups)
+}
+
+/// How many samples of a group in a part are older.
+fn older(conn: &Connection, part: i64, group: u32, before: i64, damages: &DamageLog) -> Inner<u64> {
+    let tables = Tables::of(Tier::Raw);
+    let mut found = 0;
+    let mut samples = Samples::default();
+    for sql in [tables.block, tables.segments] {
+        let mut select = conn.prepare_cached(sql)?;
+        let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
+        while let Some(row) = rows.next()? {
+            let key: i64 = row.get(0)?;
+            let source = match Source::read(key, row.get(1)?) {
+                Ok(source) => source,
+                Err(damage) => {
+                    damages.note("block", key, damage);
+                    continue;
+                }
+            };
+            let count = source.head.rows.times.partition_point(|time| *time < before);
+            for column in &source.head.columns {
+                let body = source.head.body(column, &source.blob);
+                let rows = source.head.rows.len();
+                if body.and_then(|body| samples.decode(body, rows, column.count as usize)).is_ok() {
+                    found += samples.iter().filter(|(row, ..)| *row < count).count() as u64;
+                }
+            }
+        }
+    }
+    Ok(found)
+}

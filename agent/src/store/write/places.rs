@@ -1,0 +1,215 @@
+//! Which series are in which group, from which part of time to which: what readers need to find them. Written with the
+//! segments that make it so.
+
+use super::super::{error::Inner, head::{Head, Slot}, key, types::Tier};
+use rusqlite::{Connection, params};
+use std::{collections::{HashMap, HashSet}, sync::Arc};
+
+/// How many places one commit closes at most.
+const CLOSED_A_COMMIT: usize = 256;
+
+/// A series in its group.
+#[derive(Clone, Copy, Debug)]
+struct Stay {
+    group: u32,
+    /// The first part of which a segment was written; nothing while none was.
+    first: Option<i64>,
+    /// The last part of which it had samples.
+    seen: i64,
+}
+
+/// A place that a series has left.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    series: u32,
+    group: u32,
+    last: i64,
+}
+
+/// What a segment changes, once it is committed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stayed {
+    series: u32,
+    part: i64,
+}
+
+/// Where all living series are.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    stays: HashMap<u32, Stay>,
+    left: Vec<Left>,
+    /// How many of those were written by the open transaction.
+    closing: usize,
+}
+
+impl Places {
+    /// Reads the places that were not left, and puts their series into the head. `part`: the newest one.
+    pub(super) fn load(conn: &Connection, head: &mut Head, part: i64) -> Inner<Self> {
+        let mut places = Self::default();
+        let mut select = conn.prepare(
+            "SELECT place.series, place.grp, place.first_part, series.collector FROM place
+             JOIN series ON series.id = place.series WHERE place.last_part IS NULL
+             ORDER BY place.first_part DESC, place.grp",
+        )?;
+        let mut rows = select.query([])?;
+        let mut names: HashSet<Arc<str>> = HashSet::new();
+        while let Some(row) = rows.next()? {
+            let (series, group, first): (u32, u32, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let collector = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
+            let collector = names.get(collector).cloned().unwrap_or_else(|| collector.into());
+            names.insert(collector.clone());
+            // a series that was moved just before the end may have left one place unknown to the file
+            let taken = head.group(group).is_some_and(|group| *group.collector != *collector);
+            let free = if taken { None } else { head.free_slot_of(group) };
+            match free.filter(|_| !places.stays.contains_key(&series)) {
+                Some(slot) => {
+                    head.put(series, slot, &collector);
+                    places.stays.insert(series, Stay { group, first: Some(first), seen: part });
+                }
+                None => places.left.push(Left { series, group, last: part }),
+            }
+        }
+        Ok(places)
+    }
+
+    /// A new series has a slot.
+    pub(super) fn enter(&mut self, series: u32, group: u32, part: i64) {
+        self.stays.insert(series, Stay { group, first: None, seen: part });
+    }
+
+    /// Notes in the file that these series have samples in a segment of a part.
+    pub(super) fn write(
+        &self,
+        conn: &Connection,
+        group: u32,
+        part: i64,
+        series: &[u32],
+        stayed: &mut Vec<Stayed>,
+    ) -> Inner<()> {
+        for series in series {
+            let Some(stay) = self.stays.get(series).filter(|stay| stay.group == group) else {
+                passed_through(conn, *series, group, part)?;
+                continue;
+            };
+            stayed.push(Stayed { series: *series, part });
+            if stay.first.is_some_and(|first| first <= part) {
+                continue;
+            }
+            // several parts of one group may be new to a series: the earliest counts
+            let mut insert = conn.prepare_cached(
+                "INSERT INTO place(series, grp, first_part) VALUES (?1, ?2, ?3)
+                 ON CONFLICT(series, grp) DO UPDATE SET first_part = min(first_part, excluded.first_part),
+                    last_part = NULL",
+            )?;
+            insert.execute(params![series, group, part])?;
+        }
+        Ok(())
+    }
+
+    /// What was written is committed.
+    pub(super) fn committed(&mut self, stayed: &mut Vec<Stayed>) {
+        for Stayed { series, part } in stayed.drain(..) {
+            if let Some(stay) = self.stays.get_mut(&series) {
+                stay.first = Some(stay.first.map_or(part, |first| first.min(part)));
+                stay.seen = stay.seen.max(part);
+            }
+        }
+        let closing = std::mem::take(&mut self.closing);
+        self.left.drain(..closing);
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.closing = 0;
+    }
+
+    /// Notes in the file which places were left, some at a time.
+    pub(super) fn close(&mut self, conn: &Connection) -> Inner<()> {
+        let closing = self.left.len().min(CLOSED_A_COMMIT);
+        for Left { series, group, last } in &self.left[..closing] {
+            let mut update = conn.prepare_cached(
+                "UPDATE place SET last_part = ?3 WHERE series = ?1 AND grp = ?2 AND last_part IS NULL",
+            )?;
+            update.execute(params![series, group, last])?;
+        }
+        self.closing = closing;
+        Ok(())
+    }
+
+    /// Takes series without samples since before the last part out of the head, and moves the rest together where a
+    /// collector has many more groups than it needs. To be called while no group has current rows. `part`: the newest.
+    pub(super) fn tidy(&mut self, head: &mut Head, part: i64) {
+        let gone: Vec<u32> =
+            self.stays.iter().filter(|(_, stay)| stay.seen + 1 < part).map(|(series, _)| *series).collect();
+        for series in gone {
+            self.leave(head, series, None);
+        }
+        for (series, to, collector) in moves(head) {
+            self.leave(head, series, Some(part));
+            head.put(series, to, &collector);
+            self.stays.insert(series, Stay { group: to.group, first: None, seen: part });
+        }
+    }
+
+    fn leave(&mut self, head: &mut Head, series: u32, last: Option<i64>) {
+        let Some(stay) = self.stays.remove(&series) else { return };
+        if stay.first.is_some() {
+            self.left.push(Left { series, group: stay.group, last: last.unwrap_or(stay.seen) });
+        }
+        head.remove(series);
+    }
+}
+
+/// Notes that a series that is elsewhere now has samples in a segment of a group.
+fn passed_through(conn: &Connection, series: u32, group: u32, part: i64) -> Inner<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO place(series, grp, first_part, last_part) VALUES (?1, ?2, ?3, ?3)
+         ON CONFLICT(series, grp) DO UPDATE SET first_part = min(first_part, excluded.first_part),
+            last_part = max(last_part, excluded.last_part)",
+    )?;
+    insert.execute(params![series, group, part])?;
+    Ok(())
+}
+
+/// The series to be moved and whereto, so that each collector needs no more than twice the groups that would hold it.
+fn moves(head: &Head) -> Vec<(u32, Slot, Arc<str>)> {
+    let mut collectors: HashMap<Arc<str>, Vec<(usize, u32)>> = HashMap::new();
+    for group in head.groups() {
+        collectors.entry(group.collector.clone()).or_default().push((group.len(), group.number));
+    }
+    let mut moves = Vec::new();
+    for (collector, mut groups) in collectors {
+        let series: usize = groups.iter().map(|(count, _)| count).sum();
+        if groups.len() <= 2 * series.div_ceil(super::super::head::SLOTS).max(1) {
+            continue;
+        }
+        // from the emptiest into the fullest
+        groups.sort_unstable_by(|a, b| b.cmp(a));
+        let needed = series.div_ceil(super::super::head::SLOTS);
+        let (into, from) = groups.split_at(needed.max(1).min(groups.len()));
+        let mut free = into.iter().filter_map(|(_, number)| head.group(*number)).flat_map(|group| {
+            group.free_slots().map(|slot| Slot { group: group.number, slot })
+        });
+        let leaving = from.iter().filter_map(|(_, number)| head.group(*number)).flat_map(|group| group.series());
+        for series in leaving {
+            let Some(to) = free.next() else { break };
+            moves.push((series, to, collector.clone()));
+        }
+    }
+    moves
+}
+
+/// Where readers find a series: its groups, and the parts of the finest tier in which each may have it.
+pub(in super::super) fn of_series(conn: &Connection, series: u32) -> Inner<Vec<(u32, i64, i64)>> {
+    let mut select = conn.prepare_cached("SELECT grp, first_part, last_part FROM place WHERE series = ?1")?;
+    let mut rows = select.query([series])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?.unwrap_or(i64::MAX)));
+    }
+    Ok(found)
+}
+
+/// The part of a time in the finest tier.
+pub(super) const fn part(millis: i64) -> i64 {
+    key::part(Tier::Raw, millis)
+}

@@ -1,0 +1,168 @@
+//! What an ended process left: the journal becomes the head again.
+
+use super::{Places, SampleWriter, SharedHead, journal, noted_run, places};
+use crate::{
+    model::SeriesId,
+    store::{
+        error::{Failure, Inner},
+        head::{Head, Pending, Slot},
+        key,
+        merge::Source,
+        reader::DamageLog,
+        tables::Tables,
+        types::Tier,
+    },
+};
+use rusqlite::Connection;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, RwLock},
+};
+
+/// The head of a file, as its journal has it.
+#[derive(Debug, Default)]
+pub(in super::super) struct Recovered {
+    pub(in super::super) head: Head,
+    places: Places,
+    /// Run and time of the last row.
+    last: Option<(u32, i64)>,
+    /// The number that the next row may have.
+    next: i64,
+    rows: usize,
+}
+
+impl Recovered {
+    /// Reads the journal.
+    pub(in super::super) fn read(conn: &Connection, damages: &DamageLog) -> Inner<Self> {
+        let noted = noted_run(conn)?;
+        let (mut last, mut next) = (noted.map(|(run, time, _)| (run, time)), noted.map_or(1, |(.., next)| next));
+        let mut head = Head::default();
+        let newest = newest_part(conn)?.or(last.map(|(_, time)| places::part(time))).unwrap_or_default();
+        let mut places = Places::load(conn, &mut head, last.map_or(newest, |(_, time)| places::part(time)))?;
+        let (mut pending, mut rows, mut failure) = (Pending::default(), 0, None);
+        let mut open: Option<i64> = None;
+        let mut collectors = Collectors { conn, known: HashMap::new() };
+        journal::replay(conn, damages, |number, row, batch| {
+            rows += usize::from(open.replace(number) != Some(number));
+            pending.clear();
+            let mut slots: Vec<(Slot, f64, bool)> = Vec::with_capacity(batch.samples.len());
+            for sample in &batch.samples {
+                let slot = head.slot(sample.series.0).map_or_else(
+                    || enter(&mut head, &mut places, &mut collectors, sample.series, places::part(row.time)),
+                    Ok,
+                );
+                match slot {
+                    Ok(slot) => slots.push((slot, sample.value, sample.reset)),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            let number = number + i64::from(batch.number);
+            pending.add(batch.time, number, slots.into_iter());
+            head.apply(&pending, row.run);
+            last = Some((row.run, row.time));
+            next = next.max(number + 1);
+        })?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        head.stored_until = newest_stored(conn)?;
+        drop_stored(conn, &mut head)?;
+        Ok(Self { head, places, last, next, rows })
+    }
+
+    /// A writer that goes on from here.
+    pub(in super::super) fn into_writer(self, damages: DamageLog) -> SampleWriter {
+        let part = self.last.map(|(_, time)| places::part(time));
+        let mut journal = journal::Journal::new(self.next);
+        journal.rows_since = self.rows;
+        let mut writer = SampleWriter {
+            head: SharedHead::new(RwLock::new(self.head)),
+            damages,
+            journal,
+            pending: Pending::default(),
+            places: self.places,
+            sealer: super::Sealer::default(),
+            encoder: super::ColumnEncoder::default(),
+            flush: super::Flush::default(),
+            collectors: HashMap::new(),
+            part,
+            frozen_part: part,
+            tidied: part,
+            last: self.last,
+            doing: super::Doing::default(),
+        };
+        if let Some(part) = part {
+            // what the process before had not come to
+            writer.sealer.seal_below(part);
+        }
+        writer
+    }
+}
+
+impl SampleWriter {
+    /// For the readers of this process.
+    pub(in super::super) fn head(&self) -> SharedHead {
+        Arc::clone(&self.head)
+    }
+}
+
+/// The collectors of series, as the file has them.
+struct Collectors<'a> {
+    conn: &'a Connection,
+    known: HashMap<String, Arc<str>>,
+}
+
+fn enter(
+    head: &mut Head,
+    places: &mut Places,
+    collectors: &mut Collectors<'_>,
+    series: SeriesId,
+    part: i64,
+) -> Inner<Slot> {
+    let name = crate::store::series::collector(collectors.conn, series)?.unwrap_or_default();
+    let collector = collectors.known.entry(name).or_insert_with_key(|name| name.as_str().into()).clone();
+    let slot = head.free_slot(&collector).ok_or(Failure::Exhausted("group of series"))?;
+    head.put(series.0, slot, &collector);
+    places.enter(series.0, slot.group, part);
+    Ok(slot)
+}
+
+fn newest_part(conn: &Connection) -> Inner<Option<i64>> {
+    let tables = Tables::of(Tier::Raw);
+    let mut newest = None;
+    for sql in [tables.ends[1], tables.ends[3]] {
+        let key: Option<i64> = conn.query_row(sql, [], |row| row.get(0))?;
+        newest = newest.max(key.map(|key| key::part_and_group(key).0));
+    }
+    Ok(newest)
+}
+
+/// No stored row is newer than the end of the newest part.
+fn newest_stored(conn: &Connection) -> Inner<i64> {
+    Ok(newest_part(conn)?.map_or(i64::MIN, |part| key::part_start(Tier::Raw, part + 1) - 1))
+}
+
+/// Takes the rows out of the head that are in segments already: the end came between the segment and the journal.
+fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
+    let tables = Tables::of(Tier::Raw);
+    for group in head.groups_mut() {
+        let (Some(oldest), Some(newest)) = (group.current.oldest(), group.current.newest()) else { continue };
+        let mut stored = BTreeSet::new();
+        let of_row = |row| places::part(group.current.place(row).0);
+        let parts: BTreeSet<i64> = (0..group.current.len()).map(of_row).collect();
+        for part in &parts {
+            let mut select = conn.prepare_cached(tables.segments)?;
+            let mut rows = select.query([key::block(*part, group.number), key::last_segment(*part, group.number)])?;
+            while let Some(row) = rows.next()? {
+                // a damaged one is noted when it is read for its samples
+                let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };
+                let places = (0..source.head.rows.len()).map(|row| source.head.rows.place(row));
+                stored.extend(places.filter(|(time, ..)| (oldest..=newest).contains(time)));
+            }
+        }
+        if !stored.is_empty() {
+            group.current.drop_rows(&stored);
+        }
+    }
+    Ok(())
+}
