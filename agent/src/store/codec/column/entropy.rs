@@ -10,7 +10,7 @@ use pco::{
     data_types::Number,
     errors::PcoResult,
     metadata::{ChunkMeta, DeltaEncoding, Mode},
-    wrapped::{FileCompressor, FileDecompressor},
+    wrapped::{ChunkCompressor, FileCompressor, FileDecompressor},
 };
 
 /// The header of pco's format that is written and read. It isn't stored: a pco that writes another one needs another
@@ -32,10 +32,10 @@ pub(super) fn write(numbers: &[i64], out: &mut Vec<u8>) -> PcoResult<()> {
     put(out, zigzag(low));
     let numbers = numbers.iter();
     match kind {
-        0 => compress(&numbers.map(|n| above(n) as u8).collect::<Vec<_>>(), &plain(), out),
-        1 => compress(&numbers.map(|n| above(n) as u16).collect::<Vec<_>>(), &plain(), out),
-        2 => compress(&numbers.map(|n| above(n) as u32).collect::<Vec<_>>(), &plain(), out),
-        _ => compress(&numbers.map(above).collect::<Vec<_>>(), &plain(), out),
+        0 => compress_integers(&numbers.map(|n| above(n) as u8).collect::<Vec<_>>(), out),
+        1 => compress_integers(&numbers.map(|n| above(n) as u16).collect::<Vec<_>>(), out),
+        2 => compress_integers(&numbers.map(|n| above(n) as u32).collect::<Vec<_>>(), out),
+        _ => compress_integers(&numbers.map(above).collect::<Vec<_>>(), out),
     }
 }
 
@@ -56,15 +56,13 @@ pub(super) fn read(mut cursor: Cursor<'_>, count: usize, out: &mut Vec<i64>) -> 
 
 /// Appends floats (at least one), if pco can do it in a way that [`read_floats`] accepts.
 pub(super) fn write_floats(values: &[f64], out: &mut Vec<u8>) -> PcoResult<bool> {
-    let before = out.len();
     for mode in [ModeSpec::Auto, ModeSpec::Classic] {
         let config = ChunkConfig::default().with_mode_spec(mode).with_delta_spec(DeltaSpec::TryConsecutive(1));
         let chunk = FileCompressor::default().chunk_compressor(values, &config)?;
         if is_simple(chunk.meta()) {
-            compress(values, &config, out)?;
+            append(chunk, out)?;
             return Ok(true);
         }
-        out.truncate(before);
     }
     Ok(false)
 }
@@ -74,15 +72,19 @@ pub(super) fn read_floats(bytes: &[u8], count: usize) -> Result<Vec<f64>, Damage
     decompress(bytes, count, is_simple)
 }
 
-fn plain() -> ChunkConfig {
-    ChunkConfig::default()
-        .with_mode_spec(ModeSpec::Classic)
-        .with_delta_spec(DeltaSpec::NoOp)
-        .with_enable_8_bit(true)
+/// Numbers of which most lie on a wide grid take pco's mode of multiples and rests.
+fn compress_integers<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> PcoResult<()> {
+    let config = ChunkConfig::default().with_delta_spec(DeltaSpec::NoOp).with_enable_8_bit(true);
+    let mut chunk = FileCompressor::default().chunk_compressor(numbers, &config)?;
+    if !is_plain(chunk.meta()) {
+        let config = config.with_mode_spec(ModeSpec::Classic);
+        chunk = FileCompressor::default().chunk_compressor(numbers, &config)?;
+    }
+    append(chunk, out)
 }
 
 fn is_plain(meta: &ChunkMeta) -> bool {
-    matches!((&meta.mode, &meta.delta_encoding), (Mode::Classic, DeltaEncoding::NoOp))
+    matches!(meta.mode, Mode::Classic | Mode::IntMult(_)) && matches!(meta.delta_encoding, DeltaEncoding::NoOp)
 }
 
 /// Without dictionaries and windows, whose memory hostile bytes could ask for.
@@ -91,8 +93,7 @@ fn is_simple(meta: &ChunkMeta) -> bool {
         && matches!(meta.delta_encoding, DeltaEncoding::NoOp | DeltaEncoding::Consecutive { .. })
 }
 
-fn compress<T: Number>(numbers: &[T], config: &ChunkConfig, out: &mut Vec<u8>) -> PcoResult<()> {
-    let mut chunk = FileCompressor::default().chunk_compressor(numbers, config)?;
+fn append(mut chunk: ChunkCompressor, out: &mut Vec<u8>) -> PcoResult<()> {
     chunk.write_meta(&mut *out)?;
     chunk.write_page(0, out)?;
     Ok(())

@@ -11,8 +11,11 @@ use super::{
 
 /// How often differences are taken at most.
 const HIGHEST: usize = 2;
-/// How far estimates may lie apart and yet be wrong about which is smaller.
-const CLOSE: f64 = 1.2;
+/// Values are tried as they are up to so many times the estimate of differences: the same few values may come again
+/// and again, which the estimate doesn't see, and differences hide.
+const REPEATS: f64 = 1.7;
+/// Differences are tried up to so many times the estimate of the values.
+const WANDERS: f64 = 1.1;
 
 /// Numbers, their differences, and the differences of these.
 #[derive(Debug, Default)]
@@ -52,17 +55,15 @@ impl Orders {
         best
     }
 
-    /// The orders that an entropy coder may make smallest, by an estimate, the likeliest first.
+    /// The orders that an entropy coder may make smallest, by an estimate.
     pub(super) fn likely_coded(&self) -> impl Iterator<Item = usize> + use<> {
         let [values, differences, bends] = &self.0;
-        let mut costs = [
-            (estimate(values, typical(values)), 0),
-            (estimate(differences, typical(differences)), 1),
-            (estimate(bends, 0), 2),
-        ];
-        costs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let close = costs[0].0 * CLOSE;
-        costs.into_iter().take_while(move |(cost, _)| *cost <= close).map(|(_, order)| order).take(2)
+        let once = estimate(differences, typical(differences));
+        let twice = estimate(bends, 0);
+        let (order, cost) = if twice < once { (2, twice) } else { (1, once) };
+        let plain = estimate(values, typical(values));
+        let candidates = [(0, plain <= cost * REPEATS), (order, cost <= plain * WANDERS)];
+        candidates.into_iter().filter(|(_, likely)| *likely).map(|(order, _)| order)
     }
 }
 
