@@ -5,7 +5,10 @@
 //! bytes.
 
 mod decimal;
+mod entropy;
+mod factor;
 mod integers;
+mod order;
 mod packed;
 mod raw;
 mod shape;

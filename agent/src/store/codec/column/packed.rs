@@ -13,28 +13,47 @@ pub(super) const fn width(number: u64) -> u32 {
     64 - number.leading_zeros()
 }
 
-/// Appends the numbers: of each group its width, its smallest number, and what the others have above it.
+/// Appends the numbers: of each group its width, its smallest number less that of the group before, and what the
+/// others have above it.
 pub(super) fn write(numbers: &[i64], out: &mut Vec<u8>) {
+    let mut before = 0;
     for group in numbers.chunks(GROUP) {
-        let (low, high) =
-            group.iter().fold((i64::MAX, i64::MIN), |(low, high), &n| (low.min(n), high.max(n)));
-        let width = width(high.wrapping_sub(low) as u64);
+        let (low, width) = frame(group);
         out.push(width as u8);
-        put(out, zigzag(low));
+        put(out, zigzag(low.wrapping_sub(before)));
         pack(group.iter().map(|&number| number.wrapping_sub(low) as u64), width, out);
+        before = low;
     }
+}
+
+/// How many bytes [`write`] appends.
+pub(super) fn length(numbers: &[i64]) -> usize {
+    let (mut length, mut before) = (0, 0);
+    for group in numbers.chunks(GROUP) {
+        let (low, width) = frame(group);
+        let step = self::width(zigzag(low.wrapping_sub(before))).div_ceil(7).max(1);
+        length += 1 + step as usize + (width as usize * group.len()).div_ceil(8);
+        before = low;
+    }
+    length
+}
+
+/// The smallest number, and how many bits the others need above it.
+fn frame(group: &[i64]) -> (i64, u32) {
+    let (low, high) = group.iter().fold((i64::MAX, i64::MIN), |(low, high), &n| (low.min(n), high.max(n)));
+    (low, width(high.wrapping_sub(low) as u64))
 }
 
 /// Appends exactly `count` numbers.
 pub(super) fn read(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Damage> {
-    let mut left = count;
+    let (mut left, mut low) = (count, 0_i64);
     while left > 0 {
         let length = left.min(GROUP);
         let width = u32::from(cursor.byte()?);
         if width > 64 {
             return Err(Damage::Malformed("a width of more than 64 bits"));
         }
-        let low = unzigzag(cursor.number()?);
+        low = low.wrapping_add(unzigzag(cursor.number()?));
         unpack(cursor, width, length, |number| out.push(low.wrapping_add(number as i64)))?;
         left -= length;
     }
