@@ -2,6 +2,7 @@
 //!
 //! One writer ([`Store`]) per file, readers ([`Readers`]) in any number, also of other processes.
 
+mod aggregate;
 mod codec;
 mod error;
 mod events;
@@ -23,6 +24,8 @@ mod tests;
 mod transaction;
 mod types;
 
+pub(crate) use aggregate::step_of;
+pub use aggregate::{BadAggregate, Bucket, Folder, Growth, Pairs};
 pub use error::{Result, StoreError};
 pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};

@@ -210,6 +210,19 @@ pub struct Steps {
     pub values: Vec<(Timestamp, f64)>,
     /// The coarsest tier that was read; nothing where there was no data.
     pub tier: Option<Tier>,
+    /// Why some steps that have samples are left out; nothing where all were told of.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Why a step that has samples has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Only roll-ups of this tier are left of it, which don't have what the aggregate needs.
+    RolledUp(Tier),
+    /// Only roll-ups of this tier are left of it, one of which is of more than this step.
+    TooCoarse(Tier),
+    /// It has too many samples for a quantile.
+    TooMany,
 }
 
 /// Which events are asked for, newest first.
