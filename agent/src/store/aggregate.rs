@@ -244,6 +244,11 @@ impl Folder {
         self.pair(point);
     }
 
+    /// The next sample has no earlier one, until [`prime`](Folder::prime) tells of one.
+    pub fn unpair(&mut self) {
+        self.pairs = Pairs::default();
+    }
+
     /// Takes a roll-up of a tier, which begins at `start`. Where it has not what is asked for, or is of more than one
     /// step, these steps are left out.
     pub fn push_rolled(&mut self, tier: Tier, start: Timestamp, bucket: &Bucket) {

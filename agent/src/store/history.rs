@@ -1,171 +1,202 @@
-//! Reading samples: from the newest row backwards, hour by hour. An hour none of whose layouts has a wanted series is
-//! not read at all.
+//! Reading samples: those in memory, and part by part of time those in segments and blocks.
 
 use super::{
-    codec::{Damage, Row, read_layout},
+    codec::{BlockHead, Column, Damage, Samples},
+    columns::{Columns, part_before},
     error::Inner,
+    head::Head,
     key,
+    merge::Tail,
     reader::DamageLog,
-    types::{Point, Range},
+    types::{Point, Range, Tier},
+    write,
 };
 use crate::model::{SeriesId, Timestamp};
 use rusqlite::Connection;
+use std::ops::RangeInclusive;
 
-/// The newest `limit` points of each series within the range, newest first.
+/// A point, and the number of the commit that brought it: with time and run it tells points apart.
+pub(super) type Numbered = (Point, i64);
+
+/// What the head has of one series.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InHead {
+    /// In order, the oldest first.
+    pub(super) points: Vec<Numbered>,
+    /// No point outside of the head is newer.
+    pub(super) stored_until: i64,
+}
+
+impl InHead {
+    /// The points of a series within a range.
+    pub(super) fn of(head: &Head, series: SeriesId, range: &RangeInclusive<i64>) -> Self {
+        let mut points = Vec::new();
+        head.points(series, |point, number| {
+            if range.contains(&point.time.as_millis()) {
+                points.push((point, number));
+            }
+        });
+        in_order(&mut points);
+        Self { points, stored_until: head.stored_until }
+    }
+
+    /// The points of a part.
+    fn of_part(&self, part: i64) -> &[Numbered] {
+        let start = key::part_start(Tier::Raw, part);
+        let end = key::part_start(Tier::Raw, part + 1);
+        let from = self.points.partition_point(|(point, _)| point.time.as_millis() < start);
+        let to = self.points.partition_point(|(point, _)| point.time.as_millis() < end);
+        &self.points[from..to]
+    }
+
+    fn newest_part(&self) -> Option<i64> {
+        self.points.last().map(|(point, _)| key::part(Tier::Raw, point.time.as_millis()))
+    }
+
+    /// The newest part of points that is older than this one.
+    fn part_below(&self, part: i64) -> Option<i64> {
+        let below = self.points.partition_point(|(point, _)| key::part(Tier::Raw, point.time.as_millis()) < part);
+        let (point, _) = self.points[..below].last()?;
+        Some(key::part(Tier::Raw, point.time.as_millis()))
+    }
+}
+
+/// Where a point stands among others.
+fn place((point, number): &Numbered) -> (i64, u32, i64) {
+    (point.time.as_millis(), point.run, *number)
+}
+
+/// Brings points into order, each once: of one that is there twice, the last stays.
+fn in_order(points: &mut Vec<Numbered>) {
+    if points.is_sorted_by(|a, b| place(a) < place(b)) {
+        return;
+    }
+    points.sort_by_key(place);
+    points.dedup_by(|later, kept| {
+        let same = place(later) == place(kept);
+        if same {
+            *kept = *later;
+        }
+        same
+    });
+}
+
+/// The range as milliseconds that can be stored.
+pub(super) fn millis(range: Range) -> RangeInclusive<i64> {
+    key::storable(range.from)..=key::storable(range.to)
+}
+
+/// The newest `limit` points of a series within the range, newest first. To be called within a transaction that began
+/// after the head was read.
 pub(super) fn newest(
     conn: &Connection,
-    series: &[SeriesId],
-    range: Range,
+    series: SeriesId,
+    head: &InHead,
+    range: &RangeInclusive<i64>,
     limit: usize,
     damages: &DamageLog,
-) -> Inner<Vec<Vec<Point>>> {
-    let mut wanted: Vec<u32> = series.iter().map(|series| series.0).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let mut walk = Walk {
-        conn,
-        damages,
-        from: key::storable(range.from),
-        to: key::storable(range.to),
-        found: wanted.iter().map(|_| Newest { limit, points: Vec::new() }).collect(),
-    };
-    if limit > 0 && range.from <= range.to && !wanted.is_empty() {
-        walk.hours(&wanted)?;
+) -> Inner<Vec<Point>> {
+    let mut found: Vec<Point> = Vec::new();
+    if limit == 0 || range.is_empty() {
+        return Ok(found);
     }
-    let mut found = walk.found;
-    // a series that is asked for twice is answered twice
-    let twice = wanted.len() < series.len();
-    let points = |series: &SeriesId| match wanted.binary_search(&series.0) {
-        Ok(slot) if twice => found[slot].points.clone(),
-        Ok(slot) => std::mem::take(&mut found[slot].points),
-        Err(_) => Vec::new(),
-    };
-    Ok(series.iter().map(points).collect())
-}
-
-/// A layout with wanted series.
-struct Hit {
-    layout: u32,
-    /// Position in the layout, ascending, and the index of the wanted series.
-    places: Vec<(usize, usize)>,
-}
-
-struct Walk<'a> {
-    conn: &'a Connection,
-    damages: &'a DamageLog,
-    from: i64,
-    to: i64,
-    found: Vec<Newest>,
-}
-
-impl Walk<'_> {
-    /// Walks the hours, the newest first, until each series has its points.
-    fn hours(&mut self, wanted: &[u32]) -> Inner<()> {
-        // rows and the layouts that they name must be of one state of the file
-        let transaction = self.conn.unchecked_transaction()?;
-        let mut select =
-            transaction.prepare_cached("SELECT max(key) FROM layout WHERE key BETWEEN ?1 AND ?2")?;
-        let first = key::layout(key::hour(self.from), 0);
-        let mut last = key::layout(key::hour(self.to + key::SPREAD + key::BUMP), key::LAST_LAYOUT);
-        while let Some(newest) = select.query_row([first, last], |row| row.get::<_, Option<i64>>(0))? {
-            let (hour, _) = key::layout_parts(newest);
-            let hits = self.hits(hour, wanted)?;
-            if !hits.is_empty() && self.rows(hour, &hits)? {
-                break;
-            }
-            last = key::layout(hour, 0) - 1;
+    if let Some(points) = newest_of_head(head, limit) {
+        return Ok(points);
+    }
+    let groups = write::of_series(conn, series.0)?;
+    let mut parts = Parts::new(conn, damages);
+    let first = key::part(Tier::Raw, *range.start());
+    let from = key::part(Tier::Raw, *range.end());
+    let mut next = part_before(conn, Tier::Raw, from)?.max(head.newest_part());
+    let mut points = Vec::new();
+    while let Some(part) = next.filter(|part| *part >= first) {
+        let was_there = parts.read(part, &groups, series, head, &mut points)?;
+        let wanted = points.iter().rev().map(|(point, _)| *point);
+        let wanted = wanted.filter(|point| range.contains(&point.time.as_millis()));
+        found.extend(wanted.take(limit - found.len()));
+        if found.len() >= limit {
+            break;
         }
-        Ok(())
+        // where one part was, the next is likely right before it
+        next = if was_there {
+            Some(part - 1)
+        } else {
+            part_before(conn, Tier::Raw, part - 1)?.max(head.part_below(part))
+        };
+    }
+    Ok(found)
+}
+
+/// The newest points, where the head has them all.
+pub(super) fn newest_of_head(head: &InHead, limit: usize) -> Option<Vec<Point>> {
+    let first = head.points.len().checked_sub(limit)?;
+    let (oldest, _) = head.points.get(first)?;
+    let newest = || head.points[first..].iter().rev().map(|(point, _)| *point).collect();
+    (oldest.time.as_millis() > head.stored_until).then(newest)
+}
+
+/// Reads the points of parts.
+pub(super) struct Parts<'a> {
+    columns: Columns<'a>,
+    samples: Samples,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn new(conn: &'a Connection, damages: &'a DamageLog) -> Self {
+        Self { columns: Columns::new(conn, Tier::Raw, damages), samples: Samples::default() }
     }
 
-    /// The layouts of an hour that have wanted series, by number.
-    fn hits(&self, hour: i64, wanted: &[u32]) -> Inner<Vec<Hit>> {
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT key, data FROM layout WHERE key BETWEEN ?1 AND ?2 ORDER BY key")?;
-        let mut layouts = select.query([key::layout(hour, 0), key::layout(hour, key::LAST_LAYOUT)])?;
-        let (mut hits, mut ids) = (Vec::new(), Vec::new());
-        while let Some(row) = layouts.next()? {
-            let layout_key = row.get(0)?;
-            let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-            if let Err(damage) = read_layout(data, layout_key, &mut ids) {
-                self.damages.note("layout", layout_key, damage);
+    /// All points of a series in a part, in order, into `points`. Whether the file has anything of that part and these
+    /// groups.
+    pub(super) fn read(
+        &mut self,
+        part: i64,
+        groups: &[(u32, i64, i64)],
+        series: SeriesId,
+        head: &InHead,
+        points: &mut Vec<Numbered>,
+    ) -> Inner<bool> {
+        points.clear();
+        let Self { columns, samples } = self;
+        let mut was_there = false;
+        for (group, first, last) in groups {
+            if !(*first..=*last).contains(&part) {
                 continue;
             }
-            let place = |(slot, id)| Some((ids.binary_search(id).ok()?, slot));
-            let places: Vec<(usize, usize)> = wanted.iter().enumerate().filter_map(place).collect();
-            if !places.is_empty() {
-                hits.push(Hit { layout: key::layout_parts(layout_key).1, places });
-            }
-        }
-        Ok(hits)
-    }
-
-    /// Walks the rows of an hour, the newest first. Whether each series has its points.
-    fn rows(&mut self, hour: i64, hits: &[Hit]) -> Inner<bool> {
-        let first = key::first(self.from.max(key::hour_start(hour)));
-        let last = key::last((self.to + key::SPREAD + key::BUMP).min(key::hour_start(hour + 1) - 1));
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT key, data FROM journal WHERE key BETWEEN ?1 AND ?2 ORDER BY key DESC")?;
-        let mut rows = select.query([first, last])?;
-        while let Some(row) = rows.next()? {
-            let row_key = row.get(0)?;
-            if self.found.iter().all(|newest| newest.is_complete(key::millis(row_key))) {
-                return Ok(true);
-            }
-            let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-            if let Err(damage) = self.row(row_key, data, hits) {
-                self.damages.note("journal row", row_key, damage);
-            }
-        }
-        Ok(false)
-    }
-
-    fn row(&mut self, row_key: i64, data: &[u8], hits: &[Hit]) -> Result<(), Damage> {
-        let row = Row::open(data, row_key)?;
-        let run = row.run;
-        for batch in row {
-            let batch = batch?;
-            let millis = batch.time(key::millis(row_key));
-            let Ok(hit) = hits.binary_search_by_key(&batch.layout, |hit| hit.layout) else { continue };
-            if !(self.from..=self.to).contains(&millis) {
-                continue;
-            }
-            let places = &hits[hit].places;
-            let time = Timestamp::from_millis(millis);
-            batch.values_at(places.iter().map(|(position, _)| *position), |index, value, reset| {
-                self.found[places[index].1].offer(Point { time, value, reset, run });
+            let found = columns.each(part, *group, series.0, |head, column, body| {
+                take(head, column, body, samples, points)
             })?;
+            was_there |= found.block || found.segment;
         }
-        Ok(())
+        points.extend_from_slice(head.of_part(part));
+        in_order(points);
+        Ok(was_there)
     }
 }
 
-/// The newest points of one series, newest first.
-struct Newest {
-    limit: usize,
-    points: Vec<Point>,
+/// Appends the points of a column.
+fn take(
+    head: &BlockHead,
+    column: &Column,
+    body: &[u8],
+    samples: &mut Samples,
+    points: &mut Vec<Numbered>,
+) -> Result<(), Damage> {
+    samples.decode(body, head.rows.len(), column.count as usize)?;
+    points.reserve(samples.values.len());
+    for (row, value, reset) in samples.iter() {
+        let (time, run, number) = head.rows.place(row);
+        let run = u32::try_from(run).map_err(|_| Damage::Malformed("a run"))?;
+        points.push((Point { time: Timestamp::from_millis(time), value, reset, run }, number));
+    }
+    Ok(())
 }
 
-impl Newest {
-    /// Takes a point, unless there are enough newer ones. Of points of one time, the one of the later run is newer.
-    fn offer(&mut self, point: Point) {
-        let older = |known: &Point| (known.time, known.run) < (point.time, point.run);
-        if !self.points.last().is_some_and(older) {
-            if self.points.len() < self.limit {
-                self.points.push(point);
-            }
-            return;
-        }
-        let at = self.points.partition_point(|known| !older(known));
-        self.points.insert(at, point);
-        self.points.truncate(self.limit);
-    }
-
-    /// Whether no row of this time or before can add a point: none is newer than its row.
-    fn is_complete(&self, row_millis: i64) -> bool {
-        self.points.len() >= self.limit
-            && self.points.last().is_some_and(|oldest| oldest.time.as_millis() > row_millis)
-    }
+/// The last sample of a series in the part before this one.
+pub(super) fn tail(conn: &Connection, series: u32, part: i64) -> Inner<Option<Tail>> {
+    let damages = DamageLog::default();
+    let mut points = Vec::new();
+    let groups = write::of_series(conn, series)?;
+    Parts::new(conn, &damages).read(part - 1, &groups, SeriesId(series), &InHead::default(), &mut points)?;
+    Ok(points.last().map(|(point, _)| (point.time.as_millis(), point.run, point.value)))
 }

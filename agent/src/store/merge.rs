@@ -7,8 +7,8 @@ mod rollups;
 mod rows;
 mod samples;
 
-pub(super) use rollups::union as union_rollups;
-pub(super) use rows::{RowMap, Union};
+pub(super) use rollups::{read_body as read_rollups, replaced, union as union_rollups};
+use rows::Union;
 
 use super::{
     codec::{
@@ -34,7 +34,7 @@ impl Source {
 }
 
 /// The sample before a part: time, run, value.
-pub(super) type Tail = (i64, i64, f64);
+pub(super) type Tail = (i64, u32, f64);
 
 /// A block in the making.
 #[derive(Debug)]
@@ -162,11 +162,12 @@ impl Merge {
         merged.encode(self.union.rows.len(), encoder, self.effort, &mut body);
         self.block.push(self.key, series, count, &body);
         let (time, run, _) = self.union.rows.place(last);
-        self.tails.push((series, (time, run, merged.values.last().copied().unwrap_or_default())));
+        let run_of = |run: i64| u32::try_from(run).unwrap_or(u32::MAX);
+        self.tails.push((series, (time, run_of(run), merged.values.last().copied().unwrap_or_default())));
         if let Some(rolled) = &mut self.rolled {
             let points = merged.iter().map(|(row, value, reset)| {
                 let (time, run, _) = self.union.rows.place(row);
-                rollups::Sample { time, run, value, reset }
+                rollups::Sample { time, run: run_of(run), value, reset }
             });
             let (starts, rollups) = rollups::of_samples(points, rolled.width, about);
             rolled.push(series, &starts, &rollups, self.effort, encoder);

@@ -4,14 +4,15 @@
 
 mod aggregate;
 mod codec;
+mod columns;
 mod error;
 mod events;
 mod file;
 mod gaps;
 mod history;
-mod journal;
 mod key;
 mod head;
+mod head_source;
 mod matcher;
 mod merge;
 mod names;
@@ -19,10 +20,13 @@ mod reader;
 mod retention;
 mod schema;
 mod series;
+mod steps;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod transaction;
 mod types;
+mod write;
 
 pub(crate) use aggregate::step_of;
 pub use aggregate::{BadAggregate, Bucket, Folder, Growth, Pairs};
@@ -45,11 +49,12 @@ use crate::model::{SeriesDef, SeriesId, Timestamp};
 use error::{Inner, of};
 use file::{Found, Lock};
 use gaps::{OpenGaps, Owners};
-use journal::Journal;
 use rusqlite::Connection;
 use series::SeriesTable;
 use std::{path::PathBuf, time::Instant};
+use reader::DamageLog;
 use transaction::Transaction;
+use write::{Recovered, SampleWriter};
 
 /// The writer: one per file, owned by `ingest`.
 #[derive(Debug)]
@@ -61,11 +66,8 @@ pub struct Store {
     series: SeriesTable,
     owners: Owners,
     gaps: OpenGaps,
-    journal: Journal,
+    samples: SampleWriter,
     run: u32,
-    /// Whether the file knows of the run.
-    run_stored: bool,
-    last: Option<Timestamp>,
     /// When a commit was last synced to the disk.
     synced: Option<Instant>,
     /// Whether SQLite is set to sync each commit.
@@ -94,15 +96,15 @@ impl Store {
         file::known_format(&file, schema::version(&conn).map_err(sql)?)?;
         schema::migrate(&mut conn, schema::MIGRATIONS).map_err(sql)?;
         let inner = of(&file);
-        let run = journal::last_run(&conn).map_err(inner)?.saturating_add(1);
-        let last = journal::last_commit(&conn).map_err(inner)?;
+        let damages = DamageLog::default();
+        let samples = Recovered::read(&conn, &damages).map_err(inner)?.into_writer(damages.clone());
+        let run = samples.last().map_or(0, |(run, _)| run).saturating_add(1);
         let series = SeriesTable::load(&conn).map_err(inner)?;
         Ok(Store {
-            readers: Readers::new(&file),
+            readers: Readers::of_writer(&file, samples.head(), damages),
             owners: Owners::default(),
             gaps: OpenGaps::default(),
-            journal: Journal::default(),
-            run_stored: false,
+            samples,
             synced: None,
             syncing: false,
             untrusted_step: false,
@@ -112,19 +114,19 @@ impl Store {
             options,
             series,
             run,
-            last,
         })
     }
 
     /// The time of the newest commit that the file holds (also before this start): of the last run that wrote samples.
     pub fn last_commit(&self) -> Option<Timestamp> {
-        self.last
+        self.samples.last().map(|(_, time)| Timestamp::from_millis(time))
     }
 
     /// Finds or creates a series of a collector (the key of its table); durable with the next commit.
     pub fn series(&mut self, def: &SeriesDef, collector: &str) -> Result<SeriesId> {
         let id = self.series.find_or_add(&self.conn, def, collector).map_err(of(&self.file))?;
         self.owners.note(id, collector);
+        self.samples.note(id, collector);
         Ok(id)
     }
 
@@ -135,6 +137,7 @@ impl Store {
         let gaps = (commit.new_run || !commit.gaps.is_empty()).then(|| self.gaps.clone());
         match self.write(commit) {
             Ok(bytes) => {
+                self.samples.committed();
                 self.series.written();
                 self.gaps.settle();
                 if self.syncing {
@@ -143,7 +146,7 @@ impl Store {
                 Ok(bytes)
             }
             Err(failure) => {
-                self.journal.forget();
+                self.samples.failed();
                 self.gaps = gaps.unwrap_or_else(|| std::mem::take(&mut self.gaps));
                 Err(of(&self.file)(failure))
             }
@@ -151,27 +154,20 @@ impl Store {
     }
 
     fn write(&mut self, commit: &Commit) -> Inner<usize> {
-        let transaction = Transaction::begin(&self.conn)?;
         let run = if commit.new_run { self.run.saturating_add(1) } else { self.run };
+        self.samples.prepare(&self.conn, &commit.batches, run)?;
+        let transaction = Transaction::begin(&self.conn)?;
         if commit.new_run {
             self.gaps.clear();
         }
         self.series.write(&transaction)?;
-        let written = self.journal.append(&transaction, run, &commit.batches)?;
-        let run_stored = self.run_stored && !commit.new_run;
-        if let Some(first_key) = written.newest.filter(|_| !run_stored) {
-            journal::begin_run(&transaction, run, first_key)?;
-        }
+        let bytes = self.samples.write(&transaction)?;
         self.gaps.note(&self.owners, &commit.batches);
         self.gaps.write(&transaction, &commit.gaps)?;
         events::write(&transaction, &commit.events)?;
         transaction.commit()?;
         self.run = run;
-        self.run_stored = run_stored || written.newest.is_some();
-        if let Some(newest) = written.newest {
-            self.last = Some(Timestamp::from_millis(key::millis(newest)));
-        }
-        Ok(written.bytes)
+        Ok(bytes)
     }
 
     /// Has SQLite sync the next commit to the disk if the last synced one is `max_loss` ago, else not: a sync costs

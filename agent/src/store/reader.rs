@@ -5,8 +5,13 @@ use super::{
     error::{Inner, Result, StoreError, of},
     events,
     file::{self, Found},
-    gaps, history, names, series,
-    types::{EventFilter, Point, Range, Selector, StoredEvent, StoredSeries},
+    gaps,
+    head::Head,
+    head_source::HeadSource,
+    history::{self, InHead},
+    names, series, steps,
+    types::{AggregateQuery, EventFilter, Point, Range, Selector, Steps, StoredEvent, StoredSeries},
+    write::SharedHead,
 };
 use crate::model::{Gap, SeriesId};
 use rusqlite::Connection;
@@ -31,6 +36,7 @@ pub struct Readers {
 struct Pool {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    head: HeadSource,
     damages: DamageLog,
 }
 
@@ -42,16 +48,21 @@ impl Readers {
             Found::Nothing => return Err(StoreError::Missing { file }),
             Found::Store => {}
         }
-        let readers = Self::new(&file);
+        let readers = Self::new(&file, HeadSource::journal(), DamageLog::default());
         let reader = readers.reader()?;
         file::known_format(&file, reader.ask(|conn| Ok(super::schema::version(conn)?))?)?;
         drop(reader);
         Ok(readers)
     }
 
-    pub(super) fn new(file: &Path) -> Self {
+    /// Of the process that writes.
+    pub(super) fn of_writer(file: &Path, head: SharedHead, damages: DamageLog) -> Self {
+        Self::new(file, HeadSource::Shared(head), damages)
+    }
+
+    fn new(file: &Path, head: HeadSource, damages: DamageLog) -> Self {
         let idle = Mutex::new(Vec::new());
-        Self { pool: Arc::new(Pool { file: file.to_path_buf(), idle, damages: DamageLog::default() }) }
+        Self { pool: Arc::new(Pool { file: file.to_path_buf(), idle, head, damages }) }
     }
 
     /// A reader on a read-only connection of its own, from a small pool.
@@ -106,9 +117,34 @@ impl Reader {
         Ok(self.last_of_many(&[series], range, limit)?.pop().unwrap_or_default())
     }
 
-    /// The same of several series in one pass over the journal: one vector a series, newest first.
+    /// The same of several series, of one state of the store: one vector a series, newest first.
     pub fn last_of_many(&self, series: &[SeriesId], range: Range, limit: usize) -> Result<Vec<Vec<Point>>> {
-        self.ask(|conn| history::newest(conn, series, range, limit, &self.pool.damages))
+        let millis = history::millis(range);
+        let in_head = |head: &Head| -> Vec<InHead> {
+            series.iter().map(|series| InHead::of(head, *series, &millis)).collect()
+        };
+        let newest = |found: &InHead| history::newest_of_head(found, limit);
+        let at_once = self.pool.head.at_once(|head| in_head(head).iter().map(newest).collect::<Option<Vec<_>>>());
+        if let Some(points) = at_once {
+            return Ok(points);
+        }
+        self.ask_with(in_head, |conn, found| {
+            let each = series.iter().zip(&found);
+            each.map(|(series, head)| history::newest(conn, *series, head, &millis, limit, &self.pool.damages))
+                .collect()
+        })
+    }
+
+    /// One value a step of each series, of the coarsest tier that serves.
+    pub fn aggregate(&self, series: &[SeriesId], query: &AggregateQuery) -> Result<Vec<Steps>> {
+        let all = history::millis(Range::ALL);
+        let in_head = |head: &Head| -> Vec<InHead> {
+            series.iter().map(|series| InHead::of(head, *series, &all)).collect()
+        };
+        self.ask_with(in_head, |conn, found| {
+            let each = series.iter().zip(&found);
+            each.map(|(series, head)| steps::steps(conn, *series, head, query, &self.pool.damages)).collect()
+        })
     }
 
     /// The newest `limit` gaps of a series within the range, oldest first: its own, its collector's, the agent's.
@@ -124,6 +160,15 @@ impl Reader {
     /// All known machines: (vm_id, uuid).
     pub fn vms(&self) -> Result<Vec<(i64, String)>> {
         self.ask(names::vms)
+    }
+
+    /// Asks the head, then the file.
+    fn ask_with<H, T>(
+        &self,
+        of_head: impl FnOnce(&Head) -> H,
+        of_file: impl FnOnce(&Connection, H) -> Inner<T>,
+    ) -> Result<T> {
+        self.ask(|conn| self.pool.head.with(conn, &self.pool.damages, of_head, of_file))
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Connection) -> Inner<T>) -> Result<T> {

@@ -87,7 +87,7 @@ pub(super) fn version(conn: &Connection) -> Result<u32> {
 /// The settings of the writing connection. Little memory: the writer touches the same few pages again and again.
 pub(super) fn configure_writer(conn: &Connection) -> Result<()> {
     conn.busy_timeout(BUSY)?;
-    conn.set_prepared_statement_cache_capacity(32);
+    conn.set_prepared_statement_cache_capacity(64);
     conn.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;

@@ -214,13 +214,17 @@ impl RowSet {
         is_there.then(|| self.samples(slot)).into_iter().flatten()
     }
 
-    /// The samples of a slot: row, value, whether it began the counter anew.
-    pub(in super::super) fn samples(&self, slot: u8) -> impl Iterator<Item = (usize, f64, bool)> {
-        let (bit, at) = (bit(slot), usize::from(slot));
-        let rows = self.present.iter().enumerate().filter(move |(_, present)| *present & bit != 0);
-        rows.map(move |(row, _)| {
+    /// The sample of a slot in a row: the value, whether it began the counter anew.
+    pub(in super::super) fn sample(&self, row: usize, slot: u8) -> Option<(f64, bool)> {
+        let is_there = self.present[row] & bit(slot) != 0;
+        is_there.then(|| {
             let reset = !self.resets.is_empty() && self.resets.contains(&(row as u32, slot));
-            (row, self.values[row * self.stride + at], reset)
+            (self.values[row * self.stride + usize::from(slot)], reset)
         })
+    }
+
+    /// The samples of a slot: row, value, whether it began the counter anew.
+    fn samples(&self, slot: u8) -> impl Iterator<Item = (usize, f64, bool)> {
+        (0..self.len()).filter_map(move |row| self.sample(row, slot).map(|(value, reset)| (row, value, reset)))
     }
 }

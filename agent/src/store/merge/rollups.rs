@@ -9,14 +9,17 @@ use super::{
     About,
     rows::RowMap,
 };
-use crate::model::Kind;
+use crate::{
+    model::{Kind, Timestamp},
+    store::{aggregate::Pairs, types::Point},
+};
 use std::collections::BTreeMap;
 
 /// A sample of a series.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     pub(super) time: i64,
-    pub(super) run: i64,
+    pub(super) run: u32,
     pub(super) value: f64,
     pub(super) reset: bool,
 }
@@ -92,10 +95,20 @@ fn counters(
         starts.push(start);
         counters.push(counter);
     };
-    let mut before = about.tail;
+    let mut pairs = Pairs::default();
+    let point = |sample: &Sample| Point {
+        time: Timestamp::from_millis(sample.time),
+        value: sample.value,
+        reset: sample.reset,
+        run: sample.run,
+    };
+    if let Some((time, run, value)) = about.tail {
+        pairs.next(&point(&Sample { time, run, value, reset: false }));
+    }
     for sample in samples {
-        let (grown, covered) = growth(before, sample);
-        before = Some((sample.time, sample.run, sample.value));
+        let growth = pairs.next(&point(&sample)).unwrap_or_default();
+        let grown = growth.increase;
+        let covered = u32::try_from(growth.covered_ms).unwrap_or(u32::MAX);
         let begun = start(&sample);
         if let Some((_, counter)) = open.as_mut().filter(|(known, _)| *known == begun) {
             counter.count += 1;
@@ -109,17 +122,6 @@ fn counters(
     }
     open.into_iter().for_each(close);
     (starts, Rollups::Counters(counters))
-}
-
-/// By how much a counter grew since the sample before, and in how many milliseconds; samples of two runs are no pair.
-fn growth(before: Option<(i64, i64, f64)>, sample: Sample) -> (f64, u32) {
-    let Some((time, run, value)) = before else { return (0.0, 0) };
-    if run != sample.run || time >= sample.time {
-        return (0.0, 0);
-    }
-    let anew = sample.reset || sample.value < value;
-    let grown = if anew { sample.value } else { sample.value - value };
-    (grown, u32::try_from(sample.time - time).unwrap_or(u32::MAX))
 }
 
 /// The roll-ups of finer ones, and when each begins.
@@ -143,6 +145,44 @@ pub(in super::super) fn union(lists: &[(Vec<i64>, Rollups)]) -> (Vec<i64>, Rollu
         }
     }
     merged.finish(counters)
+}
+
+/// Several lists of roll-ups of one series and one group, as one blob after the other has them: of those that begin
+/// together the last stays.
+pub(in super::super) fn replaced(mut lists: Vec<(Vec<i64>, Rollups)>) -> Option<(Vec<i64>, Rollups)> {
+    if lists.len() <= 1 || lists.is_sorted_by(|(a, _), (b, _)| a.last() < b.first()) {
+        return joined(lists);
+    }
+    let mut newest: BTreeMap<i64, (usize, usize)> = BTreeMap::new();
+    for (list, (starts, _)) in lists.iter().enumerate() {
+        newest.extend(starts.iter().enumerate().map(|(at, start)| (*start, (list, at))));
+    }
+    let mut merged = Combined::default();
+    for (start, (list, at)) in newest {
+        merged.add(start, &lists[list].1, at);
+    }
+    let counters = lists.pop().is_some_and(|(_, rollups)| matches!(rollups, Rollups::Counters(_)));
+    Some(merged.finish(counters))
+}
+
+/// Lists that follow one another as one.
+fn joined(lists: Vec<(Vec<i64>, Rollups)>) -> Option<(Vec<i64>, Rollups)> {
+    let mut lists = lists.into_iter();
+    let (mut starts, mut all) = lists.next()?;
+    for (more, rollups) in lists {
+        match (&mut all, rollups) {
+            (Rollups::Gauges(all), Rollups::Gauges(gauges)) => {
+                (0..gauges.len()).filter_map(|at| gauges.get(at)).for_each(|gauge| all.push(gauge));
+            }
+            (Rollups::Counters(all), Rollups::Counters(counters)) => {
+                (0..counters.len()).filter_map(|at| counters.get(at)).for_each(|counter| all.push(counter));
+            }
+            // the series changed its kind
+            _ => continue,
+        }
+        starts.extend(more);
+    }
+    Some((starts, all))
 }
 
 /// Roll-ups by their beginning.

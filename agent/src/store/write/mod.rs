@@ -7,7 +7,7 @@ mod recover;
 mod seal;
 mod segment;
 
-pub(super) use journal::replay;
+pub(super) use delete::delete_blobs;
 pub(super) use places::of_series;
 pub(super) use recover::Recovered;
 

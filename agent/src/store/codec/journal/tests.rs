@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn damage_costs_the_rest_of_a_chain_and_no_more(
         rows in prop::collection::vec((prop::bool::weighted(0.3), prop::collection::vec(batch(), 1..3)), 2..20),
-        broken in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), bit in 0..8, cut in any::<bool>()
+        broken in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), bit in 0..8_u8, cut in any::<bool>()
     ) {
         let mut blobs = write(&rows);
         let broken = broken.index(blobs.len());
@@ -65,7 +65,7 @@ proptest! {
         if cut {
             blobs[broken].truncate(at);
         } else {
-            blobs[broken][at] ^= 1 << bit;
+            blobs[broken][at] ^= 1_u8 << bit;
         }
         let next = (broken + 1..rows.len()).find(|row| rows[*row].0).unwrap_or(rows.len());
         let mut decoder = JournalDecoder::default();

@@ -1,0 +1,158 @@
+//! Finding the columns of a series in blocks and segments. Of a block only its head and the one column are read.
+
+use super::{
+    codec::{BlockHead, Column, Damage, PREFIX, lengths},
+    error::Inner,
+    key,
+    reader::DamageLog,
+    tables::Tables,
+    types::Tier,
+};
+use rusqlite::{Connection, MAIN_DB, OptionalExtension, blob::Blob};
+
+/// The head of most blocks is not longer than this, and so read at once.
+const HEAD: usize = 1500;
+
+/// Reads columns of one tier, within one transaction.
+pub(super) struct Columns<'a> {
+    conn: &'a Connection,
+    tier: Tier,
+    damages: &'a DamageLog,
+    blob: Option<Blob<'a>>,
+    bytes: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(conn: &'a Connection, tier: Tier, damages: &'a DamageLog) -> Self {
+        Self { conn, tier, damages, blob: None, bytes: Vec::new(), body: Vec::new() }
+    }
+
+    /// Gives each column of a series that a group has in a part: that of the block first. A column that can't be read is
+    /// noted and skipped. Whether there was a block, and a segment, whosever columns they have.
+    pub(super) fn each(
+        &mut self,
+        part: i64,
+        group: u32,
+        series: u32,
+        mut give: impl FnMut(&BlockHead, &Column, &[u8]) -> Result<(), Damage>,
+    ) -> Inner<Found> {
+        let key = key::block(part, group);
+        let is_block = self.block(key, series, &mut give)?;
+        let mut select = self.conn.prepare_cached(Tables::of(self.tier).segments)?;
+        let mut rows = select.query([key, key::last_segment(part, group)])?;
+        let mut is_segment = false;
+        while let Some(row) = rows.next()? {
+            is_segment = true;
+            let key: i64 = row.get(0)?;
+            let blob = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let outcome = BlockHead::read(blob, blob.len(), key).and_then(|head| {
+                let Some(column) = head.find(series) else { return Ok(()) };
+                give(&head, column, head.body(column, blob)?)
+            });
+            if let Err(damage) = outcome {
+                self.damages.note("segment", key, damage);
+            }
+        }
+        Ok(Found { block: is_block, segment: is_segment })
+    }
+
+    fn block(
+        &mut self,
+        key: i64,
+        series: u32,
+        give: &mut impl FnMut(&BlockHead, &Column, &[u8]) -> Result<(), Damage>,
+    ) -> Inner<bool> {
+        let mut select = self.conn.prepare_cached(Tables::of(self.tier).block_length)?;
+        let length: Option<i64> = select.query_row([key], |row| row.get(0)).optional()?;
+        let Some(length) = length else { return Ok(false) };
+        match &mut self.blob {
+            Some(blob) => blob.reopen(key)?,
+            None => {
+                let [_, table] = Tables::of(self.tier).names;
+                self.blob = Some(self.conn.blob_open(MAIN_DB, table, "data", key, true)?);
+            }
+        }
+        if let Err(damage) = self.read(key, length.unsigned_abs() as usize, series, give)? {
+            self.damages.note("block", key, damage);
+        }
+        Ok(true)
+    }
+
+    fn read(
+        &mut self,
+        key: i64,
+        length: usize,
+        series: u32,
+        give: &mut impl FnMut(&BlockHead, &Column, &[u8]) -> Result<(), Damage>,
+    ) -> Inner<Result<(), Damage>> {
+        let Self { blob: Some(blob), bytes, body, .. } = self else { return Ok(Ok(())) };
+        bytes.resize(HEAD.min(length), 0);
+        blob.read_at_exact(bytes, 0)?;
+        let head = match lengths(bytes) {
+            Ok((head, _)) if head > length || length < PREFIX => return Ok(Err(Damage::Truncated)),
+            Ok((head, _)) => head,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        if head > bytes.len() {
+            let known = bytes.len();
+            bytes.resize(head, 0);
+            blob.read_at_exact(&mut bytes[known..], known)?;
+        }
+        let head = match BlockHead::read(bytes, length, key) {
+            Ok(head) => head,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        let Some(column) = head.find(series) else { return Ok(Ok(())) };
+        body.resize(column.length, 0);
+        blob.read_at_exact(body, column.at)?;
+        Ok(head.check(column, body).and_then(|()| give(&head, column, body)))
+    }
+}
+
+/// What there was of a group in a part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) block: bool,
+    pub(super) segment: bool,
+}
+
+/// The newest part of a tier that has anything and is not newer than this one.
+pub(super) fn part_before(conn: &Connection, tier: Tier, part: i64) -> Inner<Option<i64>> {
+    let mut newest = None;
+    for sql in Tables::of(tier).newest {
+        let key: Option<i64> =
+            conn.prepare_cached(sql)?.query_row([key::block(part.saturating_add(1).min(1 << 34), 0)], |row| row.get(0))?;
+        newest = newest.max(key.map(|key| key::part_and_group(key).0));
+    }
+    Ok(newest)
+}
+
+/// The oldest part of a tier that has anything and is not older than this one.
+pub(super) fn part_after(conn: &Connection, tier: Tier, part: i64) -> Inner<Option<i64>> {
+    let mut oldest: Option<i64> = None;
+    for sql in Tables::of(tier).oldest {
+        let key: Option<i64> =
+            conn.prepare_cached(sql)?.query_row([key::block(part.max(-(1 << 34)), 0)], |row| row.get(0))?;
+        let found = key.map(|key| key::part_and_group(key).0);
+        oldest = match (oldest, found) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+    Ok(oldest)
+}
+
+/// Whether a group has a segment in a part.
+pub(super) fn has_segment(conn: &Connection, tier: Tier, part: i64, group: u32) -> Inner<bool> {
+    let mut select = conn.prepare_cached(Tables::of(tier).oldest[0])?;
+    let key: Option<i64> = select.query_row([key::block(part, group)], |row| row.get(0))?;
+    Ok(key.is_some_and(|key| key <= key::last_segment(part, group)))
+}
+
+/// The oldest part of a tier that has segments and is not older than this one.
+pub(super) fn segment_part_after(conn: &Connection, tier: Tier, part: i64) -> Inner<Option<i64>> {
+    let mut select = conn.prepare_cached(Tables::of(tier).oldest[0])?;
+    let key: Option<i64> = select.query_row([key::block(part.max(-(1 << 34)), 0)], |row| row.get(0))?;
+    Ok(key.map(|key| key::part_and_group(key).0))
+}

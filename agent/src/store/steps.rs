@@ -1,0 +1,258 @@
+//! Reading one value a step: from the coarsest roll-ups that serve it, and where these are not made yet, or are gone,
+//! from finer or coarser ones.
+
+use super::{
+    aggregate::{Bucket, Folder, step_of},
+    codec::rollup::{Counter, Gauge, Rollups},
+    columns::{Columns, has_segment, part_after, segment_part_after},
+    error::Inner,
+    history::{InHead, Numbered, Parts},
+    key,
+    merge::{read_rollups, replaced, union_rollups},
+    reader::DamageLog,
+    types::{AggregateQuery, Steps, Tier},
+    write,
+};
+use crate::model::{Kind, SeriesId, Timestamp};
+use rusqlite::Connection;
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+/// The steps of a series. To be called within a transaction that began after the head was read; `head` has all points of
+/// the head.
+pub(super) fn steps(
+    conn: &Connection,
+    series: SeriesId,
+    head: &InHead,
+    query: &AggregateQuery,
+    damages: &DamageLog,
+) -> Inner<Steps> {
+    let is_counter = super::series::kind(conn, series.0)? == Kind::Counter;
+    let step = query.step.max(1);
+    let from = step_of(key::storable(query.range.from), step);
+    let to = step_of(key::storable(query.range.to), step).saturating_add(step - 1);
+    let mut walk = Walk {
+        conn,
+        series,
+        head,
+        groups: write::of_series(conn, series.0)?,
+        raw: Parts::new(conn, damages),
+        minutes: Columns::new(conn, Tier::Minute, damages),
+        hours: Columns::new(conn, Tier::Hour, damages),
+        points: Vec::new(),
+        folder: Folder::new(query, is_counter),
+        open: [BTreeSet::new(), BTreeSet::new()],
+        fed: None,
+    };
+    if from <= to {
+        walk.look_for_open()?;
+        walk.all(coarsest(query, step, is_counter), from..=to)?;
+    }
+    Ok(walk.folder.finish())
+}
+
+/// The coarsest tier that serves a query.
+fn coarsest(query: &AggregateQuery, step: i64, is_counter: bool) -> Tier {
+    let serves = |tier: &Tier| match tier.width() {
+        Some(width) => step % width == 0 && !query.aggregate.needs_samples(is_counter),
+        None => true,
+    };
+    Tier::ALL.into_iter().rev().find(serves).unwrap_or(Tier::Raw)
+}
+
+struct Walk<'a> {
+    conn: &'a Connection,
+    series: SeriesId,
+    head: &'a InHead,
+    groups: Vec<(u32, i64, i64)>,
+    raw: Parts<'a>,
+    minutes: Columns<'a>,
+    hours: Columns<'a>,
+    points: Vec<Numbered>,
+    folder: Folder,
+    /// The parts of which the coarser tier has not all roll-ups yet: two-hour parts with samples in the head or in
+    /// segments, days with these or with segments of their own.
+    open: [BTreeSet<i64>; 2],
+    /// The part of the finest tier that was fed last.
+    fed: Option<i64>,
+}
+
+impl Walk<'_> {
+    /// Finds out of which parts the roll-ups are still to come.
+    fn look_for_open(&mut self) -> Inner<()> {
+        let raw = |millis| key::part(Tier::Raw, millis);
+        let [parts, days] = &mut self.open;
+        parts.extend(self.head.points.iter().map(|(point, _)| raw(point.time.as_millis())));
+        parts.extend(with_segments(self.conn, Tier::Raw, &self.groups)?);
+        days.extend(parts.iter().map(|part| key::part(Tier::Minute, key::part_start(Tier::Raw, *part))));
+        days.extend(with_segments(self.conn, Tier::Minute, &self.groups)?);
+        Ok(())
+    }
+
+    /// Feeds what a tier has of a range; what it has not yet from the finer one, what it has no longer from the coarser.
+    fn all(&mut self, tier: Tier, range: RangeInclusive<i64>) -> Inner<()> {
+        let (from, to) = range.into_inner();
+        let oldest = self.oldest(tier)?;
+        if let Some(coarser) = coarser(tier)
+            && from < oldest
+        {
+            self.rolled(coarser, from..=to.min(oldest.saturating_sub(1)))?;
+        }
+        self.feed(tier, from.max(oldest)..=to)
+    }
+
+    /// When the oldest part of a tier begins, or of the finer ones, whose roll-ups are to come.
+    fn oldest(&self, tier: Tier) -> Inner<i64> {
+        let mut oldest = self.head.points.first().map_or(i64::MAX, |(point, _)| point.time.as_millis());
+        for tier in Tier::ALL.into_iter().filter(|finer| *finer <= tier) {
+            let part = part_after(self.conn, tier, i64::MIN)?;
+            oldest = oldest.min(part.map_or(i64::MAX, |part| key::part_start(tier, part)));
+        }
+        Ok(oldest)
+    }
+
+    fn feed(&mut self, tier: Tier, range: RangeInclusive<i64>) -> Inner<()> {
+        let Some(finer) = finer(tier) else { return self.samples(&range) };
+        let (mut from, to) = range.into_inner();
+        let open = &self.open[if finer == Tier::Raw { 0 } else { 1 }];
+        let within = key::part(finer, from)..=key::part(finer, to.max(from));
+        for part in open.range(within).copied().collect::<Vec<i64>>() {
+            let start = key::part_start(finer, part);
+            let end = start + key::part_width(finer) - 1;
+            if start > from {
+                self.rolled(tier, from..=to.min(start - 1))?;
+            }
+            self.feed(finer, from.max(start)..=to.min(end))?;
+            from = end + 1;
+        }
+        self.rolled(tier, from..=to)
+    }
+
+    /// Feeds the samples of a range.
+    fn samples(&mut self, range: &RangeInclusive<i64>) -> Inner<()> {
+        let mut part = key::part(Tier::Raw, *range.start());
+        while *range.start() <= *range.end() && part <= key::part(Tier::Raw, *range.end()) {
+            let at = self.head.points.partition_point(|(point, _)| key::part(Tier::Raw, point.time.as_millis()) < part);
+            let in_head = self.head.points.get(at).map(|(point, _)| key::part(Tier::Raw, point.time.as_millis()));
+            let stored = part_after(self.conn, Tier::Raw, part)?;
+            let next = [in_head, stored].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= key::part(Tier::Raw, *range.end())) else { break };
+            self.part(next, range)?;
+            part = next + 1;
+        }
+        Ok(())
+    }
+
+    /// Feeds the samples of a part. The one before them is the earlier one of the first pair.
+    fn part(&mut self, part: i64, range: &RangeInclusive<i64>) -> Inner<()> {
+        let begins = *range.start() > key::part_start(Tier::Raw, part);
+        if self.fed != Some(part - 1) {
+            self.folder.unpair();
+            self.raw.read(part - 1, &self.groups, self.series, self.head, &mut self.points)?;
+            if let Some((point, _)) = self.points.last() {
+                self.folder.prime(point);
+            }
+        }
+        self.fed = Some(part);
+        self.raw.read(part, &self.groups, self.series, self.head, &mut self.points)?;
+        for (point, _) in &self.points {
+            if range.contains(&point.time.as_millis()) {
+                self.folder.push(point);
+            } else if begins && point.time.as_millis() < *range.start() {
+                self.folder.prime(point);
+            }
+        }
+        Ok(())
+    }
+
+    /// Feeds the roll-ups of a range; where the tier has none any more, those of the coarser one.
+    fn rolled(&mut self, tier: Tier, range: RangeInclusive<i64>) -> Inner<()> {
+        let (mut from, to) = range.into_inner();
+        if from > to {
+            return Ok(());
+        }
+        if let Some(coarser) = coarser(tier) {
+            let oldest = part_after(self.conn, tier, i64::MIN)?.map_or(i64::MAX, |part| key::part_start(tier, part));
+            if from < oldest {
+                self.rolled(coarser, from..=to.min(oldest.saturating_sub(1)))?;
+                from = oldest;
+            }
+        }
+        while from <= to {
+            let Some(part) = part_after(self.conn, tier, key::part(tier, from))? else { break };
+            let start = key::part_start(tier, part);
+            let range = from.max(start)..=to.min(start + key::part_width(tier) - 1);
+            self.rolled_part(tier, part, &range)?;
+            from = start + key::part_width(tier);
+        }
+        Ok(())
+    }
+
+    /// The parts of the finest tier within a part.
+    fn raw_parts(&self, tier: Tier, part: i64) -> RangeInclusive<i64> {
+        let start = key::part_start(tier, part);
+        key::part(Tier::Raw, start)..=key::part(Tier::Raw, start + key::part_width(tier) - 1)
+    }
+
+    fn rolled_part(&mut self, tier: Tier, part: i64, range: &RangeInclusive<i64>) -> Inner<()> {
+        let raw = self.raw_parts(tier, part);
+        let columns = if tier == Tier::Minute { &mut self.minutes } else { &mut self.hours };
+        let mut lists: Vec<(Vec<i64>, Rollups)> = Vec::new();
+        for (group, first, last) in &self.groups {
+            if *first > *raw.end() || *last < *raw.start() {
+                continue;
+            }
+            let mut of_group: Vec<(Vec<i64>, Rollups)> = Vec::new();
+            columns.each(part, *group, self.series.0, |head, column, body| {
+                let (rows, rollups) = read_rollups(body, head.rows.len(), column.count as usize)?;
+                of_group.push((rows.into_iter().map(|row| head.rows.times[row]).collect(), rollups));
+                Ok(())
+            })?;
+            lists.extend(replaced(of_group));
+        }
+        let (starts, rollups) = if lists.len() == 1 { lists.swap_remove(0) } else { union_rollups(&lists) };
+        for (at, start) in starts.into_iter().enumerate().filter(|(_, start)| range.contains(start)) {
+            let bucket = match &rollups {
+                Rollups::Gauges(gauges) => gauges.get(at).map(of_gauge),
+                Rollups::Counters(counters) => counters.get(at).map(of_counter),
+            };
+            if let Some(bucket) = bucket {
+                self.folder.push_rolled(tier, Timestamp::from_millis(start), &bucket);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parts of a tier in which one of these groups has segments.
+fn with_segments(conn: &Connection, tier: Tier, groups: &[(u32, i64, i64)]) -> Inner<Vec<i64>> {
+    let mut found = Vec::new();
+    let mut next = segment_part_after(conn, tier, i64::MIN)?;
+    while let Some(part) = next {
+        for (group, ..) in groups {
+            if has_segment(conn, tier, part, *group)? {
+                found.push(part);
+                break;
+            }
+        }
+        next = segment_part_after(conn, tier, part + 1)?;
+    }
+    Ok(found)
+}
+
+fn coarser(tier: Tier) -> Option<Tier> {
+    Tier::ALL.into_iter().find(|other| *other > tier)
+}
+
+fn finer(tier: Tier) -> Option<Tier> {
+    Tier::ALL.into_iter().rev().find(|other| *other < tier)
+}
+
+fn of_gauge(gauge: Gauge) -> Bucket {
+    let Gauge { count, sum, min, max, last } = gauge;
+    Bucket { count: u64::from(count), sum, min, max, last, increase: 0.0, covered_ms: 0 }
+}
+
+fn of_counter(counter: Counter) -> Bucket {
+    let Counter { count, increase, covered, last } = counter;
+    Bucket { count: u64::from(count), last, increase, covered_ms: i64::from(covered), ..Bucket::EMPTY }
+}
