@@ -2,9 +2,9 @@
 
 use super::{
     Store,
+    columns::{part_after, part_before},
     error::{Inner, Result, of},
     events, key,
-    tables::Tables,
     types::{Deleted, Tier},
     write::delete_blobs,
 };
@@ -65,8 +65,9 @@ impl Store {
             [(Tier::Raw, retention.raw), (Tier::Minute, retention.minute), (Tier::Hour, retention.hour)]
         {
             let limit = key::storable(now.minus(keep));
-            let part = key::part(tier, limit);
-            let (blobs, count) = delete_blobs(&self.conn, tier, key::block(part, 0), BLOBS_A_CALL)?;
+            // one part at most
+            let part = key::part(tier, limit).min(oldest(&self.conn, tier)?.map_or(i64::MIN, |part| part + 1));
+            let (blobs, count) = delete_blobs(&self.conn, tier, key::block(part.max(-(1 << 34)), 0), BLOBS_A_CALL)?;
             if tier == Tier::Raw {
                 samples = count;
             }
@@ -102,14 +103,13 @@ impl Store {
 
 /// The oldest part of a tier that has more than one.
 fn oldest_of_several(conn: &Connection, tier: Tier) -> Inner<Option<i64>> {
-    let ends = Tables::of(tier).ends;
-    let mut parts = Vec::new();
-    for sql in ends {
-        let key: Option<i64> = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-        parts.extend(key.map(|key| key::part_and_group(key).0));
-    }
-    let (oldest, newest) = (parts.iter().min().copied(), parts.iter().max().copied());
+    let (oldest, newest) = (oldest(conn, tier)?, part_before(conn, tier, i64::MAX)?);
     Ok(oldest.filter(|_| oldest < newest))
+}
+
+/// The oldest part of a tier.
+fn oldest(conn: &Connection, tier: Tier) -> Inner<Option<i64>> {
+    part_after(conn, tier, i64::MIN)
 }
 
 fn delete_gaps(conn: &Connection, before: Timestamp) -> Inner<usize> {

@@ -21,8 +21,6 @@ pub(super) struct Tables {
     pub(super) put_segment: &'static str,
     pub(super) delete_blocks: &'static str,
     pub(super) delete_segments: &'static str,
-    /// The smallest and the largest key of a block, and of a segment.
-    pub(super) ends: [&'static str; 4],
     /// The names: of segments, of blocks.
     pub(super) names: [&'static str; 2],
 }
@@ -46,12 +44,6 @@ macro_rules! tables {
             put_segment: concat!("INSERT OR REPLACE INTO ", $segment, "(key, n, data) VALUES (?1, ?2, ?3)"),
             delete_blocks: concat!("DELETE FROM ", $block, " WHERE key BETWEEN ?1 AND ?2"),
             delete_segments: concat!("DELETE FROM ", $segment, " WHERE key BETWEEN ?1 AND ?2"),
-            ends: [
-                concat!("SELECT min(key) FROM ", $block),
-                concat!("SELECT max(key) FROM ", $block),
-                concat!("SELECT min(key) FROM ", $segment),
-                concat!("SELECT max(key) FROM ", $segment),
-            ],
             names: [$segment, $block],
         }
     };

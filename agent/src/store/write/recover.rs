@@ -4,6 +4,7 @@ use super::{Places, SampleWriter, SharedHead, journal, noted_run, places};
 use crate::{
     model::SeriesId,
     store::{
+        columns::part_before,
         error::{Failure, Inner},
         head::{Head, Pending, Slot},
         key,
@@ -128,13 +129,7 @@ fn enter(
 }
 
 fn newest_part(conn: &Connection) -> Inner<Option<i64>> {
-    let tables = Tables::of(Tier::Raw);
-    let mut newest = None;
-    for sql in [tables.ends[1], tables.ends[3]] {
-        let key: Option<i64> = conn.query_row(sql, [], |row| row.get(0))?;
-        newest = newest.max(key.map(|key| key::part_and_group(key).0));
-    }
-    Ok(newest)
+    part_before(conn, Tier::Raw, i64::MAX)
 }
 
 /// No stored row is newer than the end of the newest part.
