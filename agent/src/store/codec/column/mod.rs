@@ -4,7 +4,7 @@
 //! what they look like (constant, straight line, seldom changing) or else as packed differences. `FORMAT.md` has the
 //! bytes.
 
-mod decimal;
+pub(super) mod decimal;
 mod entropy;
 mod factor;
 mod integers;
