@@ -17,7 +17,11 @@ pub(in super::super) struct Exceptions(Vec<(usize, u64)>);
 
 /// Finds the smallest exponent with which all values are whole numbers divided by a power of ten, every bit the same,
 /// and puts the numbers into `digits`. The few that are none go to `exceptions`. Returns nothing if they aren't few.
-pub(in super::super) fn scale(values: &[f64], digits: &mut Vec<i64>, exceptions: &mut Exceptions) -> Option<u8> {
+pub(in super::super) fn scale(
+    values: &[f64],
+    digits: &mut Vec<i64>,
+    exceptions: &mut Exceptions,
+) -> Option<u8> {
     let tolerated = values.len() / TOLERATED;
     let mut exponent = 0;
     // a value that has a larger exponent begins the column anew: all before it have that one too

@@ -10,8 +10,6 @@ use super::{
 
 /// A steady bucket, whose samples are all the same, is told by its range alone.
 const STEADY: u8 = 0x10;
-/// The share of the range that the sum is above the smallest is given in so many parts.
-const SHARES: i64 = 16;
 
 /// All values of roll-ups as whole numbers, property after property.
 pub(super) struct Digits {
@@ -63,19 +61,15 @@ impl Digits {
     ) {
         let range: Vec<i64> = max.iter().zip(min).map(|(max, min)| max.wrapping_sub(*min)).collect();
         let above = |at: usize| sum[at].wrapping_sub(min[at].wrapping_mul(i64::from(counts[at])));
-        let steady =
-            (0..range.len()).all(|at| range[at] != 0 || (last[at] == min[at] && above(at) == 0));
-        let kept: Vec<usize> = (0..range.len()).filter(|at| !steady || range[*at] != 0).collect();
-        let share = typical_share(&kept, &range, above);
+        let steady = (0..range.len()).all(|at| range[at] != 0 || (last[at] == min[at] && above(at) == 0));
         self.begin(if steady { STEADY } else { 0 }, parts);
         parts.counts(counts);
         parts.integers(min);
         parts.integers(&range);
-        parts.integers(&[share]);
+        let kept = kept(&range, steady);
         let last: Vec<i64> = kept.iter().map(|&at| last[at].wrapping_sub(min[at])).collect();
         parts.integers(&last);
-        let sum: Vec<i64> =
-            kept.iter().map(|&at| above(at).wrapping_sub(shared(range[at], share))).collect();
+        let sum: Vec<i64> = kept.iter().map(|&at| above(at)).collect();
         parts.integers(&sum);
     }
 
@@ -85,20 +79,12 @@ impl Digits {
     }
 }
 
-/// The median of what the sums are above the smallest samples, in parts of the range.
-fn typical_share(kept: &[usize], range: &[i64], above: impl Fn(usize) -> i64) -> i64 {
-    let share = |&at: &usize| {
-        let range = range[at];
-        // of huge numbers, which no share would fit, none is needed
-        above(at).checked_mul(SHARES).filter(|_| range > 0).map_or(0, |above| above / range)
-    };
-    let mut shares: Vec<i64> = kept.iter().map(share).collect();
-    let middle = shares.len() / 2;
-    if shares.is_empty() { 0 } else { *shares.select_nth_unstable(middle).1 }
-}
-
-fn shared(range: i64, share: i64) -> i64 {
-    range.wrapping_mul(share) / SHARES
+/// The buckets that more is told of than the smallest sample and the range, by ascending range: what is told of them
+/// grows with it, so that neighbours are of a size.
+fn kept(range: &[i64], steady: bool) -> Vec<usize> {
+    let mut kept: Vec<usize> = (0..range.len()).filter(|at| !steady || range[*at] != 0).collect();
+    kept.sort_by_key(|&at| range[at]);
+    kept
 }
 
 /// What the increases don't explain of the newest samples: nothing, as long as the counter isn't reset.
@@ -134,21 +120,16 @@ pub(super) fn read_gauges(parts: &mut PartReader<'_>, count: usize) -> Result<Ga
     let counts = parts.counts(count)?;
     let min = parts.integers(count)?;
     let range = parts.integers(count)?;
-    let share = parts.integers(1)?[0];
-    let is_kept = |range: i64| !opening.steady || range != 0;
-    let kept = range.iter().filter(|range| is_kept(**range)).count();
-    let mut lasts = parts.integers(kept)?.into_iter();
-    let mut sums = parts.integers(kept)?.into_iter();
-    let (mut max, mut last, mut sum) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, (&min, &range)) in min.iter().zip(&range).enumerate() {
-        let (mut above, mut newest) = (0, 0);
-        if is_kept(range) {
-            newest = lasts.next().unwrap_or_default();
-            above = sums.next().unwrap_or_default().wrapping_add(shared(range, share));
-        }
-        max.push(min.wrapping_add(range));
-        last.push(min.wrapping_add(newest));
-        sum.push(min.wrapping_mul(i64::from(counts[at])).wrapping_add(above));
+    let kept = kept(&range, opening.steady);
+    let newest = parts.integers(kept.len())?;
+    let above = parts.integers(kept.len())?;
+    let max: Vec<i64> = min.iter().zip(&range).map(|(min, range)| min.wrapping_add(*range)).collect();
+    let mut last = min.clone();
+    let mut sum: Vec<i64> =
+        min.iter().zip(&counts).map(|(min, count)| min.wrapping_mul(i64::from(*count))).collect();
+    for (&at, (newest, above)) in kept.iter().zip(newest.iter().zip(&above)) {
+        last[at] = last[at].wrapping_add(*newest);
+        sum[at] = sum[at].wrapping_add(*above);
     }
     let [min, max, last, sum] = opening.values(&[min, max, last, sum].concat(), count)?;
     Ok(Gauges { count: counts, sum, min, max, last })
