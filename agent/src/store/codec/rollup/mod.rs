@@ -162,7 +162,7 @@ const PLAIN_COUNTERS: u8 = 1;
 const GAUGES: u8 = 2;
 const COUNTERS: u8 = 3;
 
-/// Appends the roll-ups; no bytes if there are none. Every bit of every value comes back.
+/// Appends the roll-ups. Every bit of every value comes back.
 pub fn encode_rollups(encoder: &mut ColumnEncoder, rollups: &Rollups, effort: Effort, out: &mut Vec<u8>) {
     let mut parts = PartWriter { encoder, effort, part: Vec::new(), out };
     let (plain, form) = match rollups {

@@ -75,12 +75,12 @@ proptest! {
         rollups in rollups(), cut in any::<prop::sample::Index>(), bit in any::<prop::sample::Index>(), count in 0..300_usize
     ) {
         let mut bytes = encode(&rollups, Effort::Small);
-        let is_sound = |bytes: &[u8], count| decode_rollups(bytes, count).is_ok_and(|read| read.len() != count);
+        let has_other_length = |bytes: &[u8], count| decode_rollups(bytes, count).is_ok_and(|read| read.len() != count);
         prop_assert!(decode_rollups(&bytes[..cut.index(bytes.len())], rollups.len()).is_err());
-        prop_assert!(!is_sound(&bytes, count));
+        prop_assert!(!has_other_length(&bytes, count));
         let flipped = bit.index(bytes.len() * 8);
         bytes[flipped / 8] ^= 1 << (flipped % 8);
-        prop_assert!(!is_sound(&bytes, rollups.len()));
+        prop_assert!(!has_other_length(&bytes, rollups.len()));
     }
 
     #[test]
