@@ -108,7 +108,8 @@ fn measure(name: &str, set: &[Vec<f64>], length: usize, effort: Effort) {
 
 fn measure_rollups(name: &str, set: &[Vec<f64>], samples: usize, roll: impl Fn(&[f64]) -> Rollups) {
     // a day of minutes, where the recording repeats: its shape is what counts
-    let day = |column: &Vec<f64>| -> Vec<f64> { column.iter().copied().cycle().take(1440 * samples).collect() };
+    let day =
+        |column: &Vec<f64>| -> Vec<f64> { column.iter().copied().cycle().take(1440 * samples).collect() };
     let rolled: Vec<Rollups> = set.iter().map(|column| roll(&day(column))).collect();
     let mut encoder = ColumnEncoder::default();
     let mut encoded = Vec::new();

@@ -7,17 +7,21 @@ use super::super::{
 
 const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
 /// Below this every whole number is a float.
-pub(super) const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
 /// One value in so many may be no decimal.
 const TOLERATED: usize = 16;
 
 /// The values of a column that are no decimals.
 #[derive(Debug, Default)]
-pub(super) struct Exceptions(Vec<(usize, u64)>);
+pub(in super::super) struct Exceptions(Vec<(usize, u64)>);
 
 /// Finds the smallest exponent with which all values are whole numbers divided by a power of ten, every bit the same,
 /// and puts the numbers into `digits`. The few that are none go to `exceptions`. Returns nothing if they aren't few.
-pub(super) fn scale(values: &[f64], digits: &mut Vec<i64>, exceptions: &mut Exceptions) -> Option<u8> {
+pub(in super::super) fn scale(
+    values: &[f64],
+    digits: &mut Vec<i64>,
+    exceptions: &mut Exceptions,
+) -> Option<u8> {
     let tolerated = values.len() / TOLERATED;
     let mut exponent = 0;
     // a value that has a larger exponent begins the column anew: all before it have that one too
@@ -78,7 +82,7 @@ fn fraction(value: f64, exponent: usize) -> Option<i64> {
 }
 
 /// Appends the values of these numbers.
-pub(super) fn unscale(digits: &[i64], exponent: u8, out: &mut Vec<f64>) -> Result<(), Damage> {
+pub(in super::super) fn unscale(digits: &[i64], exponent: u8, out: &mut Vec<f64>) -> Result<(), Damage> {
     let power = *POWERS.get(usize::from(exponent)).ok_or(Damage::Malformed("a power of ten"))?;
     if exponent == 0 {
         out.extend(digits.iter().map(|number| *number as f64));
@@ -94,7 +98,7 @@ impl Exceptions {
     }
 
     /// Appends how many there are, then of each the distance from the one before and its bits.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(in super::super) fn write(&self, out: &mut Vec<u8>) {
         put(out, self.0.len() as u64);
         let mut next = 0;
         for (at, bits) in &self.0 {
@@ -104,7 +108,7 @@ impl Exceptions {
         }
     }
 
-    pub(super) fn read(cursor: &mut Cursor<'_>, count: usize) -> Result<Self, Damage> {
+    pub(in super::super) fn read(cursor: &mut Cursor<'_>, count: usize) -> Result<Self, Damage> {
         let listed = cursor.number()?;
         // each takes nine bytes at least: a number that lies reserves no memory
         if listed > cursor.0.len() as u64 / 9 {
@@ -123,7 +127,7 @@ impl Exceptions {
     }
 
     /// Puts the values into their places.
-    pub(super) fn restore(&self, values: &mut [f64]) -> Result<(), Damage> {
+    pub(in super::super) fn restore(&self, values: &mut [f64]) -> Result<(), Damage> {
         for (at, bits) in &self.0 {
             let value = values.get_mut(*at).ok_or(Damage::Malformed("the place of a value"))?;
             *value = f64::from_bits(*bits);

@@ -57,7 +57,8 @@ pub(super) fn read(mut cursor: Cursor<'_>, count: usize, out: &mut Vec<i64>) -> 
 /// Appends floats (at least one), if pco can do it in a way that [`read_floats`] accepts.
 pub(super) fn write_floats(values: &[f64], out: &mut Vec<u8>) -> PcoResult<bool> {
     for mode in [ModeSpec::Auto, ModeSpec::Classic] {
-        let config = ChunkConfig::default().with_mode_spec(mode).with_delta_spec(DeltaSpec::TryConsecutive(1));
+        let config =
+            ChunkConfig::default().with_mode_spec(mode).with_delta_spec(DeltaSpec::TryConsecutive(1));
         let chunk = FileCompressor::default().chunk_compressor(values, &config)?;
         if is_simple(chunk.meta()) {
             append(chunk, out)?;
@@ -84,7 +85,8 @@ fn compress_integers<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> PcoResult<(
 }
 
 fn is_plain(meta: &ChunkMeta) -> bool {
-    matches!(meta.mode, Mode::Classic | Mode::IntMult(_)) && matches!(meta.delta_encoding, DeltaEncoding::NoOp)
+    matches!(meta.mode, Mode::Classic | Mode::IntMult(_))
+        && matches!(meta.delta_encoding, DeltaEncoding::NoOp)
 }
 
 /// Without dictionaries and windows, whose memory hostile bytes could ask for.

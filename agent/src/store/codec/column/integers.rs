@@ -1,10 +1,7 @@
 //! Columns of whole numbers: which shape fits, and what is left of the numbers once it is taken away.
 
 use super::{
-    super::{
-        Damage,
-        varint::Cursor,
-    },
+    super::{Damage, varint::Cursor},
     Effort, Head,
     decimal::Exceptions,
     entropy, factor,

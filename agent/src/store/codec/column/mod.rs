@@ -1,10 +1,9 @@
 //! A column: the values of one series, one after the other, in few bytes, every bit kept.
 //!
 //! Most columns are short decimal fractions. They are coded as whole numbers and a power of ten; the whole numbers as
-//! what they look like (constant, straight line, seldom changing) or else as packed differences. `FORMAT.md` has the
-//! bytes.
+//! what they look like (constant, straight line, seldom changing) or else as packed differences.
 
-mod decimal;
+pub(super) mod decimal;
 mod entropy;
 mod factor;
 mod integers;

@@ -7,6 +7,9 @@ use super::{
 };
 
 mod combine;
+mod relative;
+#[cfg(test)]
+mod tests;
 
 pub use combine::on_grid;
 
@@ -152,64 +155,130 @@ impl Rollups {
     }
 }
 
-const GAUGES: u8 = 0;
-const COUNTERS: u8 = 1;
+/// Properties each as a column of its own.
+const PLAIN_GAUGES: u8 = 0;
+const PLAIN_COUNTERS: u8 = 1;
+/// Properties coded relative to one another.
+const GAUGES: u8 = 2;
+const COUNTERS: u8 = 3;
 
 /// Appends the roll-ups. Every bit of every value comes back.
 pub fn encode_rollups(encoder: &mut ColumnEncoder, rollups: &Rollups, effort: Effort, out: &mut Vec<u8>) {
-    let (form, counts, columns): (_, [&[u32]; 2], [&[f64]; 4]) = match rollups {
-        Rollups::Gauges(of) => (GAUGES, [&of.count, &[]], [&of.sum, &of.min, &of.max, &of.last]),
-        Rollups::Counters(of) => (COUNTERS, [&of.count, &of.covered], [&of.increase, &of.last, &[], &[]]),
+    let mut parts = PartWriter { encoder, effort, part: Vec::new(), out };
+    let (plain, form) = match rollups {
+        Rollups::Gauges(_) => (PLAIN_GAUGES, GAUGES),
+        Rollups::Counters(_) => (PLAIN_COUNTERS, COUNTERS),
     };
-    out.push(form);
-    let mut column = Vec::new();
-    for counts in counts {
-        let counts: Vec<i64> = counts.iter().map(|count| i64::from(*count)).collect();
-        column.clear();
-        encoder.encode_integers(&counts, effort, &mut column);
-        put(out, column.len() as u64);
-        out.extend_from_slice(&column);
-    }
-    for values in columns {
-        column.clear();
-        encoder.encode(values, effort, &mut column);
-        put(out, column.len() as u64);
-        out.extend_from_slice(&column);
+    match relative::Digits::of(rollups) {
+        Some(digits) => {
+            parts.out.push(form);
+            digits.write(rollups, &mut parts);
+        }
+        None => {
+            parts.out.push(plain);
+            write_plain(rollups, &mut parts);
+        }
     }
 }
 
-/// Reads the roll-ups of exactly `count` buckets; every byte must be used.
+/// Reads the roll-ups of exactly `count` buckets; every byte must be used. No input makes it panic or take more memory
+/// than `count` buckets justify.
 pub fn decode_rollups(bytes: &[u8], count: usize) -> Result<Rollups, Damage> {
     let mut cursor = Cursor(bytes);
     let form = cursor.byte()?;
-    let lengths = match form {
-        GAUGES => [count, 0, count, count, count, count],
-        COUNTERS => [count, count, count, count, 0, 0],
+    let mut parts = PartReader(cursor);
+    let rollups = match form {
+        PLAIN_GAUGES => Rollups::Gauges(Gauges {
+            count: parts.counts(count)?,
+            sum: parts.values(count)?,
+            min: parts.values(count)?,
+            max: parts.values(count)?,
+            last: parts.values(count)?,
+        }),
+        PLAIN_COUNTERS => Rollups::Counters(Counters {
+            count: parts.counts(count)?,
+            covered: parts.counts(count)?,
+            increase: parts.values(count)?,
+            last: parts.values(count)?,
+        }),
+        GAUGES => Rollups::Gauges(relative::read_gauges(&mut parts, count)?),
+        COUNTERS => Rollups::Counters(relative::read_counters(&mut parts, count)?),
         _ => return Err(Damage::Malformed("the form of roll-ups")),
     };
-    let mut part = || -> Result<&[u8], Damage> {
-        let length = cursor.number32()?;
-        cursor.bytes(length as usize)
-    };
-    let whole = |bytes: &[u8], count| -> Result<Vec<u32>, Damage> {
-        let values = decode_integers(bytes, count)?;
-        let narrow = |value: i64| u32::try_from(value).map_err(|_| Damage::Malformed("a count"));
-        values.into_iter().map(narrow).collect()
-    };
-    let floats = |bytes: &[u8], count| -> Result<Vec<f64>, Damage> {
+    parts.0.end()?;
+    Ok(rollups)
+}
+
+fn write_plain(rollups: &Rollups, parts: &mut PartWriter<'_>) {
+    match rollups {
+        Rollups::Gauges(of) => {
+            parts.counts(&of.count);
+            for values in [&of.sum, &of.min, &of.max, &of.last] {
+                parts.values(values);
+            }
+        }
+        Rollups::Counters(of) => {
+            parts.counts(&of.count);
+            parts.counts(&of.covered);
+            for values in [&of.increase, &of.last] {
+                parts.values(values);
+            }
+        }
+    }
+}
+
+/// Writes columns one behind the other, each with its length before it.
+struct PartWriter<'a> {
+    encoder: &'a mut ColumnEncoder,
+    effort: Effort,
+    part: Vec<u8>,
+    out: &'a mut Vec<u8>,
+}
+
+impl PartWriter<'_> {
+    fn counts(&mut self, counts: &[u32]) {
+        let counts: Vec<i64> = counts.iter().map(|count| i64::from(*count)).collect();
+        self.integers(&counts);
+    }
+
+    fn integers(&mut self, values: &[i64]) {
+        self.part.clear();
+        self.encoder.encode_integers(values, self.effort, &mut self.part);
+        self.append();
+    }
+
+    fn values(&mut self, values: &[f64]) {
+        self.part.clear();
+        self.encoder.encode(values, self.effort, &mut self.part);
+        self.append();
+    }
+
+    fn append(&mut self) {
+        put(self.out, self.part.len() as u64);
+        self.out.extend_from_slice(&self.part);
+    }
+}
+
+struct PartReader<'a>(Cursor<'a>);
+
+impl<'a> PartReader<'a> {
+    fn next(&mut self) -> Result<&'a [u8], Damage> {
+        let length = self.0.number32()?;
+        self.0.bytes(length as usize)
+    }
+
+    fn counts(&mut self, count: usize) -> Result<Vec<u32>, Damage> {
+        let narrow = |value| u32::try_from(value).map_err(|_| Damage::Malformed("a count"));
+        self.integers(count)?.into_iter().map(narrow).collect()
+    }
+
+    fn integers(&mut self, count: usize) -> Result<Vec<i64>, Damage> {
+        decode_integers(self.next()?, count)
+    }
+
+    fn values(&mut self, count: usize) -> Result<Vec<f64>, Damage> {
         let mut values = Vec::new();
-        decode_column(bytes, count, &mut values).map(|()| values)
-    };
-    let first = whole(part()?, lengths[0])?;
-    let second = whole(part()?, lengths[1])?;
-    let a = floats(part()?, lengths[2])?;
-    let b = floats(part()?, lengths[3])?;
-    let c = floats(part()?, lengths[4])?;
-    let d = floats(part()?, lengths[5])?;
-    cursor.end()?;
-    Ok(if form == GAUGES {
-        Rollups::Gauges(Gauges { count: first, sum: a, min: b, max: c, last: d })
-    } else {
-        Rollups::Counters(Counters { count: first, covered: second, increase: a, last: b })
-    })
+        decode_column(self.next()?, count, &mut values)?;
+        Ok(values)
+    }
 }
