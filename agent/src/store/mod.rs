@@ -17,6 +17,7 @@ mod reader;
 mod retention;
 mod schema;
 mod series;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -5,10 +5,10 @@ use super::{
     error::{Inner, Result, StoreError, of},
     events,
     file::{self, Found},
-    gaps, history, names, series,
-    types::{EventFilter, Point, Range, Selector, StoredEvent, StoredSeries},
+    gaps, history, names, series, steps,
+    types::{AggregateQuery, EventFilter, Point, Range, Selector, Steps, StoredEvent, StoredSeries},
 };
-use crate::model::{Gap, SeriesId};
+use crate::model::{Gap, SeriesId, Timestamp};
 use rusqlite::Connection;
 use std::{
     collections::BTreeSet,
@@ -109,6 +109,17 @@ impl Reader {
     /// The same of several series in one pass over the journal: one vector a series, newest first.
     pub fn last_of_many(&self, series: &[SeriesId], range: Range, limit: usize) -> Result<Vec<Vec<Point>>> {
         self.ask(|conn| history::newest(conn, series, range, limit, &self.pool.damages))
+    }
+
+    /// One value a step of each series, oldest first.
+    pub fn aggregate(&self, series: &[SeriesId], query: &AggregateQuery) -> Result<Vec<Steps>> {
+        self.ask(|conn| steps::aggregate(conn, series, query, &self.pool.damages))
+    }
+
+    /// When the newest data of each series within the range is, of whatever tier; nothing of a series that has none.
+    pub fn newest(&self, series: &[SeriesId], range: Range) -> Result<Vec<Option<Timestamp>>> {
+        let newest = self.last_of_many(series, range, 1)?;
+        Ok(newest.iter().map(|points| points.first().map(|point| point.time)).collect())
     }
 
     /// The newest `limit` gaps of a series within the range, oldest first: its own, its collector's, the agent's.

@@ -137,6 +137,13 @@ pub(super) fn collector(conn: &Connection, series: SeriesId) -> Inner<Option<Str
     Ok(statement.query_row([series.0], |row| row.get(0)).optional()?)
 }
 
+/// Whether a series is one of a counter.
+pub(super) fn is_counter(conn: &Connection, series: SeriesId) -> Inner<bool> {
+    let mut statement = conn.prepare_cached("SELECT kind = ?2 FROM series WHERE id = ?1")?;
+    let found = statement.query_row(params![series.0, kind_word(Kind::Counter)], |row| row.get(0));
+    Ok(found.optional()?.unwrap_or(false))
+}
+
 const COLUMNS: &str = "SELECT id, name, labels, kind, unit, help, label_keys, plugin FROM series";
 
 fn read(mut rows: rusqlite::Rows<'_>) -> Inner<Vec<StoredSeries>> {
