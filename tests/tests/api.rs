@@ -12,7 +12,7 @@ use std::{
 };
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, Timestamp},
-    store::{Commit, Options, Store, StoredBatch, StoredSample},
+    store::{Commit, Options, Retention, Store, StoredBatch, StoredSample},
 };
 use twarga_tests::{
     Agent, HOST_PLUGINS, Home, USER_TOKEN, config,
@@ -493,7 +493,7 @@ fn cleanup_deletes_what_is_older() {
 fn old_samples(home: &Home, times: &[Timestamp]) {
     let mut store = Store::open(Options {
         file: home.data().join("history.db"),
-        retention: Duration::from_secs(365 * 86_400),
+        retention: Retention { raw: Duration::from_secs(365 * 86_400), ..Retention::default() },
         max_loss: Duration::ZERO,
         max_size: 1 << 30,
     })

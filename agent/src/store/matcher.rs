@@ -23,8 +23,8 @@ enum Test {
 #[error("{0}")]
 pub struct BadPattern(String);
 
-/// Compiled, a pattern may take so much memory at most.
-const PATTERN_BYTES: usize = 1 << 20;
+/// Compiled, a pattern may take so much memory at most; which also bounds the time that compiling takes.
+const PATTERN_BYTES: usize = 1 << 18;
 
 impl Matcher {
     /// `label="value"`
