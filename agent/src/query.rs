@@ -1,12 +1,17 @@
 //! The history of a metric or a view: from the store's points to what the API and the `query` command show.
 
+mod steps;
+
+pub use steps::{BadStep, MOST_STEPS, StepInfo, StepQuery, parse_step};
+
 use crate::{
     config::TimestampStyle,
-    model::{Gap, Labels, SeriesId, Timestamp},
-    store::{Matcher, Point, Range, Reader, Selector, StoreError, StoredSeries},
+    model::{Gap, Kind, SeriesId, Timestamp},
+    store::{Aggregate, Matcher, Point, Range, Reader, Selector, StoreError, StoredSeries},
     views::{self, Source, View, ViewContext},
 };
 use std::time::Duration;
+use steps::Stepped;
 
 /// More gaps than this are not told.
 const MOST_GAPS: usize = 1000;
@@ -15,18 +20,28 @@ const LOOK_BACK: Duration = Duration::from_secs(3600);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Which history is asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct HistoryQuery {
     /// Whose.
     pub target: Target,
     /// A metric or a view.
     pub metric: String,
-    /// The values that some labels must have.
-    pub labels: Labels,
+    /// What the labels must be. On a label that a view sets itself, these count in place of the view's.
+    pub matchers: Vec<Matcher>,
     /// The time asked for.
     pub range: Range,
-    /// The most points.
+    /// The most points, or steps: the newest.
     pub limit: usize,
+    /// One value a step, in place of the points.
+    pub steps: Option<StepQuery>,
+}
+
+impl HistoryQuery {
+    /// The matchers, and that of the machine, which counts in place of others on its label.
+    fn matchers(&self, vm: Option<&str>) -> Vec<Matcher> {
+        let others = self.matchers.iter().filter(|matcher| vm.is_none() || matcher.label() != "vm");
+        others.cloned().chain(vm.map(|vm| Matcher::equal("vm", vm))).collect()
+    }
 }
 
 /// Whose history is asked for.
@@ -45,8 +60,10 @@ pub struct History {
     pub unit: String,
     /// Whether it is a view: its values are shown with two decimals.
     pub view: bool,
-    /// Newest first.
+    /// Newest first. A step stands at its beginning.
     pub points: Vec<(Timestamp, f64)>,
+    /// Where steps were asked for: what they are.
+    pub steps: Option<StepInfo>,
     /// Times without points, oldest first: of the time from the oldest point on where the limit cut the points, else of
     /// all the time asked for. At most the newest thousand.
     pub gaps: Vec<HistoryGap>,
@@ -76,6 +93,17 @@ pub enum HistoryError {
     Ambiguous {
         /// Label keys, each with the values to choose from.
         labels: Vec<(String, Vec<String>)>,
+    },
+    /// Only a counter has this aggregate.
+    #[error("only a counter has a {0}; a gauge has avg, min, max, last, sum, count and percentiles")]
+    NotACounter(Aggregate),
+    /// The time asked for has more steps than an answer may go over.
+    #[error("{}", steps::too_many(.step, .enough))]
+    TooManySteps {
+        /// The step.
+        step: Duration,
+        /// A step that would do, where it is known from when on the time is asked for.
+        enough: Option<Duration>,
     },
     /// The store failed; for the log.
     #[error("{0}")]
@@ -121,20 +149,28 @@ fn view_history(
 ) -> Result<History, HistoryError> {
     let context = ViewContext { disk, now: Timestamp::now(), timestamps: TimestampStyle::Rfc3339 };
     // of a machine's view without a machine, the labels choose; with one, nothing else does
-    let select = |selector: Selector| {
-        let mut selector = selector;
-        let more = query.labels.iter().chain(vm.map(|vm| ("vm", vm)));
-        selector.matchers.extend(more.map(|(label, value)| Matcher::equal(label, value)));
+    let matchers = query.matchers(vm);
+    let select = |mut selector: Selector| {
+        selector.matchers.retain(|own| matchers.iter().all(|given| given.label() != own.label()));
+        selector.matchers.extend(matchers.iter().cloned());
         reader.select(&selector)
     };
     let mut inputs = view.inputs(&context, vm).into_iter();
     let first = inputs.next().map_or_else(|| Ok(Vec::new()), select)?;
     let others = inputs.map(select).collect::<Result<Vec<_>, _>>()?;
+    let series = of_one_thing(reader, first, query)?;
+    let is_counter = series.first().is_some_and(is_counter) && matches!(view.from, Source::Scaled(..));
+    let things: Vec<Vec<SeriesId>> =
+        series.iter().filter_map(|series| with_partners(series, &others)).collect();
+    let history = History { unit: view.unit.into(), view: true, ..History::default() };
+    if let Some(steps) = query.steps {
+        let stepped = Stepped { reader, query, steps, view: Some(view), things: &things, is_counter };
+        return with_gaps(reader, query, &things.concat(), stepped.read(history)?);
+    }
     let limit = view.points_needed(query.limit);
     let mut points = Vec::new();
     let mut of_gaps = Vec::new();
-    for series in of_one_thing(reader, first, query.range)? {
-        let Some(ids) = with_partners(&series, &others) else { continue };
+    for ids in things {
         // rates and ratios are of one series each, whatever it is called afterwards
         points.extend(view.history(&points_of(reader, view, &ids, query.range, limit)?, query.limit));
         if !of_gaps.is_empty() {
@@ -143,12 +179,11 @@ fn view_history(
         }
         of_gaps.extend(ids);
     }
-    with_gaps(
-        reader,
-        query,
-        &of_gaps,
-        History { unit: view.unit.into(), view: true, points, ..History::default() },
-    )
+    with_gaps(reader, query, &of_gaps, History { points, ..history })
+}
+
+fn is_counter(series: &StoredSeries) -> bool {
+    series.def.metric.kind == Kind::Counter
 }
 
 /// The points that a view takes of its series. A rate at the first point within the range takes the point before it.
@@ -176,7 +211,7 @@ fn points_of(
 fn of_one_thing(
     reader: &Reader,
     series: Vec<StoredSeries>,
-    range: Range,
+    query: &HistoryQuery,
 ) -> Result<Vec<StoredSeries>, HistoryError> {
     let labels =
         |series: &[StoredSeries]| views::is_of_one_thing(series.iter().map(|series| &series.def.labels));
@@ -184,8 +219,11 @@ fn of_one_thing(
         return Ok(series);
     }
     let ids: Vec<SeriesId> = series.iter().map(|series| series.id).collect();
-    let newest = reader.last_of_many(&ids, range, 1)?;
-    let with_points = series.into_iter().zip(newest).filter(|(_, points)| !points.is_empty());
+    let has_points: Vec<bool> = match &query.steps {
+        Some(_) => reader.newest(&ids, query.range)?.iter().map(Option::is_some).collect(),
+        None => reader.last_of_many(&ids, query.range, 1)?.iter().map(|points| !points.is_empty()).collect(),
+    };
+    let with_points = series.into_iter().zip(has_points).filter(|(_, has_points)| *has_points);
     let series: Vec<StoredSeries> = with_points.map(|(series, _)| series).collect();
     if labels(&series) { Ok(series) } else { Err(ambiguous(&series, views::lasts)) }
 }
@@ -200,17 +238,22 @@ fn with_partners(series: &StoredSeries, others: &[Vec<StoredSeries>]) -> Option<
 }
 
 fn metric_history(reader: &Reader, query: &HistoryQuery, vm: Option<&str>) -> Result<History, HistoryError> {
-    let labels = Labels::new(query.labels.iter().chain(vm.map(|vm| ("vm", vm))));
-    let series = reader.select(&Selector::with_labels(&query.metric, &labels))?;
+    let series = reader.select(&Selector { metric: query.metric.clone(), matchers: query.matchers(vm) })?;
     let series = match series.as_slice() {
         [] => return Err(HistoryError::Unknown),
         [one] => one,
         several => return Err(ambiguous(several, |_| true)),
     };
-    let points = reader.last(series.id, query.range, query.limit)?;
-    let points = points.into_iter().map(|point| (point.time, point.value)).collect();
-    let unit = series.def.metric.unit.to_string();
-    with_gaps(reader, query, &[series.id], History { unit, points, ..History::default() })
+    let mut history = History { unit: series.def.metric.unit.to_string(), ..History::default() };
+    if let Some(steps) = query.steps {
+        let (is_counter, things) = (is_counter(series), [vec![series.id]]);
+        let stepped = Stepped { reader, query, steps, view: None, things: &things, is_counter };
+        history = stepped.read(history)?;
+    } else {
+        let points = reader.last(series.id, query.range, query.limit)?;
+        history.points = points.into_iter().map(|point| (point.time, point.value)).collect();
+    }
+    with_gaps(reader, query, &[series.id], history)
 }
 
 /// Adds the gaps of the series that a history is made of.

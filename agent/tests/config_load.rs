@@ -94,6 +94,8 @@ fn without_a_file_the_defaults_count() {
     assert_eq!(config.http.listen, ["127.0.0.1:8000".parse().unwrap()]);
     assert_eq!(config.http.timestamps, TimestampStyle::Rfc3339);
     assert_eq!(config.storage.retention, seconds(7 * 86_400));
+    assert_eq!(config.storage.retention_1m, seconds(90 * 86_400));
+    assert_eq!(config.storage.retention_1h, seconds(730 * 86_400));
     assert_eq!(config.storage.max_loss, seconds(10));
     assert_eq!(config.storage.max_size, 1 << 30);
     assert_eq!(config.views.disk, "/");
@@ -275,6 +277,18 @@ fn flags_replace_their_keys() {
     assert_eq!(times("quick"), (Duration::from_millis(100), Some(seconds(1)), Duration::ZERO));
     home.flags.interval = Some(Duration::from_millis(1));
     assert_eq!(home.errors(), "--interval: 1ms is too short; write a duration of 100ms to 1d");
+}
+
+#[test]
+fn coarser_data_is_kept_as_long_as_finer_data() {
+    let days = |text: &str| {
+        let storage = Home::with(text).config().storage;
+        [storage.retention, storage.retention_1m, storage.retention_1h].map(|kept| kept.as_secs() / 86_400)
+    };
+    assert_eq!(days("storage.retention = \"100d\""), [100, 100, 730]);
+    assert_eq!(days("storage.retention_1m = \"1000d\""), [7, 1000, 1000]);
+    assert_eq!(days("storage.retention_1m = \"7d\"\nstorage.retention_1h = \"7d\""), [7, 7, 7]);
+    assert_eq!(days("storage.retention = \"36500d\""), [36_500, 36_500, 36_500]);
 }
 
 #[test]

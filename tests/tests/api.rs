@@ -12,7 +12,7 @@ use std::{
 };
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, Timestamp},
-    store::{Commit, Options, Store, StoredBatch, StoredSample},
+    store::{Commit, Options, Retention, Store, StoredBatch, StoredSample},
 };
 use twarga_tests::{
     Agent, HOST_PLUGINS, Home, USER_TOKEN, config,
@@ -335,7 +335,7 @@ fn bad_parameters() {
         ("?metric_name=x&limit=99999999999999999999", one("less_than_equal", "query.limit")),
         ("?metric_name=x&from=yesterday", one("datetime_parsing", "query.from")),
         ("?metric_name=x&from=20&to=10", one("value_error", "query.from")),
-        ("?metric_name=x&step=60", one("extra_forbidden", "query.step")),
+        ("?metric_name=x&step=1x", one("time_delta_parsing", "query.step")),
         ("?metric_name=x&label.=1", one("value_error", "query.label.")),
         ("?metric_name=%ff", one("url_parsing", "query.metric_name")),
         (
@@ -493,7 +493,7 @@ fn cleanup_deletes_what_is_older() {
 fn old_samples(home: &Home, times: &[Timestamp]) {
     let mut store = Store::open(Options {
         file: home.data().join("history.db"),
-        retention: Duration::from_secs(365 * 86_400),
+        retention: Retention { raw: Duration::from_secs(365 * 86_400), ..Retention::default() },
         max_loss: Duration::ZERO,
         max_size: 1 << 30,
     })

@@ -109,7 +109,14 @@ fn wrong_usage() {
         &["query", "host_load1", "--limit", "0"],
         &["query", "host_load1", "--format", "xml"],
         &["query", "host_load1", "--label", "device"],
+        &["query", "host_load1", "--label", "=eth0"],
+        &["query", "host_load1", "--label", "device!eth0"],
+        &["query", "host_load1", "--label", "device=~("],
         &["query", "host_load1", "--from", "yesterday"],
+        &["query", "host_load1", "--step", "0"],
+        &["query", "host_load1", "--step", "soon"],
+        &["query", "host_load1", "--agg", "max"],
+        &["query", "host_load1", "--step", "5m", "--agg", "mean"],
         &["plugins"],
         &["plugins", "inspect"],
     ] {
@@ -147,7 +154,13 @@ fn help_names_everything() {
         (&["plugins"], &["list", "inspect"]),
         (&["plugins", "list"], &["--json"]),
         (&["plugins", "inspect"], &["--json", "<FILE>"]),
-        (&["query"], &["--label", "--from", "--to", "--limit", "--format", "table", "json", "csv"]),
+        (
+            &["query"],
+            &[
+                "--label", "--from", "--to", "--limit", "--format", "table", "json", "csv", "--step",
+                "--agg", "KEY!~",
+            ],
+        ),
     ] {
         let help = bare(&home, &[subcommand, &["--help"]].concat());
         assert_eq!(help.code, Some(0), "{subcommand:?}");
@@ -270,6 +283,49 @@ fn history_is_printed() {
     );
     let recent = query(&["--from", "10m", "--format", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&recent.out).unwrap()["count"], values.len());
+}
+
+#[test]
+fn steps_are_printed() {
+    let home = with_history();
+    let query = |more: &[&str]| run(&home, "query", &[&["synthetic_value"], more].concat());
+    // a hundred years: all samples are in one or two steps
+    let year = ["--step", "36500d", "--label", "n=~[1]"];
+    let json = |agg: &str| -> Value {
+        let ended = query(&[&year[..], &["--agg", agg, "--format", "json"]].concat());
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{agg}");
+        serde_json::from_str(&ended.out).unwrap()
+    };
+    let (least, most, count) = (json("min"), json("p100"), json("count"));
+    assert_eq!((&least["count"], &least["data"][0]["value"]), (&json!(1), &json!(1001.0)));
+    assert_eq!((&least["agg"], &least["tier"]), (&json!("min"), &json!("raw")));
+    assert_eq!(least["step_seconds"], 3_153_600_000.0);
+    assert_eq!(most["agg"], "p100");
+    let samples = count["data"][0]["value"].as_f64().unwrap();
+    assert_eq!(most["data"][0]["value"], 1000.0 + samples);
+    assert_eq!(count["data"][0]["unit"], "1");
+
+    let csv = query(&[&year[..], &["--agg", "max", "--format", "csv"]].concat());
+    let rows: Vec<&str> = csv.out.lines().collect();
+    assert_eq!(
+        rows,
+        ["timestamp,value,unit".to_owned(), format!("1970-01-01T00:00:00.000000Z,{},", 1000.0 + samples)]
+    );
+
+    let table = query(&[&year[..], &["--agg", "max"]].concat());
+    let last = table.out.lines().last().unwrap();
+    assert!(last.starts_with("max of synthetic_value{n=~\"[1]\"}: min 10"), "{}", table.out);
+    let default = query(&["--step", "1h", "--label", "n!=0", "--label", "n!~x.*", "--format", "json"]);
+    let default: Value = serde_json::from_str(&default.out).unwrap();
+    assert_eq!((&default["agg"], &default["step_seconds"]), (&json!("avg"), &json!(3600.0)));
+
+    let fails = |more: &[&str]| {
+        let ended = query(&[&["--label", "n=1"], more].concat());
+        assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{ended:?}");
+        ended.err
+    };
+    let gauge = fails(&["--step", "1m", "--agg", "rate"]);
+    assert!(gauge.contains("only a counter has a rate"), "{gauge}");
 }
 
 #[test]

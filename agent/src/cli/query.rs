@@ -4,9 +4,9 @@ use super::table::{columns, sparkline};
 use crate::{
     app,
     config::{self, Flags},
-    model::{Labels, Timestamp},
-    query::{History, HistoryError, HistoryQuery, Target, history},
-    store::{Range, Reader, Readers},
+    model::Timestamp,
+    query::{History, HistoryError, HistoryQuery, StepQuery, Target, history, parse_step},
+    store::{Aggregate, BadPattern, Matcher, Range, Reader, Readers, Selector, Tier},
     views,
 };
 use anyhow::{Result, anyhow, bail};
@@ -15,6 +15,7 @@ use std::{
     io::{self, Write},
     process::ExitCode,
     str::FromStr,
+    time::Duration,
 };
 
 /// Bars of a sparkline: more would not fit beside anything.
@@ -25,7 +26,8 @@ pub(super) struct QueryArgs {
     /// A metric or a view: host_load1, host_cpu_percent …
     #[arg(value_name = "METRIC")]
     metric: String,
-    /// Only the series with this label value; may be given several times
+    /// Only series with this label value; also KEY!=VALUE, and KEY=~PATTERN or KEY!~PATTERN with a regular
+    /// expression for the whole value; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<Label>,
     /// From this time on: RFC 3339, or how long ago (10m, 2h, 7d)
@@ -34,7 +36,14 @@ pub(super) struct QueryArgs {
     /// Up to this time
     #[arg(long, value_name = "TIME")]
     to: Option<Moment>,
-    /// The newest so many points
+    /// One value for each step of this length (30s, 5m, 1h, 1d), in place of the points
+    #[arg(long, value_name = "LENGTH", value_parser = parse_step)]
+    step: Option<Duration>,
+    /// What becomes of the samples of a step: avg, min, max, last, sum, count, a percentile (p50, p95, p99.9); of
+    /// counters also rate and increase [default: rate for counters, else avg]
+    #[arg(long, value_name = "AGGREGATE", requires = "step")]
+    agg: Option<Aggregate>,
+    /// The newest so many points or steps
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     limit: u32,
     /// A table for people, or a format for programs
@@ -50,13 +59,26 @@ enum Format {
 }
 
 #[derive(Clone, Debug)]
-struct Label(String, String);
+struct Label(Matcher);
 
 impl FromStr for Label {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE, such as device=eth0")?;
-        Ok(Self(key.into(), value.into()))
+        const WANTED: &str =
+            "write it as KEY=VALUE, such as device=eth0; also KEY!=VALUE, KEY=~PATTERN, KEY!~PATTERN";
+        let at = text.find(['=', '!']).filter(|at| *at > 0).ok_or(WANTED)?;
+        let (key, rest) = text.split_at(at);
+        let bad = |error: BadPattern| format!("the pattern can't be used: {error}");
+        let matcher = if let Some(pattern) = rest.strip_prefix("=~") {
+            Matcher::matches(key, pattern).map_err(bad)?
+        } else if let Some(pattern) = rest.strip_prefix("!~") {
+            Matcher::matches_not(key, pattern).map_err(bad)?
+        } else if let Some(value) = rest.strip_prefix("!=") {
+            Matcher::not_equal(key, value)
+        } else {
+            Matcher::equal(key, rest.strip_prefix('=').ok_or(WANTED)?)
+        };
+        Ok(Self(matcher))
     }
 }
 
@@ -83,12 +105,13 @@ pub(super) fn run(flags: &Flags, args: &QueryArgs) -> Result<ExitCode> {
     let query = HistoryQuery {
         target: Target::Host,
         metric: args.metric.clone(),
-        labels: Labels::new(args.labels.iter().map(|Label(key, value)| (key, value))),
+        matchers: args.labels.iter().map(|Label(matcher)| matcher.clone()).collect(),
         range: Range {
             from: args.from.map_or(Range::ALL.from, |moment| moment.0),
             to: args.to.map_or(Range::ALL.to, |moment| moment.0),
         },
         limit: args.limit as usize,
+        steps: args.step.map(|length| StepQuery { length, aggregate: args.agg }),
     };
     let found = match history(&reader, &query, &config.views.disk) {
         Ok(found) => found,
@@ -100,6 +123,7 @@ pub(super) fn run(flags: &Flags, args: &QueryArgs) -> Result<ExitCode> {
             bail!("several series match {}; choose one:\n{}", args.metric, choices.join("\n"));
         }
         Err(HistoryError::Store(error)) => bail!("can't read the history: {error}"),
+        Err(wrong @ (HistoryError::NotACounter(_) | HistoryError::TooManySteps { .. })) => bail!("{wrong}"),
     };
     let printed = match args.format {
         Format::Table => table(&query, &found),
@@ -134,9 +158,10 @@ fn shown(found: &History, value: f64) -> String {
 
 fn table(query: &HistoryQuery, found: &History) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let name = Selector { metric: query.metric.clone(), matchers: query.matchers.clone() };
     let values: Vec<f64> = found.points.iter().rev().map(|(_, value)| *value).collect();
     if values.is_empty() {
-        writeln!(out, "{}{}: no points in this time", query.metric, query.labels)?;
+        writeln!(out, "{name}: no points in this time")?;
     } else {
         let rows: Vec<Vec<String>> = (found.points.iter().rev())
             .map(|(time, value)| vec![time.to_string(), shown(found, *value)])
@@ -148,7 +173,11 @@ fn table(query: &HistoryQuery, found: &History) -> io::Result<()> {
         let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let bars = sparkline(&values[values.len().saturating_sub(BARS)..]);
         let [least, mean, most] = [least, mean, most].map(|value| shown(found, value));
-        writeln!(out, "\n{bars}\n{}{}: min {least}, mean {mean}, max {most}", query.metric, query.labels)?;
+        let agg = found.steps.as_ref().map_or_else(String::new, |steps| format!("{} of ", steps.aggregate));
+        writeln!(out, "\n{bars}\n{agg}{name}: min {least}, mean {mean}, max {most}")?;
+    }
+    if let Some(why) = found.steps.as_ref().and_then(|steps| steps.unavailable.as_ref()) {
+        writeln!(out, "not all steps: {why}")?;
     }
     for gap in &found.gaps {
         writeln!(out, "no data from {} to {}: {}", gap.from, gap.to, gap.reason)?;
@@ -170,8 +199,16 @@ fn json(query: &HistoryQuery, found: &History) -> io::Result<()> {
             serde_json::json!({"from": from, "to": to, "reason": gap.reason})
         })
         .collect();
-    let answer =
+    let mut answer =
         serde_json::json!({"metric_name": query.metric, "count": data.len(), "data": data, "gaps": gaps});
+    if let Some(steps) = &found.steps {
+        answer["step_seconds"] = steps.length.as_secs_f64().into();
+        answer["agg"] = steps.aggregate.to_string().into();
+        answer["tier"] = steps.tier.map(Tier::word).into();
+        if let Some(why) = &steps.unavailable {
+            answer["unavailable"] = why.as_str().into();
+        }
+    }
     writeln!(io::stdout().lock(), "{answer}")
 }
 

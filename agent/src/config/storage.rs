@@ -20,19 +20,45 @@ const SIZES: (u64, u64) = (16 * MIB, 8 * MIB * MIB);
 /// Reads `[storage]`.
 pub(super) fn read(field: Option<Field<'_>>, check: &mut Check<'_>) -> Storage {
     let mut table = Table::of(field, "[storage]", check);
-    let retention = table.get("retention").and_then(|field| field.duration(&RETENTION, check));
-    let retention_1m = table.get("retention_1m").and_then(|field| field.duration(&RETENTION, check));
-    let retention_1h = table.get("retention_1h").and_then(|field| field.duration(&RETENTION, check));
+    let retention = kept(&mut table, "retention", hours(7 * 24), None, check);
+    let retention_1m = kept(&mut table, "retention_1m", hours(90 * 24), retention, check);
+    let retention_1h = kept(&mut table, "retention_1h", hours(730 * 24), retention_1m, check);
     let max_loss = table.get("max_loss").and_then(|field| field.duration(&MAX_LOSS, check));
     let max_size = table.get("max_size").and_then(|field| field.size(SIZES, "16MiB to 8TiB", check));
     table.refuse_others(check, other_section);
     Storage {
-        retention: retention.unwrap_or(hours(7 * 24)),
-        retention_1m: retention_1m.unwrap_or(hours(90 * 24)),
-        retention_1h: retention_1h.unwrap_or(hours(730 * 24)),
+        retention: retention.unwrap_or_default(),
+        retention_1m: retention_1m.unwrap_or_default(),
+        retention_1h: retention_1h.unwrap_or_default(),
         max_loss: max_loss.unwrap_or(Duration::from_secs(10)),
         max_size: max_size.unwrap_or(1024 * MIB),
     }
+}
+
+/// How long a tier is kept: not shorter than the finer one, where that is known. A default is as long as that at least.
+/// Nothing where what is written is wrong.
+fn kept(
+    table: &mut Table<'_>,
+    key: &'static str,
+    default: Duration,
+    finer: Option<Duration>,
+    check: &mut Check<'_>,
+) -> Option<Duration> {
+    let finer = finer.unwrap_or_default();
+    let Some(field) = table.get(key) else { return Some(default.max(finer)) };
+    let kept = field.duration(&RETENTION, check)?;
+    if kept < finer {
+        // a year of humantime's is not 365 days
+        let days = finer.as_secs() / 86_400;
+        let than = if finer == hours(days * 24) {
+            format!("{days}d")
+        } else {
+            humantime::format_duration(finer).to_string()
+        };
+        let message = format!("shorter than finer data is kept, {than}");
+        field.error(message, "write a duration of that at least", check);
+    }
+    Some(kept)
 }
 
 /// Reads `[views]`.

@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::{
-    model::{GapReason, GapScope, Kind, Metric, SeriesDef},
+    model::{GapReason, GapScope, Labels, Metric, SeriesDef},
     store::{Commit, Options, Retention, Store, StoredBatch, StoredSample},
 };
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
+
+mod in_steps;
 
 /// 2026-11-20T22:00:00Z
 const NOW: i64 = 1_795_212_000_000;
@@ -33,9 +35,13 @@ impl Bench {
     }
 
     fn series(&mut self, name: &str, labels: &[(&str, &str)]) -> SeriesId {
+        self.series_of(Kind::Gauge, name, labels)
+    }
+
+    fn series_of(&mut self, kind: Kind, name: &str, labels: &[(&str, &str)]) -> SeriesId {
         let metric = Metric {
             name: name.into(),
-            kind: Kind::Gauge,
+            kind,
             unit: "By".into(),
             help: "Help.".into(),
             label_keys: Vec::new(),
@@ -72,9 +78,10 @@ fn of_host(metric: &str, labels: &[(&str, &str)]) -> HistoryQuery {
     HistoryQuery {
         target: Target::Host,
         metric: metric.into(),
-        labels: Labels::new(labels.iter().copied()),
+        matchers: labels.iter().map(|(key, value)| Matcher::equal(*key, *value)).collect(),
         range: Range::ALL,
         limit: 100,
+        steps: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the HTTP API asks of the rest of the agent. `app` answers; tests answer with a fake.
 
 pub use crate::alert::{ActiveAlert, AlertState};
-pub use crate::query::{History, HistoryError, HistoryGap, HistoryQuery, Target};
+pub use crate::query::{History, HistoryError, HistoryGap, HistoryQuery, StepInfo, StepQuery, Target};
 pub use crate::views::{Flat, FlatValue};
 use crate::{
     model::{Metric, PluginStatus, SeriesDef, Snapshot, Timestamp},

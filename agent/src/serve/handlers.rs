@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::TimestampStyle,
     model::{Severity, Timestamp},
+    query::MOST_STEPS,
     store::{EventFilter, Range},
 };
 use hyper::{
@@ -30,12 +31,14 @@ type Answer = Result<Response, ApiError>;
 
 /// `limit` of a history.
 const POINTS: Whole = Whole { default: 100, least: 1, greatest: 200_000 };
+/// `limit` of a history in steps, of which [`MOST_STEPS`] are given at most.
+const STEPS: Whole = Whole { default: MOST_STEPS as i64, ..POINTS };
 /// `limit` of a list of events.
 const EVENTS: Whole = Whole { default: 100, least: 1, greatest: 1000 };
 /// `days` of a cleanup; at most a hundred years.
 const DAYS: Whole = Whole { default: 7, least: 1, greatest: 36_500 };
 /// A history of more points is a large answer: about a quarter of a megabyte and more.
-const LARGE: i64 = 2500;
+const LARGE: usize = 2500;
 /// The most values of a label that are listed where series must be told apart.
 const CHOICES: usize = 50;
 
@@ -190,11 +193,11 @@ async fn history<B: Backend>(
 ) -> Answer {
     let mut params = Params::new(query);
     let metric = params.required("metric_name");
-    let limit = params.whole("limit", POINTS);
+    let steps = params.steps();
+    let limit = params.whole("limit", if steps.is_some() { STEPS } else { POINTS });
     let (from, to) = (params.time("from"), params.time("to"));
     params.in_order(from, to);
-    let labels = params.labels();
-    params.not_yet(&["step", "agg"]);
+    let matchers = params.matchers();
     let target = params.finish_with(target)?;
     if let Target::Vm(vm_id) = target
         && !context.backend.vm_exists(vm_id)
@@ -202,13 +205,23 @@ async fn history<B: Backend>(
         return Err(vm_not_found());
     }
     let range = Range { from: from.unwrap_or(Range::ALL.from), to: to.unwrap_or(Range::ALL.to) };
-    let hold = if limit > LARGE { Some(context.hold().await?) } else { None };
-    let query = HistoryQuery { target, metric, labels, range, limit: usize::try_from(limit).unwrap_or(1) };
+    let limit = usize::try_from(limit).unwrap_or(1);
+    let query = HistoryQuery { target, metric, matchers, range, limit, steps };
+    let hold = if most_points(&query) > LARGE { Some(context.hold().await?) } else { None };
     let mut response = context.blocking(move |context| read_history(context, &query)).await?;
     if let Some(hold) = hold {
         response.extensions_mut().insert(hold);
     }
     Ok(response)
+}
+
+/// How many points an answer may have.
+fn most_points(query: &HistoryQuery) -> usize {
+    let Some(steps) = query.steps else { return query.limit };
+    let to = query.range.to.min(Timestamp::now());
+    let long = Duration::from_millis(u64::try_from(to.millis_since(query.range.from)).unwrap_or(0));
+    let within = long.as_millis() / steps.length.as_millis().max(1) + 2;
+    query.limit.min(MOST_STEPS).min(usize::try_from(within).unwrap_or(MOST_STEPS))
 }
 
 /// Asks the store and writes the answer: both on a thread that may block, because 200 000 points take their time.
@@ -217,6 +230,8 @@ fn read_history<B: Backend>(context: &Context<B>, query: &HistoryQuery) -> Answe
         Ok(history) => history,
         Err(HistoryError::Unknown) => History::default(),
         Err(HistoryError::Ambiguous { labels }) => return Err(ambiguous(&query.metric, &labels)),
+        Err(wrong @ HistoryError::NotACounter(_)) => return Err(unanswerable("agg", &wrong)),
+        Err(wrong @ HistoryError::TooManySteps { .. }) => return Err(unanswerable("step", &wrong)),
         Err(HistoryError::Store(cause)) => return Err(ApiError::internal(cause)),
     };
     let vm_id = match query.target {
@@ -224,6 +239,17 @@ fn read_history<B: Backend>(context: &Context<B>, query: &HistoryQuery) -> Answe
         Target::Vm(vm_id) => Some(vm_id),
     };
     json_answer(&HistoryAnswer::new(vm_id, &query.metric, &history, context.style))
+}
+
+/// Parameters that are right by themselves, of which one does not fit what there is.
+fn unanswerable(key: &str, wrong: &HistoryError) -> ApiError {
+    ApiError::invalid(vec![Invalid {
+        kind: "value_error",
+        loc: ["query".into(), key.into()],
+        msg: format!("Value error, {wrong}"),
+        input: None,
+        ctx: None,
+    }])
 }
 
 /// Several series match: names the labels to choose from.

@@ -68,7 +68,9 @@ impl FromStr for Aggregate {
             return Err(BadAggregate);
         }
         let percent: f64 = digits.parse().map_err(|_| BadAggregate)?;
-        if percent <= 100.0 { Ok(Self::Quantile(percent / 100.0)) } else { Err(BadAggregate) }
+        // over whole numbers, so that p99.9 is the number nearest to 0.999
+        let share = (percent * 1e6).round() / 1e8;
+        if share <= 1.0 { Ok(Self::Quantile(share)) } else { Err(BadAggregate) }
     }
 }
 

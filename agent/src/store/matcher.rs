@@ -23,8 +23,8 @@ enum Test {
 #[error("{0}")]
 pub struct BadPattern(String);
 
-/// Compiled, a pattern may take so much memory at most.
-const PATTERN_BYTES: usize = 1 << 20;
+/// Compiled, a pattern may take so much memory at most; which also bounds the time that compiling takes.
+const PATTERN_BYTES: usize = 1 << 18;
 
 impl Matcher {
     /// `label="value"`
@@ -95,7 +95,12 @@ fn whole(pattern: &str) -> Result<Regex, BadPattern> {
     // alone first: `a)(b` is no pattern, though between the brackets below it is one
     let build = |text: &str| regex::RegexBuilder::new(text).size_limit(PATTERN_BYTES).build();
     let both = build(pattern).and_then(|_| build(&format!("{}{pattern}{}", AROUND.0, AROUND.1)));
-    both.map_err(|error| BadPattern(error.to_string()))
+    both.map_err(|error| {
+        // the first lines show the pattern, for a terminal
+        let text = error.to_string();
+        let last = text.lines().last().unwrap_or_default();
+        BadPattern(last.trim_start_matches("error: ").to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +117,7 @@ mod tests {
         assert_eq!(eth.to_string(), r#"device=~"eth.|lo""#);
         assert_eq!(none.to_string(), r#"device!~"eth.*""#);
         assert!(Matcher::matches("a", "").unwrap().accepts(""));
+        assert_eq!(Matcher::matches("a", "(").unwrap_err().to_string(), "unclosed group");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     types::{AggregateQuery, EventFilter, Point, Range, Selector, Steps, StoredEvent, StoredSeries},
     write::SharedHead,
 };
-use crate::model::{Gap, SeriesId};
+use crate::model::{Gap, SeriesId, Timestamp};
 use rusqlite::Connection;
 use std::{
     collections::BTreeSet,
@@ -145,6 +145,18 @@ impl Reader {
             let each = series.iter().zip(&found);
             each.map(|(series, head)| steps::steps(conn, *series, head, query, &self.pool.damages)).collect()
         })
+    }
+
+    /// When the newest data of each series within the range is, of whatever tier; nothing of a series that has none.
+    pub fn newest(&self, series: &[SeriesId], range: Range) -> Result<Vec<Option<Timestamp>>> {
+        let samples = self.last_of_many(series, range, 1)?;
+        let mut newest: Vec<Option<Timestamp>> =
+            samples.iter().map(|points| points.first().map(|point| point.time)).collect();
+        let millis = history::millis(range);
+        for (series, newest) in series.iter().zip(&mut newest).filter(|(_, newest)| newest.is_none()) {
+            *newest = self.ask(|conn| steps::newest_rolled(conn, *series, &millis, &self.pool.damages))?;
+        }
+        Ok(newest)
     }
 
     /// The newest `limit` gaps of a series within the range, oldest first: its own, its collector's, the agent's.

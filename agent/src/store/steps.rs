@@ -4,7 +4,7 @@
 use super::{
     aggregate::{Bucket, Folder, step_of},
     codec::rollup::{Counter, Gauge, Rollups},
-    columns::{Columns, has_segment, part_after, segment_part_after},
+    columns::{Columns, has_segment, part_after, part_before, segment_part_after},
     error::Inner,
     history::{InHead, Numbered, Parts},
     key,
@@ -221,6 +221,37 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// When the newest roll-up of a series within a range begins, of the finest tier that has any there.
+pub(super) fn newest_rolled(
+    conn: &Connection,
+    series: SeriesId,
+    range: &RangeInclusive<i64>,
+    damages: &DamageLog,
+) -> Inner<Option<Timestamp>> {
+    let transaction = conn.unchecked_transaction()?;
+    let groups = write::of_series(&transaction, series.0)?;
+    for tier in [Tier::Minute, Tier::Hour] {
+        let mut columns = Columns::new(&transaction, tier, damages);
+        let mut next = part_before(&transaction, tier, key::part(tier, *range.end()))?;
+        while let Some(part) = next.filter(|part| *part >= key::part(tier, *range.start())) {
+            let mut newest = None;
+            for (group, ..) in &groups {
+                columns.each(part, *group, series.0, |head, column, body| {
+                    let (rows, _) = read_rollups(body, head.rows.len(), column.count as usize)?;
+                    let starts = rows.into_iter().map(|row| head.rows.times[row]);
+                    newest = newest.max(starts.filter(|start| range.contains(start)).max());
+                    Ok(())
+                })?;
+            }
+            if newest.is_some() {
+                return Ok(newest.map(Timestamp::from_millis));
+            }
+            next = part_before(&transaction, tier, part - 1)?;
+        }
+    }
+    Ok(None)
 }
 
 /// The parts of a tier in which one of these groups has segments.

@@ -1,13 +1,47 @@
 //! The history of a view, from the points of its series.
 
 use super::{Source, View, percent};
-use crate::{model::Timestamp, store::Point};
+use crate::{
+    model::Timestamp,
+    store::{Aggregate, Point},
+};
 
 /// Milliseconds that a rate is made over at least. A collection on demand may come just beside a scheduled one: over so
 /// little time, the few bytes that both happened to see would make a wild rate.
 const SHORTEST: i64 = 50;
 
+/// How the steps of a view come about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Folding {
+    /// The steps of its one series under this aggregate, times a factor.
+    Scaled(Aggregate, f64),
+    /// 100 × the mean of the first series over the mean of the second.
+    PercentOfMeans,
+    /// The view's own values, which are made of samples, are folded.
+    Values,
+}
+
 impl View {
+    /// How steps of the view come about under an aggregate.
+    pub fn folding(&self, aggregate: Aggregate) -> Folding {
+        match (self.from, aggregate) {
+            (Source::Scaled(..), Aggregate::Count) => Folding::Scaled(aggregate, 1.0),
+            (Source::Scaled(_, factor), _) => Folding::Scaled(aggregate, factor),
+            (Source::Rate(_, factor), Aggregate::Avg) => Folding::Scaled(Aggregate::Rate, factor),
+            (Source::Percent(..), Aggregate::Avg) => Folding::PercentOfMeans,
+            (Source::Rate(..) | Source::Percent(..), _) => Folding::Values,
+        }
+    }
+
+    /// 100 × the first over the second at the times that both have; where the second is not positive there is none.
+    pub fn percents(parts: &[(Timestamp, f64)], wholes: &[(Timestamp, f64)]) -> Vec<(Timestamp, f64)> {
+        let of_part = |(time, part): &(Timestamp, f64)| {
+            let at = wholes.binary_search_by_key(time, |(time, _)| *time).ok()?;
+            percent(*part, wholes[at].1).ok().map(|value| (*time, value))
+        };
+        parts.iter().filter_map(of_part).collect()
+    }
+
     /// How many points of each series to read for `limit` points of the view: a rate takes two, and some are lost at
     /// resets and restarts. Too few only make the answer shorter.
     pub fn points_needed(&self, limit: usize) -> usize {

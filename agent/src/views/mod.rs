@@ -7,6 +7,7 @@ mod likeness;
 mod table;
 
 pub use flat::{Flat, FlatHost, FlatValue, FlatVm, host_flat, vm_flat};
+pub use history::Folding;
 pub(crate) use likeness::{differing, is_of_one_thing, lasts};
 pub use table::{ALL, NAMES, find, is_reserved};
 

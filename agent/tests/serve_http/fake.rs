@@ -13,9 +13,9 @@ use twarga_agent::{
     model::{Cost, Event, Labels, PluginState, PluginStatus, Severity, Snapshot, Timestamp},
     serve::{
         ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
-        HistoryQuery, MetricEntry, Readiness, Target, Vm,
+        HistoryQuery, MetricEntry, Readiness, StepInfo, Target, Vm,
     },
-    store::{EventFilter, StoredEvent},
+    store::{Aggregate, EventFilter, StoredEvent, Tier},
 };
 
 /// 2026-11-20T22:00:05Z
@@ -206,6 +206,12 @@ impl Backend for Fake {
             points: (0..points).map(point).collect(),
             gaps: vec![gap],
             gaps_truncated: false,
+            steps: query.steps.map(|steps| StepInfo {
+                length: steps.length,
+                aggregate: steps.aggregate.unwrap_or(Aggregate::Avg),
+                tier: Some(Tier::Minute),
+                unavailable: (query.metric == "host_load1").then(|| "no samples".to_owned()),
+            }),
         };
         match &*query.metric {
             "host_cpu_percent" | "vm_cpu_percent" => Ok(of(query.limit.min(3), "%", true)),
@@ -213,6 +219,11 @@ impl Backend for Fake {
             "large" => Ok(of(query.limit, "By", false)),
             "many" => Err(HistoryError::Ambiguous {
                 labels: vec![("device".into(), vec!["eth0".into(), "eth1".into()])],
+            }),
+            "gauge" => Err(HistoryError::NotACounter(Aggregate::Rate)),
+            "long" => Err(HistoryError::TooManySteps {
+                step: Duration::from_secs(1),
+                enough: Some(Duration::from_secs(56)),
             }),
             "broken" => Err(HistoryError::Store("the disk is on fire".into())),
             "panics" => panic!("as this test asks"),

@@ -100,9 +100,20 @@ fn parameters() {
         ("from=yesterday", "datetime_parsing", "from"),
         ("to=", "datetime_parsing", "to"),
         ("from=2&to=1", "value_error", "from"),
-        ("step=60", "extra_forbidden", "step"),
-        ("agg=avg", "extra_forbidden", "agg"),
+        ("step=", "time_delta_parsing", "step"),
+        ("step=-1", "time_delta_parsing", "step"),
+        ("step=0", "time_delta_parsing", "step"),
+        ("step=5y", "time_delta_parsing", "step"),
+        ("step=60&agg=mean", "literal_error", "agg"),
+        ("step=60&agg=p101", "literal_error", "agg"),
+        ("agg=avg", "missing", "step"),
         ("label.device=", "value_error", "label.device"),
+        ("label.device=~", "value_error", "label.device"),
+        ("label.device=~(", "value_error", "label.device"),
+        ("label.device=~a%29(b", "value_error", "label.device"),
+        ("label.device!=~", "value_error", "label.device!"),
+        ("label.device!~", "value_error", "label.device!~"),
+        ("label.!=x", "value_error", "label.!"),
         ("x=%zz", "url_parsing", "x"),
         ("x=%ff", "url_parsing", "x"),
     ] {
@@ -131,6 +142,33 @@ fn series_that_must_be_told_apart() {
     let wrong = &answer.json()["detail"][0];
     assert_eq!(wrong["msg"], "Several series match; choose one by label.device (eth0, eth1)");
     assert_eq!(wrong["ctx"], json!({"labels": {"device": ["eth0", "eth1"]}}));
+}
+
+#[test]
+fn steps_that_can_not_be_had() {
+    let server = Running::usual();
+    let refused = |query: &str| {
+        let answer = server.get(&format!("{HISTORY}?metric_name={query}"));
+        assert_eq!(answer.status, 422, "{query}");
+        let wrong = answer.json()["detail"][0].take();
+        (wrong["loc"][1].as_str().unwrap().to_owned(), wrong["msg"].as_str().unwrap().to_owned())
+    };
+    let (place, msg) = refused("gauge&step=60&agg=rate");
+    assert_eq!(place, "agg");
+    assert!(msg.contains("only a counter has a rate"), "{msg}");
+    let (place, msg) = refused("long&step=1");
+    assert_eq!(place, "step");
+    assert!(
+        msg.contains("more than 11000 steps of 1s") && msg.contains("use a step of 56s or more"),
+        "{msg}"
+    );
+    let (place, msg) = refused("x&agg=avg");
+    assert_eq!((place.as_str(), msg.as_str()), ("step", "Field required where 'agg' is given"));
+    let (_, msg) = refused("x&label.a=~%28");
+    assert_eq!(msg, "Value error, the pattern can't be used: unclosed group");
+    let many: String = (0..17).map(|n| format!("&label.l{n}=~.")).collect();
+    let (place, msg) = refused(&format!("x{many}"));
+    assert_eq!((place.as_str(), msg.contains("at most 16")), ("label.", true), "{msg}");
 }
 
 #[test]
@@ -221,7 +259,8 @@ fn any_query_gives_a_json_answer() {
     let connection = std::cell::RefCell::new(server.connect());
     let target =
         prop::sample::select(vec![HISTORY, "/api/metrics/vm/1/history", "/api/events", "/api/metrics/vm/1"]);
-    let key = "metric_name|limit|from|to|label\\.[a-z]{0,2}|step|severity|cursor|since|[a-z%]{0,4}";
+    let key =
+        "metric_name|limit|from|to|label\\.[a-z]{0,2}(!|!~|=~)?|step|agg|severity|cursor|since|[a-z%]{0,4}";
     let value = "host_load1|many|[0-9TZ:.-]{0,25}|[a-zA-Z0-9%+&=;/?~\\[\\]é⚠]{0,12}";
     let query = prop::collection::vec((key, value), 0..6);
     let strategy = (target, query, prop::bool::ANY);

@@ -3,11 +3,11 @@
 use super::*;
 use fake::{HOST, NOW};
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 use twarga_agent::{
-    model::{Labels, Timestamp},
-    serve::{AlertState, Target},
-    store::Range,
+    model::Timestamp,
+    serve::{AlertState, StepQuery, Target},
+    store::{Aggregate, Range},
 };
 
 const STAMP: &str = "2026-11-20T22:00:05.000000Z";
@@ -87,7 +87,36 @@ fn histories_pass_on_labels_and_range() {
     let query = server.fake.0.last_query();
     assert_eq!(query.metric, "host_load1");
     assert_eq!(query.range, Range { from: Timestamp::from_millis(NOW.as_millis() - 3_605_000), to: NOW });
-    assert_eq!(query.labels, Labels::new([("device", "eth  0"), ("mode", "b")]));
+    let matchers: Vec<String> = query.matchers.iter().map(ToString::to_string).collect();
+    assert_eq!(matchers, [r#"device="eth  0""#, r#"mode="b""#]);
+    assert_eq!(query.steps, None);
+}
+
+#[test]
+fn histories_pass_on_steps_and_matchers() {
+    let server = Running::usual();
+    let path = "/api/metrics/host/history?metric_name=host_load1";
+    let answer = server.get(&format!(
+        "{path}&step=5m&agg=p99.9&label.a!=x&label.a=~eth.*&label.a!~veth.*&label.b!=~v=1&label.c!~p=q=r&label.d!="
+    ));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(
+        answer
+            .text()
+            .ends_with(r#"],"step_seconds":300.0,"agg":"p99.9","tier":"1m","unavailable":"no samples"}"#),
+        "{}",
+        answer.text()
+    );
+    let query = server.fake.0.last_query();
+    let matchers: Vec<String> = query.matchers.iter().map(ToString::to_string).collect();
+    let wanted = [r#"a!="x""#, r#"a=~"eth.*""#, r#"a!~"veth.*""#, r#"b!~"v=1""#, r#"c!~"p=q=r""#, r#"d!="""#];
+    assert_eq!(matchers, wanted);
+    let steps = StepQuery { length: Duration::from_secs(300), aggregate: Some(Aggregate::Quantile(0.999)) };
+    assert_eq!((query.steps, query.limit), (Some(steps), 11_000));
+    server.get(&format!("{path}&step=0.25&limit=7"));
+    let query = server.fake.0.last_query();
+    let steps = StepQuery { length: Duration::from_millis(250), aggregate: None };
+    assert_eq!((query.steps, query.limit), (Some(steps), 7));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod gaps;
 mod history;
 mod model;
 mod retention;
+mod steps;
 
 use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;

@@ -6,8 +6,8 @@ mod listings;
 pub(super) use alerts::{AlertsAnswer, firing_texts};
 pub(super) use listings::{EventsAnswer, MetricsAnswer, PluginsAnswer, VmsAnswer};
 
-use super::backend::{Flat, History, HistoryGap};
-use crate::{config::TimestampStyle, model::Timestamp, views::rounded};
+use super::backend::{Flat, History, HistoryGap, StepInfo};
+use crate::{config::TimestampStyle, model::Timestamp, store::Tier, views::rounded};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 /// A time in the style of the seed's routes.
@@ -57,6 +57,30 @@ pub(super) struct HistoryAnswer<'a> {
     gaps: Gaps<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     gaps_truncated: bool,
+    #[serde(flatten)]
+    steps: Option<StepsAnswer<'a>>,
+}
+
+/// What is added where steps were asked for.
+#[derive(Serialize)]
+struct StepsAnswer<'a> {
+    step_seconds: f64,
+    agg: String,
+    /// `null` where there was no data.
+    tier: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unavailable: Option<&'a str>,
+}
+
+impl<'a> StepsAnswer<'a> {
+    fn new(steps: &'a StepInfo) -> Self {
+        Self {
+            step_seconds: steps.length.as_secs_f64(),
+            agg: steps.aggregate.to_string(),
+            tier: steps.tier.map(Tier::word),
+            unavailable: steps.unavailable.as_deref(),
+        }
+    }
 }
 
 impl<'a> HistoryAnswer<'a> {
@@ -68,7 +92,9 @@ impl<'a> HistoryAnswer<'a> {
     ) -> Self {
         let count = history.points.len();
         let (data, gaps) = (Points(history, style), Gaps(&history.gaps, style));
-        Self { vm_id, metric_name: metric, count, data, gaps, gaps_truncated: history.gaps_truncated }
+        let steps = history.steps.as_ref().map(StepsAnswer::new);
+        let gaps_truncated = history.gaps_truncated;
+        Self { vm_id, metric_name: metric, count, data, gaps, gaps_truncated, steps }
     }
 }
 

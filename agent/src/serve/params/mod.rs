@@ -1,10 +1,11 @@
 //! Parameters of a request, checked as FastAPI checks them and refused in its words.
 
 mod decode;
+mod history;
 mod time;
 
 use super::problem::{ApiError, Invalid};
-use crate::model::{Labels, Timestamp};
+use crate::model::Timestamp;
 use serde_json::{Value, json};
 
 pub(super) use decode::decode;
@@ -144,32 +145,6 @@ impl Params {
         let msg = format!("Input should be {expected}");
         self.refuse("literal_error", key, msg, Some(&text), Some(json!({ "expected": expected })));
         None
-    }
-
-    /// The label matchers, `label.KEY=value`.
-    pub(super) fn labels(&mut self) -> Labels {
-        let matchers: Vec<(String, String)> = self
-            .pairs
-            .iter()
-            .filter_map(|(key, value)| Some((key.strip_prefix("label.")?.to_owned(), value.clone())))
-            .collect();
-        for (key, value) in &matchers {
-            if key.is_empty() || value.is_empty() {
-                let msg = "Value error, a label matcher is label.KEY=VALUE, neither of them empty";
-                self.refuse("value_error", &format!("label.{key}"), msg.into(), Some(value), None);
-            }
-        }
-        Labels::new(matchers)
-    }
-
-    /// Refuses parameters that will mean something in a later version: to ignore them would give a wrong answer.
-    pub(super) fn not_yet(&mut self, keys: &[&str]) {
-        for key in keys {
-            if let Some(text) = self.last(key) {
-                let msg = format!("This version does not know '{key}' yet: leave it out");
-                self.refuse("extra_forbidden", key, msg, Some(&text), None);
-            }
-        }
     }
 
     /// Refuses a range that ends before it begins.
