@@ -3,7 +3,11 @@
 mod check;
 mod plugins;
 mod query;
+mod backup;
+mod rows;
 mod run;
+mod sql;
+mod store;
 mod table;
 
 use crate::config::{ConfigErrors, Flags};

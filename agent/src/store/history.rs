@@ -43,6 +43,17 @@ pub(super) fn newest(
     Ok(series.iter().map(points).collect())
 }
 
+/// The time within which all samples lie, or a little more.
+pub(super) fn extent(conn: &Connection) -> Inner<Option<Range>> {
+    // two statements: SQLite answers each from the edge of the tree, but one for both by reading all of it
+    let end = |sql| -> Inner<Option<i64>> { Ok(conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
+    let (oldest, newest) = (end("SELECT min(key) FROM journal")?, end("SELECT max(key) FROM journal")?);
+    Ok(oldest.zip(newest).map(|(oldest, newest)| Range {
+        from: Timestamp::from_millis(key::millis(oldest) - key::SPREAD - key::BUMP),
+        to: Timestamp::from_millis(key::millis(newest)),
+    }))
+}
+
 /// A layout with wanted series.
 struct Hit {
     layout: u32,

@@ -116,6 +116,17 @@ impl Reader {
         self.ask(|conn| gaps::read(conn, series, range, limit))
     }
 
+    /// All gaps in the order of their numbers, after this one: a page of at most `limit`, each with its number.
+    pub fn all_gaps(&self, after: Option<i64>, limit: usize) -> Result<Vec<(i64, Gap)>> {
+        self.ask(|conn| gaps::page(conn, after, limit))
+    }
+
+    /// The time within which all samples lie: no sample is older or newer, but the ends may be a few minutes without
+    /// one. Nothing where there are no samples.
+    pub fn extent(&self) -> Result<Option<Range>> {
+        self.ask(history::extent)
+    }
+
     /// Events, newest first.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>> {
         self.ask(|conn| events::read(conn, filter))
