@@ -19,7 +19,9 @@ pub(super) enum Format {
 /// Prints in this format.
 pub(super) fn printer<'a>(format: Format, out: impl Write + 'a) -> Box<dyn Rows + 'a> {
     match format {
-        Format::Table => Box::new(Table { out, tables: 0, head: Vec::new(), waiting: Vec::new(), widths: None }),
+        Format::Table => {
+            Box::new(Table { out, tables: 0, head: Vec::new(), waiting: Vec::new(), widths: None })
+        }
         Format::Csv => Box::new(Csv { out }),
         Format::Json => Box::new(Json { out, keys: Vec::new(), rows: 0 }),
     }

@@ -78,7 +78,10 @@ fn print(lines: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Sql
 fn from_input() -> Result<String> {
     let input = io::stdin();
     if input.is_terminal() {
-        writeln!(io::stderr(), "write a statement and end with Ctrl-D; `twarga-agent sql --help` names the tables")?;
+        writeln!(
+            io::stderr(),
+            "write a statement and end with Ctrl-D; `twarga-agent sql --help` names the tables"
+        )?;
     }
     let mut bytes = Vec::new();
     let read = input.lock().take(LONGEST + 1).read_to_end(&mut bytes);

@@ -68,7 +68,9 @@ fn millis(value: &Value) -> Option<(i64, i64)> {
 /// The earliest time whose text is not less than this beginning of one: `2026-11-20`, `2026-11-20T22:00`.
 fn moment(text: &str) -> Option<i64> {
     const SHAPE: &str = "0000-01-01T00:00:00.000000Z";
-    let fits = |(given, shape): (u8, u8)| if shape.is_ascii_digit() { given.is_ascii_digit() } else { given == shape };
+    let fits = |(given, shape): (u8, u8)| {
+        if shape.is_ascii_digit() { given.is_ascii_digit() } else { given == shape }
+    };
     if !(4..=SHAPE.len()).contains(&text.len()) || !text.bytes().zip(SHAPE.bytes()).all(fits) {
         return None;
     }

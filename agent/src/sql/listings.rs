@@ -28,8 +28,7 @@ pub(super) struct Listing {
 
 impl Listing {
     fn begin(readers: &Readers, pages: Pages) -> Result<Self, StoreError> {
-        let mut listing =
-            Self { reader: readers.reader()?, pages, page: Vec::new().into_iter(), row: None };
+        let mut listing = Self { reader: readers.reader()?, pages, page: Vec::new().into_iter(), row: None };
         listing.advance()?;
         Ok(listing)
     }
@@ -200,12 +199,12 @@ impl Table for Series {
     }
 
     fn scan(readers: &Readers, _plan: &str, _values: &[Value]) -> Result<Listing, StoreError> {
-        let rows = readers.reader()?.all_series()?.into_iter().map(series).collect();
+        let rows = readers.reader()?.all_series()?.iter().map(series).collect();
         Listing::whole(readers, rows)
     }
 }
 
-fn series(series: StoredSeries) -> Row {
+fn series(series: &StoredSeries) -> Row {
     let metric = &*series.def.metric;
     vec![
         Value::Integer(series.id.0.into()),

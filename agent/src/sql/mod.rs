@@ -123,10 +123,12 @@ impl Database {
     }
 
     fn answer(&self, statement: &mut rusqlite::Statement<'_>, out: &mut dyn Rows) -> Result<(), SqlError> {
-        let columns: Vec<String> = statement.column_names().into_iter().map(String::from).collect();
+        let columns: Vec<String> = statement.column_names().map(String::from).collect();
         out.begin(&columns)?;
         if statement.parameter_count() > 0 {
-            return Err(SqlError::Sqlite("parameters (?1, :name) have no value here; write the value".into()));
+            return Err(SqlError::Sqlite(
+                "parameters (?1, :name) have no value here; write the value".into(),
+            ));
         }
         let mut rows = statement.query([]).map_err(|error| self.failure(&error))?;
         while let Some(row) = rows.next().map_err(|error| self.failure(&error))? {
@@ -181,7 +183,9 @@ fn forbidden(action: &AuthAction<'_>) -> Option<String> {
     Some(match action {
         A::Select | A::Read { .. } | A::Recursive => return None,
         A::Function { function_name } if *function_name != "load_extension" => return None,
-        A::Pragma { pragma_name, .. } if PRAGMAS.contains(&pragma_name.to_lowercase().as_str()) => return None,
+        A::Pragma { pragma_name, .. } if PRAGMAS.contains(&pragma_name.to_lowercase().as_str()) => {
+            return None;
+        }
         A::Function { function_name } => format!("{function_name}()"),
         A::Pragma { pragma_name, .. } => format!("PRAGMA {pragma_name}"),
         A::Insert { table_name } => format!("INSERT or a change of {table_name}"),

@@ -109,13 +109,19 @@ fn refused(database: &Database, sql: &str) -> String {
 fn every_sample_is_a_row() {
     with_store(|database| {
         let all = i64::from(SERIES) * (TICKS + 1);
-        assert_eq!(ask(database, "SELECT count(*), sum(value) / count(*) FROM metrics"), format!("{all}|35.0\n"));
+        assert_eq!(
+            ask(database, "SELECT count(*), sum(value) / count(*) FROM metrics"),
+            format!("{all}|35.0\n")
+        );
         assert_eq!(
             ask(database, "SELECT count(DISTINCT name || labels || ts) FROM metrics"),
             format!("{all}\n")
         );
         assert_eq!(
-            ask(database, "SELECT *, time, series, kind, unit, run FROM metrics WHERE name = 'a_bytes' LIMIT 1"),
+            ask(
+                database,
+                "SELECT *, time, series, kind, unit, run FROM metrics WHERE name = 'a_bytes' LIMIT 1"
+            ),
             format!("a_bytes|{{n=\"0\"}}|{}|0.5|2026-11-19T00:00:00.000000Z|1|gauge|By|1\n", T0 - 86_400_000)
         );
     });
@@ -126,10 +132,14 @@ fn every_sample_is_a_row() {
 fn conditions_find_what_a_plain_table_finds() {
     with_store(|database| {
         let plain = Connection::open_in_memory().unwrap();
-        plain.execute_batch("CREATE TABLE metrics(name TEXT, labels TEXT, ts INTEGER, value REAL, time TEXT)").unwrap();
+        plain
+            .execute_batch("CREATE TABLE metrics(name TEXT, labels TEXT, ts INTEGER, value REAL, time TEXT)")
+            .unwrap();
         for line in ask(database, "SELECT name, labels, ts, value, time FROM metrics").lines() {
             let cells: Vec<&str> = line.split('|').collect();
-            plain.execute("INSERT INTO metrics VALUES (?1, ?2, ?3, ?4, ?5)", rusqlite::params_from_iter(cells)).unwrap();
+            plain
+                .execute("INSERT INTO metrics VALUES (?1, ?2, ?3, ?4, ?5)", rusqlite::params_from_iter(cells))
+                .unwrap();
         }
         for condition in [
             "name = 'a_bytes'",
@@ -155,7 +165,9 @@ fn conditions_find_what_a_plain_table_finds() {
             "time > '2026-11-20 00:00'",
             "value > 60 AND ts % 7000 = 0",
         ] {
-            let sql = format!("SELECT count(*), coalesce(sum(ts), 0), coalesce(sum(value), 0) FROM metrics WHERE {condition}");
+            let sql = format!(
+                "SELECT count(*), coalesce(sum(ts), 0), coalesce(sum(value), 0) FROM metrics WHERE {condition}"
+            );
             let expected = plain.query_row(&sql, [], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, f64>(2)?))
             });
@@ -188,19 +200,30 @@ fn order_is_as_asked_for() {
 fn the_other_tables() {
     with_store(|database| {
         assert_eq!(ask(database, "SELECT count(*), min(id), max(id) FROM events"), "2500|1|2500\n");
-        assert_eq!(ask(database, "SELECT id, message FROM events WHERE id <= 2 ORDER BY id DESC"), "2|event 1\n1|event 0\n");
+        assert_eq!(
+            ask(database, "SELECT id, message FROM events WHERE id <= 2 ORDER BY id DESC"),
+            "2|event 1\n1|event 0\n"
+        );
         assert_eq!(ask(database, "SELECT id FROM events WHERE id < 3 AND id = 2"), "2\n");
         assert_eq!(
-            ask(database, "SELECT count(*) FROM events WHERE type = 'even' AND severity = 'warning' AND ts >= 1795132802000"),
+            ask(
+                database,
+                "SELECT count(*) FROM events WHERE type = 'even' AND severity = 'warning' AND ts >= 1795132802000"
+            ),
             "250\n"
         );
-        assert_eq!(ask(database, "SELECT details ->> 'n', vm_id, time FROM events WHERE id = 1"),
-            "0|NULL|2026-11-20T00:00:00.000000Z\n");
+        assert_eq!(
+            ask(database, "SELECT details ->> 'n', vm_id, time FROM events WHERE id = 1"),
+            "0|NULL|2026-11-20T00:00:00.000000Z\n"
+        );
         assert_eq!(
             ask(database, "SELECT scope, collector, series, last - first, reason FROM gaps ORDER BY id"),
             "agent|NULL|NULL|4000|timeout\ncollector|c|NULL|4000|timeout\nseries|NULL|4|4000|timeout\n"
         );
-        assert_eq!(ask(database, "SELECT kind, count(*), min(unit) FROM series GROUP BY kind"), "counter|35|By\ngauge|35|By\n");
+        assert_eq!(
+            ask(database, "SELECT kind, count(*), min(unit) FROM series GROUP BY kind"),
+            "counter|35|By\ngauge|35|By\n"
+        );
         assert_eq!(ask(database, "SELECT * FROM vms"), "1|uuid-1\n");
         let joined = "SELECT s.name, m.value FROM series s JOIN metrics m ON m.series = s.id WHERE s.id = 70 AND m.ts = 1795132800000";
         assert_eq!(ask(database, joined), "b_bytes_total|69.5\n");
@@ -215,7 +238,10 @@ fn several_statements_answer_one_after_the_other() {
         assert_eq!(ask(database, "SELECT 1; -- a comment\n SELECT 2;;"), "1\n2\n");
         let mut lines = Lines::default();
         let error = database.run("SELECT 1; SELEC 2; SELECT 3", &mut lines).unwrap_err().to_string();
-        assert_eq!((lines.0.as_str(), error.as_str()), ("1\n", "near \"SELEC\": syntax error, at: SELEC 2; SELECT 3"));
+        assert_eq!(
+            (lines.0.as_str(), error.as_str()),
+            ("1\n", "near \"SELEC\": syntax error, at: SELEC 2; SELECT 3")
+        );
     });
 }
 

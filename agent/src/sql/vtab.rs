@@ -175,13 +175,14 @@ unsafe impl<T: Table> VTabCursor for Cursor<T> {
         let values = (0..values.len()).map(|at| values.get::<Value>(at)).collect::<Result<Vec<_>>>()?;
         self.row = 0;
         self.scan = None;
-        self.scan = Some(T::scan(&self.readers, plan.unwrap_or_default(), &values).map_err(failed)?);
+        self.scan =
+            Some(T::scan(&self.readers, plan.unwrap_or_default(), &values).map_err(|error| failed(&error))?);
         Ok(())
     }
 
     fn next(&mut self) -> Result<()> {
         self.row += 1;
-        self.scan.as_mut().map_or(Ok(()), |scan| scan.advance().map_err(failed))
+        self.scan.as_mut().map_or(Ok(()), |scan| scan.advance().map_err(|error| failed(&error)))
     }
 
     fn eof(&self) -> bool {
@@ -200,6 +201,6 @@ unsafe impl<T: Table> VTabCursor for Cursor<T> {
     }
 }
 
-fn failed(error: impl ToString) -> rusqlite::Error {
+fn failed(error: &(impl ToString + ?Sized)) -> rusqlite::Error {
     rusqlite::Error::ModuleError(error.to_string())
 }

@@ -65,8 +65,9 @@ fn id(file: &Path) -> Option<FileId> {
 /// The process other than `own` that holds a lock of this kind. Some file systems give their files another device than
 /// the list has: where no lock is on the very file, the number of the inode decides, if it names one process only.
 fn find(locks: &str, file: FileId, own: u32, wanted: impl Fn(&Held) -> bool) -> Option<u32> {
-    let held: Vec<Held> =
-        parse(locks).filter(|held| held.file.inode == file.inode && held.pid != own && wanted(held)).collect();
+    let held: Vec<Held> = parse(locks)
+        .filter(|held| held.file.inode == file.inode && held.pid != own && wanted(held))
+        .collect();
     if let Some(exact) = held.iter().find(|held| held.file == file) {
         return Some(exact.pid);
     }
@@ -123,15 +124,25 @@ mod tests {
         assert_eq!(find(LOCKS, file, 101, |_| true), Some(103));
         assert_eq!(find(LOCKS, at(8, 2, 77), 0, |_| true), Some(104));
         assert_eq!(find(LOCKS, at(0, 0x2b, 77), 0, |_| true), Some(106));
-        assert_eq!(find(LOCKS, at(0, 9, 99), 0, |_| true), Some(105), "another device, but only one such inode");
+        assert_eq!(
+            find(LOCKS, at(0, 9, 99), 0, |_| true),
+            Some(105),
+            "another device, but only one such inode"
+        );
         assert_eq!(find(LOCKS, at(0, 9, 77), 0, |_| true), None, "another device, and two such inodes");
         assert_eq!(find(LOCKS, at(0xfd, 1, 1), 0, |_| true), None);
     }
 
     #[test]
     fn nonsense_names_nobody() {
-        for text in ["", "1:", "1: POSIX ADVISORY WRITE x fd:01:1 0 0", "1: POSIX ADVISORY WRITE 1 fd:01 0 0",
-            "1: POSIX ADVISORY WRITE 1 zz:01:5 0 0", "1: POSIX ADVISORY WRITE 1 fd:01:99999999999999999999999 0 0"] {
+        for text in [
+            "",
+            "1:",
+            "1: POSIX ADVISORY WRITE x fd:01:1 0 0",
+            "1: POSIX ADVISORY WRITE 1 fd:01 0 0",
+            "1: POSIX ADVISORY WRITE 1 zz:01:5 0 0",
+            "1: POSIX ADVISORY WRITE 1 fd:01:99999999999999999999999 0 0",
+        ] {
             assert_eq!(parse(text).count(), 0, "{text}");
         }
     }

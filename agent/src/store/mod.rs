@@ -2,12 +2,17 @@
 //!
 //! One writer ([`Store`]) per file, readers ([`Readers`]) in any number, also of other processes.
 
+mod aside;
+mod backup;
 mod codec;
+mod compact;
 mod error;
 mod events;
 mod file;
 mod gaps;
 mod history;
+mod holder;
+mod inspect;
 mod journal;
 mod key;
 mod matcher;
@@ -21,7 +26,12 @@ mod tests;
 mod transaction;
 mod types;
 
+pub use aside::set_aside;
+pub use backup::{Overwrite, backup};
+pub use compact::{Compacted, compact};
 pub use error::{Result, StoreError};
+pub use holder::Holder;
+pub use inspect::{Bad, Checked, Info, Report, TierInfo, info, verify};
 pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
 pub use types::*;

@@ -137,7 +137,8 @@ impl Reader {
         self.ask(names::vms)
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Connection) -> Inner<T>) -> Result<T> {
+    /// Asks within the room.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Connection) -> Inner<T>) -> Result<T> {
         let conn = self.conn.as_ref().expect("the connection leaves only when the reader is dropped");
         question(conn).map_err(of(&self.pool.file))
     }
