@@ -6,8 +6,11 @@ use rusqlite::Connection;
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    os::unix::fs::{PermissionsExt, symlink},
+    io::{BufRead, BufReader},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::ExitStatusExt,
+    },
     path::Path,
     process::Stdio,
     time::Duration,
@@ -114,6 +117,18 @@ fn sql_reads_standard_input_and_ends_with_its_reader() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!((line.as_str(), ended.status.code(), ended.stderr.as_slice()), ("i\n", Some(0), &b""[..]));
+}
+
+#[test]
+fn an_interrupt_ends_a_statement_at_once() {
+    let home = with_past();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'begun' UNION ALL SELECT max(i) FROM n";
+    let mut command = home.command("sql");
+    let mut child = command.args([endless]).spawn().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(2), "{status}");
 }
 
 #[test]
@@ -370,11 +385,6 @@ fn a_locked_file_says_who_has_locked_it() {
     done(&home, "sql", &["SELECT count(*) FROM metrics"]);
     conn.execute_batch("ROLLBACK").unwrap();
     agent.stop();
-    conn.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    conn.execute_batch("CREATE TABLE x(y); DROP TABLE x;").unwrap();
-    writeln!(std::io::sink(), "held").unwrap();
-    let ended = run(&home, "store", &["compact"]);
-    assert!(ended.code == Some(0) || ended.err.contains(&own), "{ended:?}");
 }
 
 fn own_name() -> String {

@@ -11,7 +11,7 @@ use super::{
     reader::Readers,
 };
 use rusqlite::{
-    Connection, OpenFlags,
+    Connection, ErrorCode, OpenFlags,
     backup::{Backup, StepResult},
 };
 use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with};
@@ -142,7 +142,11 @@ fn copy(store: &Path, partial: &Path, progress: &mut dyn FnMut(u64, u64)) -> Res
     let backup = Backup::new(&snapshot, &mut copy).map_err(to)?;
     let mut tries = 0;
     loop {
-        let step = backup.step(PAGES).map_err(to)?;
+        // a page that can't be read is the store's fault, all else the copy's
+        let step = backup.step(PAGES).map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => from(error),
+            _ => to(error),
+        })?;
         let state = backup.progress();
         let pages = |count: i32| u64::from(count.unsigned_abs());
         progress(pages(state.pagecount - state.remaining), pages(state.pagecount));

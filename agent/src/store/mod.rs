@@ -23,6 +23,8 @@ mod schema;
 mod series;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tools_tests;
 mod transaction;
 mod types;
 
