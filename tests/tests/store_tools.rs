@@ -37,8 +37,11 @@ fn done(home: &Home, subcommand: &str, arguments: &[&str]) -> String {
 fn fails(home: &Home, subcommand: &str, arguments: &[&str]) -> String {
     let ended = run(home, subcommand, arguments);
     assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{arguments:?}: {ended:?}");
-    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
-    ended.err
+    // before it, `run` may say where the admin token is
+    let mut lines = ended.err.lines().filter(|line| !line.contains(" INFO "));
+    let (first, more) = (lines.next().unwrap().to_owned(), lines.count());
+    assert_eq!(more, 0, "{}", ended.err);
+    first
 }
 
 fn database(home: &Home) -> std::path::PathBuf {
@@ -120,15 +123,15 @@ fn sql_reads_standard_input_and_ends_with_its_reader() {
 }
 
 #[test]
-fn an_interrupt_ends_a_statement_at_once() {
+fn a_signal_ends_a_statement_at_once() {
     let home = with_past();
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'begun' UNION ALL SELECT max(i) FROM n";
     let mut command = home.command("sql");
-    let mut child = command.args([endless]).spawn().unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+    let mut child = command.args([endless]).stdout(Stdio::null()).spawn().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
         .unwrap();
     let status = child.wait().unwrap();
-    assert_eq!(status.signal(), Some(2), "{status}");
+    assert_eq!(status.signal(), Some(15), "{status}");
 }
 
 #[test]
