@@ -8,6 +8,7 @@
 use super::{
     error::{Result, StoreError, of},
     file::{self, beside},
+    holder,
     reader::Readers,
 };
 use rusqlite::{
@@ -90,13 +91,16 @@ fn check_target(store: &Path, target: &Path, overwrite: Overwrite) -> Result<()>
     if own.iter().any(same) {
         return Err(refused(target, "belongs to the store itself; name another file"));
     }
-    for suffix in ["-wal", "-journal"] {
-        if beside(target, suffix).exists() {
-            return Err(refused(
-                target,
-                "has a log of a database beside it (-wal or -journal); name another file",
-            ));
-        }
+    // SQLite would take its pages for those of the copy; one without any is what a mere reader leaves behind
+    let log = |suffix| fs::metadata(beside(target, suffix)).is_ok_and(|log| log.len() > 0);
+    if log("-wal") || log("-journal") {
+        return Err(refused(
+            target,
+            "has a log of a database beside it (-wal or -journal); name another file",
+        ));
+    }
+    if holder::of_lock_file(&beside(target, ".lock")).is_some() {
+        return Err(refused(target, "is in use by another agent; name another file"));
     }
     match fs::symlink_metadata(target) {
         Ok(meta) if meta.is_dir() => Err(refused(target, "is a directory; name a file in it")),
