@@ -3,7 +3,11 @@
 //! SQLite's backup interface begins anew whenever another connection commits, which the agent does every second, unless
 //! the reading connection holds one state of the file by a read transaction. This one does: the copy is of the moment at
 //! which it began. The price is that the write-ahead log can't be started over until the copy is done; that is a matter
-//! of seconds, and limited. VACUUM INTO has the same price, takes about four times as long, and can't tell how far it is.
+//! of seconds, and limited.
+//!
+//! Measured next to a writer that committed every 15 ms, 20 MB: this way 0.20 s; without the read transaction 25 new
+//! beginnings in 20 s and no end; VACUUM INTO 0.16 s. That one has the same price, but can't tell how far it is, nor be
+//! ended where the log grows too large.
 
 use super::{
     error::{Result, StoreError, of},
