@@ -2,9 +2,11 @@
 
 mod backend;
 pub mod check;
+mod history;
 mod own_metrics;
 mod plugins;
 
+pub use history::Unusable;
 pub use plugins::{Plugins, Report, load_all};
 
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     ingest::{self, Ingest, Input, Published},
     model::{CollectorId, CollectorInfo, GapReason, PluginState, PluginStatus},
     serve::{self, Limits, Listeners, Settings, TokenSources},
-    store::{Options, Readers, Retention, Store},
+    store::{Readers, Store},
 };
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
@@ -56,35 +58,26 @@ pub fn store_file(data_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What keeps it from starting; once it runs, only a failure to write the last samples.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(config: Config, unusable: Unusable) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .context("can't start the HTTP side")?;
-    let ended = runtime.block_on(serve_until_stopped(config));
+    let ended = runtime.block_on(serve_until_stopped(config, unusable));
     // a reader of the history may be at work on a thread of the runtime: it is not waited for
     runtime.shutdown_background();
     ended
 }
 
-async fn serve_until_stopped(config: Config) -> Result<()> {
+async fn serve_until_stopped(config: Config, unusable: Unusable) -> Result<()> {
     let mut stops = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let data_dir = &config.agent.data_dir;
     make_data_dir(data_dir)?;
     let access = tokens(&config)?;
     let listeners = Listeners::bind(&config.http.listen).await?;
-    let store = Store::open(Options {
-        file: store_file(data_dir),
-        retention: Retention {
-            raw: config.storage.retention,
-            minute: config.storage.retention_1m,
-            hour: config.storage.retention_1h,
-        },
-        max_loss: config.storage.max_loss,
-        max_size: config.storage.max_size,
-    })?;
+    let store = history::open(&config, unusable)?;
     announce(&listeners)?;
     let agent = Agent::start(&config, store)?;
     let settings = Settings {

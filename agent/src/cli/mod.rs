@@ -1,12 +1,20 @@
 //! The command line: one file a command.
 
+mod backup;
 mod check;
 mod plugins;
+mod progress;
 mod query;
+mod rows;
 mod run;
+mod sql;
+mod store;
 mod table;
 
-use crate::config::{ConfigErrors, Flags};
+use crate::{
+    app::Unusable,
+    config::{ConfigErrors, Flags},
+};
 use clap::{Args, Parser, Subcommand};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -22,6 +30,9 @@ Examples:
   twarga-agent check                                 every mistake in agent.toml, with its line
   twarga-agent plugins list                          what is loaded, and why something is not
   twarga-agent query host_cpu_percent                the last minutes, with a sparkline
+  twarga-agent sql \"SELECT name, count(*) FROM metrics GROUP BY name\"
+  twarga-agent store info                            what the history holds; also verify, compact
+  twarga-agent backup history-copy.db                a copy, also while the agent runs
   twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
 
 Configuration: --config, else ./agent.toml, else $XDG_CONFIG_HOME/twarga-agent/agent.toml, else
@@ -69,6 +80,13 @@ enum Command {
     Plugins(plugins::PluginsCommand),
     /// Print the history of a metric, also while the agent runs
     Query(query::QueryArgs),
+    /// Ask the history with SQL, also while the agent runs
+    Sql(sql::SqlArgs),
+    /// Look at the file of the history, check it, give its free space back
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    /// Copy the history to a file, consistently, also while the agent runs
+    Backup(backup::BackupArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -79,6 +97,9 @@ struct RunArgs {
     /// Collect this often, in place of every interval of the configuration: 1s, 500ms, 1m
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     interval: Option<Duration>,
+    /// Move a history away that is damaged, foreign or of a newer agent, and go on with a new one; nothing is deleted
+    #[arg(long)]
+    set_aside: bool,
 }
 
 /// Runs the command line of this process.
@@ -86,10 +107,16 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log();
     let outcome = match cli.command {
-        Command::Run(args) => run::run(&flags(cli.place, args)),
+        Command::Run(args) => {
+            let unusable = if args.set_aside { Unusable::SetAside } else { Unusable::Refuse };
+            run::run(&flags(cli.place, args), unusable)
+        }
         Command::Check => check::run(&flags(cli.place, RunArgs::default())),
         Command::Plugins(command) => plugins::run(&flags(cli.place, RunArgs::default()), command),
         Command::Query(args) => query::run(&flags(cli.place, RunArgs::default()), &args),
+        Command::Sql(args) => sql::run(&flags(cli.place, RunArgs::default()), &args),
+        Command::Store(command) => store::run(&flags(cli.place, RunArgs::default()), &command),
+        Command::Backup(args) => backup::run(&flags(cli.place, RunArgs::default()), &args),
     };
     match outcome {
         Ok(code) => code,
@@ -101,7 +128,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn flags(place: Place, RunArgs { listen, interval }: RunArgs) -> Flags {
+fn flags(place: Place, RunArgs { listen, interval, .. }: RunArgs) -> Flags {
     Flags { config: place.config, listen, data_dir: place.data_dir, plugin_dirs: place.plugin_dirs, interval }
 }
 

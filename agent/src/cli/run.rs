@@ -2,7 +2,7 @@
 
 use crate::{
     app::{
-        self,
+        self, Unusable,
         check::{Loading, problems},
     },
     config::{self, Flags, Level},
@@ -10,7 +10,7 @@ use crate::{
 use anyhow::Result;
 use std::process::ExitCode;
 
-pub(super) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(super) fn run(flags: &Flags, unusable: Unusable) -> Result<ExitCode> {
     let examined = config::examine(flags);
     // one bad plugin costs only itself, so these are told and nothing else
     let told = if examined.has_errors() { Vec::new() } else { problems(&examined, Loading::Follows) };
@@ -24,6 +24,6 @@ pub(super) fn run(flags: &Flags) -> Result<ExitCode> {
             Level::Warning => tracing::warn!("{problem}"),
         }
     }
-    app::run(loaded.config)?;
+    app::run(loaded.config, unusable)?;
     Ok(ExitCode::SUCCESS)
 }

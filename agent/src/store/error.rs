@@ -1,5 +1,6 @@
 //! What can go wrong, and what to do about it.
 
+use super::holder::{self, Holder};
 use rusqlite::ErrorCode;
 use std::{
     io,
@@ -17,13 +18,26 @@ pub enum StoreError {
         file: PathBuf,
     },
     /// Another program holds the file's lock for longer than a second. Nothing was written.
-    #[error("{}: another program has locked the file for too long; close what else has it open", .file.display())]
+    #[error("{}: {}; close what else has the file open, or end its transaction", .file.display(), match .holder {
+        Some(holder) => format!("locked by {holder}"),
+        None => "locked by another program".into(),
+    })]
     Busy {
         /// The store.
         file: PathBuf,
+        /// Who; nothing where it could not be learnt.
+        holder: Option<Holder>,
+    },
+    /// A file that a copy can't be written to.
+    #[error("{}: {what}", .file.display())]
+    Target {
+        /// The file.
+        file: PathBuf,
+        /// Why not, and what to do.
+        what: &'static str,
     },
     /// SQLite, or a check of our own, found the file damaged.
-    #[error("{}: the file is damaged ({what}); move it away, and the agent begins a new one", .file.display())]
+    #[error("{}: the file is damaged ({what}); `run --set-aside` moves it away and begins a new one", .file.display())]
     Corrupt {
         /// The store.
         file: PathBuf,
@@ -43,7 +57,8 @@ pub enum StoreError {
         file: PathBuf,
     },
     /// A database of another program.
-    #[error("{}: is a database of another program (application_id {application_id:#x}); name another file", .file.display())]
+    #[error("{}: is a database of another program (application_id {application_id:#x}); name another file, or let \
+        `run --set-aside` move it away and begin a new one", .file.display())]
     Foreign {
         /// The file.
         file: PathBuf,
@@ -51,7 +66,8 @@ pub enum StoreError {
         application_id: u32,
     },
     /// No SQLite database at all.
-    #[error("{}: is not a store of the agent ({what}); name another file", .file.display())]
+    #[error("{}: is not a store of the agent ({what}); name another file, or let `run --set-aside` move it \
+        away and begin a new one", .file.display())]
     NotAStore {
         /// The file.
         file: PathBuf,
@@ -61,7 +77,7 @@ pub enum StoreError {
     /// Written by a newer agent.
     #[error(
         "{}: was written by a newer agent (format {found}, this one knows up to {known}); \
-         upgrade the agent, or name another file", .file.display()
+         upgrade the agent, or let `run --set-aside` move it away and begin a new one", .file.display()
     )]
     Newer {
         /// The store.
@@ -123,16 +139,33 @@ impl StoreError {
         matches!(self, Self::DiskFull { .. } | Self::Busy { .. })
     }
 
+    /// Whether the file itself is why it can't be used, so that a new one in its place could be.
+    pub fn is_of_the_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Newer { .. } | Self::Foreign { .. } | Self::NotAStore { .. } | Self::Corrupt { .. }
+        )
+    }
+
+    /// Somebody else has locked the file: who.
+    pub(super) fn busy(file: &Path) -> Self {
+        Self::Busy { file: file.to_path_buf(), holder: holder::of_database(file) }
+    }
+
     /// An error of SQLite.
     pub(super) fn sqlite(file: &Path, source: rusqlite::Error) -> Self {
         let path = file.to_path_buf();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { file: path },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { file: path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::busy(file),
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt { file: path, what: source.to_string() },
             Some(ErrorCode::NotADatabase) => Self::NotAStore { file: path, what: "SQLite can't read it" },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { file: path },
             Some(ErrorCode::PermissionDenied) => Self::Denied { file: path },
+            // a table or column that every store of ours has
+            Some(ErrorCode::Unknown) if source.to_string().starts_with("no such ") => {
+                Self::Corrupt { file: path, what: source.to_string() }
+            }
             _ => Self::Sqlite { file: path, source },
         }
     }

@@ -176,6 +176,19 @@ fn scope_text(scope: &GapScope) -> String {
     }
 }
 
+/// Reads what [`scope_text`] writes; what only a newer agent knows is a collector's.
+fn parse_scope(text: &str) -> GapScope {
+    match text.split_once(':') {
+        None if text.is_empty() => GapScope::Agent,
+        Some(("s", number)) => match number.parse() {
+            Ok(number) => GapScope::Series(SeriesId(number)),
+            Err(_) => GapScope::Collector(text.into()),
+        },
+        Some(("c", name)) => GapScope::Collector(name.into()),
+        _ => GapScope::Collector(text.into()),
+    }
+}
+
 /// The newest `limit` gaps of a series that touch a range, oldest first: its own, its collector's, the agent's. The newest
 /// are those that end last.
 pub(super) fn read(conn: &Connection, series: SeriesId, range: Range, limit: usize) -> Inner<Vec<Gap>> {
@@ -206,4 +219,23 @@ pub(super) fn read(conn: &Connection, series: SeriesId, range: Range, limit: usi
     gaps.truncate(limit);
     gaps.sort_by_key(|gap| (gap.from, gap.to));
     Ok(gaps)
+}
+
+/// Gaps in the order of their numbers.
+pub(super) fn page(conn: &Connection, after: Option<i64>, limit: usize) -> Inner<Vec<(i64, Gap)>> {
+    let mut select = conn.prepare_cached(
+        "SELECT id, scope, first, last, reason FROM gap WHERE id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let gaps = select.query_map(params![after.unwrap_or(i64::MIN), most], |row| {
+        let (scope, reason): (String, String) = (row.get(1)?, row.get(4)?);
+        let gap = Gap {
+            scope: parse_scope(&scope),
+            from: Timestamp::from_millis(row.get(2)?),
+            to: Timestamp::from_millis(row.get(3)?),
+            reason: GapReason::parse(&reason).unwrap_or(GapReason::Failed(reason)),
+        };
+        Ok((row.get(0)?, gap))
+    })?;
+    Ok(gaps.collect::<rusqlite::Result<_>>()?)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     codec::{BlockHead, Column, Damage, Samples},
-    columns::{Columns, part_before},
+    columns::{Columns, part_after, part_before},
     error::Inner,
     head::Head,
     key,
@@ -199,4 +199,20 @@ pub(super) fn tail(conn: &Connection, series: u32, part: i64) -> Inner<Option<Ta
     let groups = write::of_series(conn, series)?;
     Parts::new(conn, &damages).read(part - 1, &groups, SeriesId(series), &InHead::default(), &mut points)?;
     Ok(points.last().map(|(point, _)| (point.time.as_millis(), point.run, point.value)))
+}
+
+/// The time within which all samples lie. `in_head`: the oldest and the newest time in the head.
+pub(super) fn extent(conn: &Connection, in_head: Option<(i64, i64)>) -> Inner<Option<Range>> {
+    let stored = part_after(conn, Tier::Raw, i64::MIN)?.zip(part_before(conn, Tier::Raw, i64::MAX)?);
+    let stored = stored.map(|(oldest, newest)| {
+        let (from, end) = (key::part_start(Tier::Raw, oldest), key::part_start(Tier::Raw, newest + 1));
+        // the head is newer than what is stored, unless the clock was set back
+        let newest = in_head.map(|(_, newest)| newest).filter(|in_head| *in_head >= key::part_start(Tier::Raw, newest));
+        (from, newest.unwrap_or(end - 1))
+    });
+    let whole = match (stored, in_head) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (a, b) => a.or(b),
+    };
+    Ok(whole.map(|(from, to)| Range { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) }))
 }

@@ -3,13 +3,18 @@
 //! One writer ([`Store`]) per file, readers ([`Readers`]) in any number, also of other processes.
 
 mod aggregate;
+mod aside;
+mod backup;
 mod codec;
 mod columns;
+mod compact;
 mod error;
 mod events;
 mod file;
 mod gaps;
 mod history;
+mod holder;
+mod inspect;
 mod key;
 mod head;
 mod head_source;
@@ -24,13 +29,20 @@ mod steps;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tools_tests;
 mod transaction;
 mod types;
 mod write;
 
 pub(crate) use aggregate::step_of;
 pub use aggregate::{BadAggregate, Bucket, Folder, Growth, Pairs};
+pub use aside::set_aside;
+pub use backup::{Overwrite, backup};
+pub use compact::{Compacted, compact};
 pub use error::{Result, StoreError};
+pub use holder::Holder;
+pub use inspect::{Bad, Checked, Info, Report, TierInfo, info, verify};
 pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
 pub use types::*;

@@ -164,6 +164,17 @@ impl Reader {
         self.ask(|conn| gaps::read(conn, series, range, limit))
     }
 
+    /// All gaps in the order of their numbers, after this one: a page of at most `limit`, each with its number.
+    pub fn all_gaps(&self, after: Option<i64>, limit: usize) -> Result<Vec<(i64, Gap)>> {
+        self.ask(|conn| gaps::page(conn, after, limit))
+    }
+
+    /// The time within which all samples lie: no sample is older or newer, but the ends may be a few minutes without
+    /// one. Nothing where there are no samples.
+    pub fn extent(&self) -> Result<Option<Range>> {
+        self.ask_with(Head::extent, history::extent)
+    }
+
     /// Events, newest first.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>> {
         self.ask(|conn| events::read(conn, filter))
@@ -183,7 +194,8 @@ impl Reader {
         self.ask(|conn| self.pool.head.with(conn, &self.pool.damages, of_head, of_file))
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Connection) -> Inner<T>) -> Result<T> {
+    /// Asks within the room.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Connection) -> Inner<T>) -> Result<T> {
         let conn = self.conn.as_ref().expect("the connection leaves only when the reader is dropped");
         question(conn).map_err(of(&self.pool.file))
     }

@@ -150,6 +150,12 @@ impl Head {
         }
     }
 
+    /// The times of the oldest and the newest row that is here.
+    pub(super) fn extent(&self) -> Option<(i64, i64)> {
+        let sets = || self.groups().flat_map(|group| [&group.frozen, &group.current]);
+        sets().filter_map(RowSet::oldest).min().zip(sets().filter_map(RowSet::newest).max())
+    }
+
     /// The time of the oldest row that is here and not in a segment.
     pub(super) fn oldest(&self) -> Option<i64> {
         let of = |group: &Group| {
