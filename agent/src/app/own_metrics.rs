@@ -223,6 +223,13 @@ fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
         ("expired_samples_total", Kind::Counter, "", "Samples deleted by retention.", |s| {
             s.expired.get() as f64
         }),
+        (
+            "disk_full",
+            Kind::Gauge,
+            "",
+            "1 while the disk is full and the oldest history is deleted for it, else 0.",
+            |s| s.disk_full.get() as f64,
+        ),
         ("live_series", Kind::Gauge, "", "Series that are alive.", |s| s.live_series.get() as f64),
         ("backlog_bytes", Kind::Gauge, "By", "Samples that wait for the store.", |s| {
             s.backlog_bytes.get() as f64

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{Event, Gap, GapReason, GapScope, Severity, Timestamp};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -183,6 +183,7 @@ impl Backlog {
                 commit.new_run |= parcel.commit.new_run;
                 stats.dropped_events.add(prepend(&mut commit.events, parcel.commit.events));
                 prepend(&mut commit.gaps, parcel.commit.gaps);
+                prepend_meta(&mut commit.meta, parcel.commit.meta);
                 next.bytes = next.parcel.bytes();
                 self.bytes = self.bytes + next.bytes - before;
             }
@@ -285,6 +286,14 @@ fn join(
         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
         (a, b) => a.or(b),
     }
+}
+
+/// Puts the values before later ones, less those that these replace.
+fn prepend_meta(later: &mut Vec<(String, String)>, mut earlier: Vec<(String, String)>) {
+    let newer: HashSet<&str> = later.iter().map(|(key, _)| key.as_str()).collect();
+    earlier.retain(|(key, _)| !newer.contains(key.as_str()));
+    earlier.append(later);
+    *later = earlier;
 }
 
 /// Puts `earlier` before `later`; of too many the earliest are dropped: how many.

@@ -1,5 +1,6 @@
 //! What can go wrong, and what to do about it.
 
+use super::holders::Holder;
 use rusqlite::ErrorCode;
 use std::{
     io,
@@ -21,6 +22,18 @@ pub enum StoreError {
     Busy {
         /// The store.
         file: PathBuf,
+    },
+    /// A reader keeps the write-ahead log from being emptied, and it has grown to its bound. Nothing was written; the
+    /// same commit may be tried again.
+    #[error("{}: its write-ahead log has grown to {} MiB because it is being read all the time by {}; end that program",
+        .file.display(), .bytes >> 20, names(.holders))]
+    Held {
+        /// The store.
+        file: PathBuf,
+        /// The size of the log.
+        bytes: u64,
+        /// Who reads it, beside this process; empty where it could not be learnt.
+        holders: Vec<Holder>,
     },
     /// SQLite, or a check of our own, found the file damaged.
     #[error("{}: the file is damaged ({what}); move it away, and the agent begins a new one", .file.display())]
@@ -120,7 +133,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 impl StoreError {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::Busy { .. })
+        matches!(self, Self::DiskFull { .. } | Self::Busy { .. } | Self::Held { .. })
     }
 
     /// An error of SQLite.
@@ -145,6 +158,14 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { file },
             _ => Self::Io { file, source },
         }
+    }
+}
+
+/// Who holds a file, for a message.
+fn names(holders: &[Holder]) -> String {
+    match holders {
+        [] => "a program that can't be named".into(),
+        _ => holders.iter().map(Holder::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 

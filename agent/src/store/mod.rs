@@ -2,14 +2,17 @@
 //!
 //! One writer ([`Store`]) per file, readers ([`Readers`]) in any number, also of other processes.
 
+mod ballast;
 mod codec;
 mod error;
 mod events;
 mod file;
 mod gaps;
 mod history;
+mod holders;
 mod journal;
 mod key;
+mod log_bound;
 mod matcher;
 mod names;
 mod reader;
@@ -22,15 +25,18 @@ mod transaction;
 mod types;
 
 pub use error::{Result, StoreError};
+pub use holders::Holder;
 pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
 pub use types::*;
 
 use crate::model::{SeriesDef, SeriesId, Timestamp};
+use ballast::Ballast;
 use error::{Inner, of};
 use file::{Found, Lock};
 use gaps::{OpenGaps, Owners};
 use journal::Journal;
+use log_bound::LogBound;
 use rusqlite::Connection;
 use series::SeriesTable;
 use std::{path::PathBuf, time::Instant};
@@ -57,6 +63,8 @@ pub struct Store {
     syncing: bool,
     /// Whether a step of retention was taken while the clock was not trusted.
     untrusted_step: bool,
+    ballast: Ballast,
+    log_bound: LogBound,
     /// Last, so that it is let go after the connection.
     _lock: Lock,
 }
@@ -72,6 +80,7 @@ impl Store {
         if file::inspect(&file)? == Found::Nothing {
             file::create(&file)?;
         }
+        let ballast = Ballast::beside(&file, options.max_size);
         let mut conn = file::open_writer(&file)?;
         let sql = of::<rusqlite::Error>(&file);
         schema::configure_writer(&conn).map_err(sql)?;
@@ -91,6 +100,8 @@ impl Store {
             synced: None,
             syncing: false,
             untrusted_step: false,
+            ballast,
+            log_bound: LogBound::default(),
             _lock: lock,
             conn,
             file,
@@ -114,8 +125,19 @@ impl Store {
     }
 
     /// One transaction. Returns the bytes of the journal row. After an error nothing of it is stored, and the same
-    /// commit may be tried again.
+    /// commit may be tried again. On a full disk the oldest history goes so that the newest is kept: see
+    /// [`disk_full`](Store::disk_full).
     pub fn commit(&mut self, commit: &Commit) -> Result<usize> {
+        self.bound_log()?;
+        let written = match self.write_commit(commit) {
+            Err(error) => self.commit_in_reserve(commit, error),
+            written => written,
+        };
+        self.keep_room(commit);
+        written
+    }
+
+    fn write_commit(&mut self, commit: &Commit) -> Result<usize> {
         self.sync_if_due().map_err(of(&self.file))?;
         let gaps = (commit.new_run || !commit.gaps.is_empty()).then(|| self.gaps.clone());
         match self.write(commit) {
@@ -150,6 +172,9 @@ impl Store {
         self.gaps.note(&self.owners, &commit.batches);
         self.gaps.write(&transaction, &commit.gaps)?;
         events::write(&transaction, &commit.events)?;
+        for (key, value) in &commit.meta {
+            names::put_meta(&transaction, key, value)?;
+        }
         transaction.commit()?;
         self.run = run;
         self.run_stored = run_stored || written.newest.is_some();
@@ -169,6 +194,11 @@ impl Store {
             self.syncing = due;
         }
         Ok(())
+    }
+
+    /// Forgets what is remembered of a series for its next samples; [`series`](Store::series) finds it again.
+    pub fn forget(&mut self, series: SeriesId) {
+        self.owners.forget(series);
     }
 
     /// The next or the known vm id of this machine. No id is ever given twice.

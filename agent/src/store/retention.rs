@@ -5,6 +5,7 @@ use super::{
     codec::{Row, RowWriter},
     error::{Inner, Result, of},
     events, key,
+    schema::PAGE,
     types::Deleted,
 };
 use crate::model::Timestamp;
@@ -24,7 +25,6 @@ const LARGEST_SLACK: Duration = Duration::from_secs(600);
 const PAGES_A_CALL: u32 = 512;
 /// Fewer free pages than this are kept for what comes next.
 const FREE_PAGES_KEPT: u64 = 1024;
-const PAGE: u64 = 4096;
 
 impl Store {
     /// Deletes samples that are strictly older, and gaps that ended before, exactly. Events are kept: they have their
@@ -41,6 +41,10 @@ impl Store {
     /// a minute. `trusted` is false while the clock jumped forward less than an hour ago: until it is true again, one
     /// such step is all that is deleted for its age, lest a wrong clock empties the store.
     pub fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted> {
+        // deletions are written to the log too
+        if self.bound_log().is_err() {
+            return Ok(Deleted::default());
+        }
         self.untrusted_step &= !trusted;
         let until = match self.outlived(now, trusted).map_err(of(&self.file))? {
             Some(until) => Some(until),
@@ -54,7 +58,11 @@ impl Store {
             let before = now.minus(EVENTS.max(self.options.retention.raw));
             events::delete_before(&self.conn, before, EVENTS_A_CALL).map_err(of(&self.file))?;
         }
-        give_back(&self.conn, self.options.max_size).map_err(of(&self.file))?;
+        // on a full disk others would take what is given back
+        if self.disk_full().is_none() {
+            give_back(&self.conn, self.options.max_size).map_err(of(&self.file))?;
+            self.ballast.restore();
+        }
         Ok(deleted)
     }
 
@@ -70,12 +78,18 @@ impl Store {
         Ok(Some(limit.min(end_of_hour(oldest))))
     }
 
-    /// Until when samples are to be deleted because the file is too large: an hour, or the oldest quarter of less.
+    /// Until when samples are to be deleted because the file is too large.
     fn oversized(&self) -> Inner<Option<Timestamp>> {
         let pages = Pages::of(&self.conn)?;
         if (pages.all - pages.free) * PAGE <= self.options.max_size {
             return Ok(None);
         }
+        self.oldest_step()
+    }
+
+    /// Until when samples are to be deleted to make some room: an hour, or the oldest quarter of less. Where there are
+    /// none, the oldest events go.
+    pub(super) fn oldest_step(&self) -> Inner<Option<Timestamp>> {
         let Some((oldest, newest)) = ends(&self.conn)? else {
             events::delete_before(&self.conn, Timestamp::from_millis(i64::MAX), EVENTS_A_CALL)?;
             return Ok(None);
@@ -186,19 +200,29 @@ fn delete_gaps(conn: &Connection, before: Timestamp) -> Inner<usize> {
 }
 
 /// The pages of the file.
-struct Pages {
+pub(super) struct Pages {
     all: u64,
     free: u64,
 }
 
 impl Pages {
-    fn of(conn: &Connection) -> Inner<Self> {
+    pub(super) fn of(conn: &Connection) -> Inner<Self> {
         let number = |pragma| -> Inner<u64> {
             let pages: i64 = conn.prepare_cached(pragma)?.query_row([], |row| row.get(0))?;
             Ok(pages.unsigned_abs())
         };
         let (all, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
         Ok(Self { all, free: free.min(all) })
+    }
+
+    /// What the file takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.all * PAGE
+    }
+
+    /// What can be written before the file must grow.
+    pub(super) fn free_bytes(&self) -> u64 {
+        self.free * PAGE
     }
 }
 

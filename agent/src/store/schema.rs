@@ -5,6 +5,11 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 /// In the header of every store: "twag".
 pub(super) const APPLICATION_ID: u32 = 0x7477_6167;
 
+/// Bytes of a page.
+pub(super) const PAGE: u64 = 4096;
+/// SQLite moves the write-ahead log to the database whenever it has so many pages.
+pub(super) const CHECKPOINT_PAGES: u64 = 1000;
+
 /// One step to the next format. Runs within a transaction.
 pub(super) type Migration = fn(&Connection) -> Result<()>;
 
@@ -40,7 +45,7 @@ fn format_1(conn: &Connection) -> Result<()> {
 /// What must be set before the first table.
 pub(super) fn prepare_new(conn: &Connection) -> Result<()> {
     conn.execute_batch(&format!(
-        "PRAGMA page_size = 4096;
+        "PRAGMA page_size = {PAGE};
          PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA synchronous = FULL;
          PRAGMA application_id = {APPLICATION_ID};"
@@ -68,14 +73,14 @@ pub(super) fn version(conn: &Connection) -> Result<u32> {
 pub(super) fn configure_writer(conn: &Connection) -> Result<()> {
     conn.busy_timeout(BUSY)?;
     conn.set_prepared_statement_cache_capacity(32);
-    conn.execute_batch(
+    conn.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
-         PRAGMA wal_autocheckpoint = 1000;
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
          PRAGMA journal_size_limit = 16777216;
          PRAGMA cache_size = -1000;
          PRAGMA temp_store = MEMORY;",
-    )
+    ))
 }
 
 /// The settings of a reading connection.
@@ -85,7 +90,7 @@ pub(super) fn configure_reader(conn: &Connection) -> Result<()> {
 }
 
 /// How long another program's lock is waited for: `ingest` tries again, and a stop must end in time.
-const BUSY: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const BUSY: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,243 @@
+//! A reserve of disk space beside the store. A full disk can't even take the deletion that would make room: then the
+//! reserve is given up for it, the oldest history is deleted so that the newest fits into the file as it is, and the
+//! reserve is made anew once there is room.
+
+use super::{
+    Store,
+    error::{Inner, Result, StoreError, of},
+    file::beside,
+    retention::Pages,
+    types::Commit,
+};
+use crate::model::Timestamp;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// The most bytes of the reserve.
+const LARGEST: u64 = 16 << 20;
+/// Its share of what the store may take.
+const SHARE: u64 = 16;
+/// Below this much free space the store could not even be opened.
+const OPENING: u64 = 1 << 20;
+/// The reserve is made where there is room for so many of it: a disk that is full to the brim must not be found full
+/// again at once.
+const ROOM: u64 = 2;
+/// How long the room is not looked at again while the disk is full.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Free space within the database that a commit is given at least, and what a sample may take of it with its indexes.
+const LEAST_MARGIN: u64 = 64 << 10;
+const SAMPLE: u64 = 32;
+/// Steps of deletion that one commit takes at most.
+const STEPS: usize = 8;
+
+/// The reserve.
+#[derive(Debug)]
+pub(super) struct Ballast {
+    file: PathBuf,
+    size: u64,
+    /// It lies there.
+    kept: bool,
+    /// The disk is full.
+    full: Option<Full>,
+}
+
+#[derive(Debug)]
+struct Full {
+    /// Samples that were deleted because of it.
+    deleted: u64,
+    /// When the room was last looked at.
+    looked: Instant,
+}
+
+impl Ballast {
+    /// Takes over the reserve beside a store or makes one, where there is room. Gives it up where there is too little to
+    /// open the store.
+    pub(super) fn beside(database: &Path, max_size: u64) -> Self {
+        let file = beside(database, ".reserve");
+        let size = LARGEST.min(max_size / SHARE);
+        // of another size, or not wholly allocated: of another configuration, or a start that was cut short
+        let kept = fs::symlink_metadata(&file)
+            .is_ok_and(|meta| meta.is_file() && meta.len() == size && meta.blocks() * 512 >= size);
+        let mut ballast = Self { file, size, kept, full: None };
+        if !kept {
+            let _ = fs::remove_file(&ballast.file); // mostly there is none
+            ballast.restore();
+        } else if ballast.room().is_some_and(|room| room < OPENING) {
+            ballast.give_up();
+        }
+        ballast
+    }
+
+    /// Whether the disk is full, and if so, how many samples that has cost.
+    pub(super) fn lost(&self) -> Option<u64> {
+        self.full.as_ref().map(|full| full.deleted)
+    }
+
+    /// Removes the reserve because the disk is full; whether there was one.
+    fn give_up(&mut self) -> bool {
+        self.full.get_or_insert(Full { deleted: 0, looked: Instant::now() });
+        std::mem::take(&mut self.kept) && fs::remove_file(&self.file).is_ok()
+    }
+
+    /// Makes the reserve anew where there is room for it and as much again.
+    pub(super) fn restore(&mut self) {
+        if self.kept || self.room().is_some_and(|room| room < ROOM * self.size) {
+            return;
+        }
+        match self.allocate() {
+            Ok(()) => {
+                self.kept = true;
+                self.full = None;
+            }
+            Err(error) => {
+                tracing::debug!(%error, file = %self.file.display(), "no reserve yet");
+                let _ = fs::remove_file(&self.file);
+            }
+        }
+    }
+
+    /// Really takes the space: a file with holes would promise what isn't there. Takes all the room that is asked for
+    /// first, since a quota doesn't show in what the file system says is free.
+    fn allocate(&self) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file)?;
+        let wanted = ROOM * self.size;
+        match fallocate(&file, FallocateFlags::empty(), 0, wanted) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => write_zeros(&file, wanted)?,
+            Err(error) => return Err(error.into()),
+        }
+        file.set_len(self.size)?;
+        file.sync_all()
+    }
+
+    /// Bytes that the agent's user could write on this file system; nothing where it doesn't say.
+    fn room(&self) -> Option<u64> {
+        let stat = statvfs(self.file.parent()?).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Bytes of free pages that the database is to have while the disk is full, for commits such as this one. A small
+    /// history is not given up for a large margin.
+    fn margin(&self, pages: &Pages, commit: &Commit) -> u64 {
+        let samples: usize = commit.batches.iter().map(|batch| batch.samples.len()).sum();
+        let least = LEAST_MARGIN + samples as u64 * SAMPLE;
+        least.max((self.size / 4).min(pages.bytes() / 8))
+    }
+
+    /// Whether it is time to look for room again.
+    fn is_due(&self) -> bool {
+        self.full.as_ref().is_some_and(|full| full.looked.elapsed() >= PAUSE)
+    }
+}
+
+fn write_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 16];
+    let mut left = bytes;
+    while left > 0 {
+        let part = zeros.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        file.write_all(&zeros[..part])?;
+        left -= part as u64;
+    }
+    file.sync_all()
+}
+
+impl Store {
+    /// While the disk is full: how many samples, the oldest ones, were deleted so that the newest could be kept. Nothing
+    /// while there is room.
+    pub fn disk_full(&self) -> Option<u64> {
+        self.ballast.lost()
+    }
+
+    /// A commit failed, perhaps for want of space: gives up the reserve, makes room, and tries again.
+    pub(super) fn commit_in_reserve(&mut self, commit: &Commit, error: StoreError) -> Result<usize> {
+        let full = matches!(error, StoreError::DiskFull { .. });
+        if !full {
+            // a quota that is used up looks like a broken disk; if the reserve helps it was that
+            let bytes =
+                if self.ballast.kept && is_write_error(&error) { self.try_without(commit) } else { None };
+            return bytes.ok_or(error);
+        }
+        self.ballast.give_up();
+        // what it can't do now the next commit may
+        let _ = self.empty_log();
+        self.sacrifice(commit)?;
+        self.write_commit(commit)
+    }
+
+    /// Tries once more without the reserve; keeps it where that does not help.
+    fn try_without(&mut self, commit: &Commit) -> Option<usize> {
+        let full_before = self.ballast.full.is_some();
+        self.ballast.give_up();
+        match self.write_commit(commit) {
+            Ok(bytes) => Some(bytes),
+            Err(_) => {
+                if !full_before {
+                    self.ballast.full = None;
+                }
+                self.ballast.restore();
+                None
+            }
+        }
+    }
+
+    /// After each commit while the disk is full: ends that where there is room again, or else sees to it that the next
+    /// commits fit into the file as it is.
+    pub(super) fn keep_room(&mut self, commit: &Commit) {
+        if self.ballast.is_due() {
+            self.ballast.restore();
+            if let Some(full) = &mut self.ballast.full {
+                full.looked = Instant::now();
+            }
+        }
+        if self.ballast.full.is_some()
+            && let Err(error) = self.sacrifice(commit)
+        {
+            tracing::debug!(%error, "no room could be made yet");
+        }
+    }
+
+    /// Deletes the oldest history until the file has enough free pages, in bounded steps.
+    fn sacrifice(&mut self, commit: &Commit) -> Result<()> {
+        for _ in 0..STEPS {
+            let Some(until) = self.next_sacrifice(commit).map_err(of(&self.file))? else { break };
+            let deleted = self.delete_before(until)?;
+            if let Some(full) = &mut self.ballast.full {
+                full.deleted += deleted.samples;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_sacrifice(&self, commit: &Commit) -> Inner<Option<Timestamp>> {
+        let pages = Pages::of(&self.conn)?;
+        match pages.free_bytes() < self.ballast.margin(&pages, commit) {
+            true => self.oldest_step(),
+            false => Ok(None),
+        }
+    }
+}
+
+/// Whether the system refused to write or sync, for whatever reason.
+fn is_write_error(error: &StoreError) -> bool {
+    use rusqlite::ffi::{
+        SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_TRUNCATE,
+        SQLITE_IOERR_WRITE,
+    };
+    let StoreError::Sqlite { source: rusqlite::Error::SqliteFailure(code, _), .. } = error else {
+        return false;
+    };
+    [
+        SQLITE_IOERR_WRITE,
+        SQLITE_IOERR_FSYNC,
+        SQLITE_IOERR_DIR_FSYNC,
+        SQLITE_IOERR_TRUNCATE,
+        SQLITE_IOERR_SHMSIZE,
+    ]
+    .contains(&code.extended_code)
+}
