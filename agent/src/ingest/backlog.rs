@@ -6,7 +6,7 @@ use super::{
     stats::Stats,
     storage::{Fault, Storage},
 };
-use crate::model::{Event, Gap, GapReason, GapScope, Severity, Timestamp};
+use crate::model::{Event, Gap, GapReason, GapScope, Resets, SeriesId, Severity, Timestamp};
 use std::{
     collections::{HashSet, VecDeque},
     time::{Duration, Instant},
@@ -29,6 +29,8 @@ pub(super) struct Backlog {
     held: VecDeque<Held>,
     bytes: usize,
     trouble: Option<Trouble>,
+    /// Resets in dropped samples, for the next ones of their series.
+    resets: Resets<SeriesId>,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,7 @@ impl Backlog {
             if parcel.is_empty() {
                 return;
             }
+            parcel.hand_on(&mut self.resets);
             match write(parcel, store, stats) {
                 Ok(()) => return pool.recycle(parcel),
                 Err(error) if S::fault(&error) == Fault::Refused => again = true,
@@ -137,9 +140,11 @@ impl Backlog {
     ) {
         let started = Instant::now();
         while let Some(held) = self.held.front_mut() {
+            held.parcel.hand_on(&mut self.resets);
             match write(&held.parcel, store, stats) {
                 Err(error) if S::fault(&error) == Fault::Refused => {
                     tracing::error!(%error, "the store can never take this transaction");
+                    self.resets.keep(held.parcel.resets());
                     give_up(&mut held.parcel, stats, notes);
                 }
                 Err(error) => return self.fails::<S>(&error, now, notes),
@@ -177,6 +182,7 @@ impl Backlog {
                 trouble.lost = join(trouble.lost, parcel.span());
             }
             stats.dropped_backlog.add(parcel.samples());
+            self.resets.keep(parcel.resets());
             if let Some(next) = self.held.front_mut() {
                 let before = next.bytes;
                 let commit = &mut next.parcel.commit;

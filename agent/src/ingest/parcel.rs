@@ -1,7 +1,7 @@
 //! One transaction on its way to the store, and whose samples it carries.
 
 use crate::{
-    model::{CollectorId, Timestamp},
+    model::{CollectorId, Resets, SeriesId, Timestamp},
     store::{Commit, StoredBatch, StoredSample},
 };
 
@@ -35,6 +35,21 @@ impl Parcel {
     /// Its samples.
     pub(super) fn samples(&self) -> usize {
         self.commit.batches.iter().map(|batch| batch.samples.len()).sum()
+    }
+
+    /// The series of its samples that begin a counter anew.
+    pub(super) fn resets(&self) -> impl Iterator<Item = SeriesId> + '_ {
+        let samples = self.commit.batches.iter().flat_map(|batch| &batch.samples);
+        samples.filter(|sample| sample.reset).map(|sample| sample.series)
+    }
+
+    /// Its samples take over the resets of those that were dropped before.
+    pub(super) fn hand_on(&mut self, resets: &mut Resets<SeriesId>) {
+        if !resets.is_empty() {
+            for sample in self.commit.batches.iter_mut().flat_map(|batch| &mut batch.samples) {
+                sample.reset |= resets.take(sample.series);
+            }
+        }
     }
 
     /// The bytes it takes in memory, roughly.

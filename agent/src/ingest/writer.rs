@@ -171,6 +171,12 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         self.store.close().map(|()| lost)
     }
 
+    /// How many series the table has room for.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> [usize; 4] {
+        self.table.room()
+    }
+
     fn now(&self) -> Now {
         Now { wall: self.clock.wall(), monotonic: self.clock.monotonic() }
     }
@@ -224,6 +230,9 @@ impl<S: Storage, C: Clock> Writer<S, C> {
             self.table.write_absences(&mut self.parcel.commit.gaps);
         }
         self.commit(now);
+        for series in self.table.ended() {
+            self.store.forget(series);
+        }
         self.publish();
         if minute {
             self.expire(now);

@@ -241,3 +241,167 @@ fn is_write_error(error: &StoreError) -> bool {
     ]
     .contains(&code.extended_code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::SeriesId,
+        store::{Options, Range, Retention, StoredBatch, StoredSample},
+    };
+    use tempfile::TempDir;
+
+    const BEGIN: i64 = 1_800_000_000_000;
+    const PAGE: i64 = 4096;
+
+    fn store(directory: &TempDir) -> Store {
+        let options = Options {
+            file: directory.path().join("history.db"),
+            retention: Retention::default(),
+            max_loss: Duration::from_secs(3600),
+            max_size: 64 << 20,
+        };
+        Store::open(options).unwrap()
+    }
+
+    /// A tick of ten seconds.
+    fn tick(tick: i64) -> Commit {
+        let sample =
+            |n| StoredSample { series: SeriesId(n), reset: false, value: tick as f64 + f64::from(n) / 7.0 };
+        let batch = StoredBatch {
+            time: Timestamp::from_millis(BEGIN + tick * 10_000),
+            samples: (0..200).map(sample).collect(),
+        };
+        Commit { batches: vec![batch], ..Commit::default() }
+    }
+
+    /// The ticks that are there, oldest first.
+    fn ticks(store: &Store) -> Vec<i64> {
+        let points = store.readers().reader().unwrap().last(SeriesId(0), Range::ALL, 100_000).unwrap();
+        points.iter().rev().map(|point| point.value as i64).collect()
+    }
+
+    /// SQLite answers as if the disk had room for so many pages of the database.
+    fn bound(store: &Store, pages: i64) {
+        store.conn.execute_batch(&format!("PRAGMA max_page_count = {pages}")).unwrap();
+    }
+
+    fn look_again(store: &mut Store) {
+        if let Some(full) = &mut store.ballast.full {
+            full.looked = full.looked.checked_sub(PAUSE).unwrap();
+        }
+    }
+
+    #[test]
+    fn on_a_full_disk_the_newest_is_kept_and_the_reserve_comes_back() {
+        let directory = TempDir::new().unwrap();
+        let mut store = store(&directory);
+        let reserve = directory.path().join("history.db.reserve");
+        let meta = fs::metadata(&reserve).unwrap();
+        assert_eq!(meta.len(), 4 << 20, "a sixteenth of max_size");
+        assert!(meta.blocks() * 512 >= 4 << 20, "really allocated");
+        for n in 0..1500 {
+            store.commit(&tick(n)).unwrap();
+        }
+        assert_eq!((store.disk_full(), ticks(&store).len()), (None, 1500));
+        let pages: i64 = store.conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        bound(&store, pages);
+        for n in 1500..6000 {
+            store.commit(&tick(n)).unwrap();
+        }
+        let kept = ticks(&store);
+        assert_eq!(kept.last(), Some(&5999));
+        assert!(kept.windows(2).all(|two| two[0] + 1 == two[1]), "without a hole");
+        assert!((500..1500).contains(&kept.len()), "{} of the 1500 that have room", kept.len());
+        assert_eq!(store.disk_full(), Some((6000 - kept.len() as u64) * 200), "what was deleted is counted");
+        assert!(!reserve.exists());
+        let size = fs::metadata(&store.file).unwrap().len();
+        assert!(size <= (pages * PAGE) as u64, "{size}");
+
+        bound(&store, 1_000_000);
+        store.commit(&tick(6000)).unwrap();
+        assert!(store.disk_full().is_some(), "not looked at each time");
+        look_again(&mut store);
+        store.commit(&tick(6001)).unwrap();
+        assert_eq!(store.disk_full(), None);
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), 4 << 20);
+        assert_eq!(ticks(&store).len(), kept.len() + 2, "nothing more was deleted");
+        store.close().unwrap();
+        assert!(reserve.exists(), "for the next start");
+    }
+
+    #[test]
+    fn a_reserve_of_another_size_or_with_holes_is_made_anew() {
+        let directory = TempDir::new().unwrap();
+        let database = directory.path().join("history.db");
+        let reserve = directory.path().join("history.db.reserve");
+        fs::write(&reserve, vec![1; 3 << 20]).unwrap();
+        assert!(Ballast::beside(&database, 32 << 20).kept);
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), 2 << 20);
+
+        fs::remove_file(&reserve).unwrap();
+        File::create(&reserve).unwrap().set_len(2 << 20).unwrap();
+        assert!(Ballast::beside(&database, 32 << 20).kept);
+        assert!(fs::metadata(&reserve).unwrap().blocks() * 512 >= 2 << 20);
+        let inode = fs::metadata(&reserve).unwrap().ino();
+        assert!(Ballast::beside(&database, 32 << 20).kept);
+        assert_eq!(fs::metadata(&reserve).unwrap().ino(), inode, "one that fits is taken over");
+    }
+
+    #[test]
+    fn without_room_there_is_no_reserve_and_no_half_of_one() {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("history.db.reserve");
+        let mut ballast = Ballast { file: file.clone(), size: u64::MAX / 4, kept: false, full: None };
+        ballast.restore();
+        assert!(!ballast.kept && !file.exists());
+        // a file system that doesn't say how much room there is
+        assert!(ballast.allocate().is_err());
+        let mut ballast = Ballast { file: "/nowhere/at/all".into(), ..ballast };
+        ballast.restore();
+        assert!(!ballast.kept);
+    }
+
+    #[test]
+    fn what_is_written_where_files_can_not_be_allocated_takes_its_space() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("file");
+        write_zeros(&File::create(&path).unwrap(), 200_000).unwrap();
+        let meta = fs::metadata(&path).unwrap();
+        assert_eq!(meta.len(), 200_000);
+        assert!(meta.blocks() * 512 >= 200_000);
+    }
+
+    #[test]
+    fn a_broken_disk_is_told_from_a_full_one() {
+        let error = |code| StoreError::Sqlite {
+            file: "f".into(),
+            source: rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None),
+        };
+        use rusqlite::ffi::{SQLITE_IOERR_FSYNC, SQLITE_IOERR_READ, SQLITE_IOERR_WRITE, SQLITE_MISUSE};
+        for (code, may_be) in [
+            (SQLITE_IOERR_FSYNC, true),
+            (SQLITE_IOERR_WRITE, true),
+            (SQLITE_IOERR_READ, false),
+            (SQLITE_MISUSE, false),
+        ] {
+            assert_eq!(is_write_error(&error(code)), may_be, "{code}");
+        }
+        // the reserve helps: it was a quota
+        let directory = TempDir::new().unwrap();
+        let mut store = store(&directory);
+        assert_eq!(store.commit_in_reserve(&tick(0), error(SQLITE_IOERR_FSYNC)).unwrap() > 0, true);
+        assert!(store.disk_full().is_some() && !store.ballast.kept);
+        look_again(&mut store);
+        store.commit(&tick(1)).unwrap();
+        assert!(store.disk_full().is_none() && store.ballast.kept);
+        // it does not help: the disk is broken, and the history stays
+        let trigger =
+            "CREATE TEMP TRIGGER fails BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
+        store.conn.execute_batch(trigger).unwrap();
+        let refused = store.commit_in_reserve(&tick(2), error(SQLITE_IOERR_FSYNC)).unwrap_err();
+        assert!(matches!(refused, StoreError::Sqlite { .. }));
+        assert!(store.disk_full().is_none() && store.ballast.kept);
+        assert_eq!(ticks(&store), [0, 1]);
+    }
+}

@@ -120,3 +120,59 @@ fn what_was_fresh_stays_fresh_over_a_step_and_grows_stale_as_fast() {
         assert_eq!(value(&bench), Err(crate::model::Missing::Stale), "stepped to {to}");
     }
 }
+
+/// A round a second of a counter that counts rounds; the wall clock stands at `wall` and is stepped by hand.
+fn tick(bench: &mut Bench, stepped: bool) {
+    let first = bench.latest("ticks_total").is_none();
+    let value = bench.stats.samples.get() as f64;
+    let batch = bench.filled(0, |batch| {
+        if first {
+            batch.registered = vec![(0, counter("ticks_total"))];
+        }
+        batch.samples = vec![sample(0, value)];
+    });
+    bench.round(Round { batches: vec![batch], clock_stepped: stepped, ..Round::default() });
+}
+
+#[test]
+fn a_boot_in_1970_then_the_true_time_then_back() {
+    let mut bench = Bench::start(FakeStore::default(), FakeClock::new(10_000), Vec::new());
+    let walls = [None, Some(NOW), Some(30_000), Some(NOW + 200_000)];
+    for wall in walls {
+        if let Some(wall) = wall {
+            bench.clock.step_to(wall);
+        }
+        tick(&mut bench, wall.is_some());
+        for _ in 1..130 {
+            tick(&mut bench, false);
+        }
+    }
+    let points = bench.store.points("ticks_total");
+    let values: Vec<f64> = points.iter().map(|point| point.value).collect();
+    assert_eq!(values, (0..520).map(f64::from).collect::<Vec<_>>(), "none is lost");
+    assert!((0..4).all(|run| points.iter().filter(|point| point.run == run).count() == 130), "a run each");
+    // deleting is trusted before the jump, and not after it
+    let expired = bench.store.disk().expired.clone();
+    let trusted: Vec<bool> = expired.iter().map(|(_, trusted)| *trusted).collect();
+    assert_eq!(trusted, [true, true, false, false, false, false, false, false]);
+    assert_eq!(bench.latest("ticks_total").unwrap().value, Ok(519.0));
+}
+
+#[test]
+fn over_the_end_of_32_bits_nothing_happens() {
+    // 2038-01-19 03:14:08 UTC, in seconds; and where unsigned ones end, in 2106
+    for end in [2_147_483_648_000, 4_294_967_296_000] {
+        let mut bench = Bench::start(FakeStore::default(), FakeClock::new(end - 100_000), Vec::new());
+        for _ in 0..200 {
+            tick(&mut bench, false);
+        }
+        let points = bench.store.points("ticks_total");
+        assert!(points.windows(2).all(|two| two[1].time.millis_since(two[0].time) == 1000));
+        assert_eq!((points.len(), points[199].run), (200, 0));
+        let latest = bench.latest("ticks_total").unwrap();
+        assert_eq!((latest.value, latest.time), (Ok(199.0), at(end + 99_000)));
+        assert!(latest.previous.is_some(), "paired over it");
+        assert_eq!((bench.gaps(), bench.event_kinds()), (Vec::new(), Vec::<String>::new()));
+        assert!(bench.store.disk().expired.iter().all(|(_, trusted)| *trusted));
+    }
+}
