@@ -59,6 +59,13 @@ const OF_PLUGINS: &[PluginValue] = &[
         "Samples that were refused: unknown series, not finite, twice.",
         |s| s.refused_samples as f64,
     ),
+    (
+        "plugin_refused_series_total",
+        Kind::Counter,
+        "",
+        "Series that were refused because the plugin has as many as it may.",
+        |s| s.refused_series as f64,
+    ),
     ("plugin_cpu_seconds_total", Kind::Counter, "s", "Processor time of the collections.", |s| {
         s.cost.cpu_seconds
     }),
