@@ -263,3 +263,124 @@ pub(super) fn cut(text: &str, most: usize) -> Box<str> {
     let text = &text[..text.floor_char_boundary(most)];
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Batch, CollectorId};
+    use std::collections::HashSet;
+
+    const LIVE: u32 = 100;
+
+    fn table(base: LocalSeries, max_series: usize) -> SeriesTable {
+        let metric = Metric {
+            name: "vm_value".into(),
+            kind: Kind::Gauge,
+            unit: "".into(),
+            help: "".into(),
+            label_keys: vec!["vm".into()],
+            plugin: "p".into(),
+        };
+        SeriesTable {
+            plugin: "p".into(),
+            namespaces: vec!["vm".into()],
+            instance: None,
+            claims: Arc::new(Claims::new(|_| false)),
+            families: vec![Arc::new(metric)],
+            entries: Entries::default(),
+            index: HashMap::new(),
+            absent: Vec::new(),
+            next: base,
+            free: Vec::new(),
+            max_series,
+            refused: 0,
+            said: Said::default(),
+        }
+    }
+
+    fn series(table: &mut SeriesTable, vm: u32) -> Result<u32, String> {
+        table.series(0, &[vm.to_string().as_str().into()])
+    }
+
+    /// Ends a call as the instance does.
+    fn end(table: &mut SeriesTable) -> Batch {
+        table.end_call();
+        let mut batch = Batch::new(CollectorId(0));
+        batch.registered.append(&mut table.said.registered);
+        batch.retired.append(&mut table.said.retired);
+        batch.absent.append(&mut table.said.absent);
+        batch
+    }
+
+    #[test]
+    fn a_million_series_that_come_and_go_take_the_room_of_a_hundred() {
+        let mut table = table(0, 1000);
+        let mut ids: Vec<u32> = (0..LIVE).map(|vm| series(&mut table, vm).unwrap()).collect();
+        end(&mut table);
+        let mut given: u64 = LIVE.into();
+        for call in 1..11_000 {
+            let new = (0..LIVE).map(|vm| series(&mut table, call * LIVE + vm).unwrap()).collect();
+            let old = std::mem::replace(&mut ids, new);
+            assert!(ids[0] > *old.last().unwrap(), "the plugin never sees an id again");
+            old.iter().for_each(|id| table.retire(*id));
+            assert!(table.entry(old[0]).is_none() && table.entry(ids[0]).is_some());
+            let batch = end(&mut table);
+            let registered: HashSet<LocalSeries> = batch.registered.iter().map(|(local, _)| *local).collect();
+            assert!(registered.len() == LIVE as usize && batch.retired.len() == LIVE as usize);
+            assert!(batch.retired.iter().all(|local| !registered.contains(local)), "one series a number");
+            given += u64::from(LIVE);
+        }
+        assert!(given > u64::from(MAX_LOCAL_SERIES));
+        assert_eq!(table.live(), LIVE as usize);
+        assert!(table.next_base() <= 3 * LIVE, "{}", table.next_base());
+        assert!(table.entries.pages() <= 3, "{}", table.entries.pages());
+        let live: HashSet<LocalSeries> = table.live_ids().collect();
+        assert_eq!(live.len(), LIVE as usize);
+    }
+
+    #[test]
+    fn a_number_is_not_given_twice_within_a_call() {
+        let mut table = table(7, 1000);
+        let first = series(&mut table, 1).unwrap();
+        table.unavailable(first, "gone");
+        table.retire(first);
+        table.retire(first);
+        let second = series(&mut table, 2).unwrap();
+        let batch = end(&mut table);
+        let numbers: Vec<LocalSeries> = batch.registered.iter().map(|(local, _)| *local).collect();
+        assert_eq!((numbers, batch.retired), (vec![7, 8], vec![7]));
+        let third = series(&mut table, 3).unwrap();
+        assert_eq!(end(&mut table).registered[0].0, 7);
+        assert_eq!((first, second, third), (0, 1, 2), "ids go on");
+        table.unavailable(third, "why");
+        table.unavailable(third, "why");
+        assert_eq!(end(&mut table).absent.len(), 1);
+        table.unavailable(third, "why");
+        assert_eq!(end(&mut table).absent.len(), 1, "said again in the next call");
+    }
+
+    #[test]
+    fn the_limit_counts_what_it_refuses() {
+        let mut table = table(0, 2);
+        let ids = [1, 2].map(|vm| series(&mut table, vm).unwrap());
+        end(&mut table);
+        assert!(series(&mut table, 3).unwrap_err().contains("max_series"));
+        assert_eq!(series(&mut table, 1), Ok(ids[0]), "known ones are found");
+        assert_eq!(table.refused, 1);
+        table.retire(ids[0]);
+        series(&mut table, 3).unwrap();
+        assert_eq!((table.refused, table.live()), (1, 2));
+    }
+
+    #[test]
+    fn collectors_that_are_made_anew_never_run_out_of_numbers() {
+        let mut base = 0;
+        for _ in 0..25 {
+            let mut table = table(base, 50_000);
+            for vm in 0..50_000 {
+                series(&mut table, vm).unwrap();
+            }
+            base = table.next_base();
+        }
+    }
+}
