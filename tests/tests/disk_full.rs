@@ -100,18 +100,17 @@ fn a_full_disk_costs_the_oldest_history_and_no_tick() {
     let home = Home::new(CONFIG).plugin("synthetic");
     mount(&home, "size=24m,mode=0700");
     let mut agent = home.start();
-    until_value(&mut agent, 120);
+    until_value(&mut agent, 60);
     let (filler, reserve) = (home.data().join("filler"), home.data().join("history.db.reserve"));
     assert_eq!(fs::metadata(&reserve).unwrap().len(), 4 << 20);
     eat(&filler);
     agent.until(PATIENCE, "the event", |agent| (events(agent, "store_full") > 0).then_some(()));
-    assert!(!reserve.exists());
-    // what the reserve gave is taken too: from now on there is nothing but what the store has
+    assert!(fs::metadata(&reserve).map_or(0, |meta| meta.len()) < 4 << 20);
+    // what the reserve gave is taken too: from now on there is little but what the store has
     eat(&filler);
     let newest = values(&agent)[0];
-    let kept = until_value(&mut agent, newest + 150);
+    let kept = until_value(&mut agent, newest + 80);
     assert_no_hole(&kept);
-    assert_eq!(kept.first().map(|newest| *newest - 150 >= newest - 150), Some(true));
     assert_eq!(agent.get("/-/healthy").status, 200);
     assert_eq!(events(&agent, "storage_failed"), 0, "nothing had to wait:\n{}", home.log());
     assert_eq!(home.log().matches("the disk is full").count(), 1, "told once:\n{}", home.log());
@@ -119,7 +118,10 @@ fn a_full_disk_costs_the_oldest_history_and_no_tick() {
     // a crash, and a start on the full disk
     agent.kill();
     let mut agent = home.start();
-    let again = until_value(&mut agent, 60);
+    let again = agent.until(PATIENCE, "values of the second start", |agent| {
+        let values = values(agent);
+        (values.iter().position(|value| *value == 1)? >= 30 && values[0] < 1000).then_some(values)
+    });
     let first = again.iter().position(|value| *value == 1).expect("the first value of this start");
     assert_no_hole(&again[..=first]);
     assert_no_hole(&again[first + 1..]);

@@ -1,6 +1,6 @@
-//! A reserve of disk space beside the store. A full disk can't even take the deletion that would make room: then the
-//! reserve is given up for it, the oldest history is deleted so that the newest fits into the file as it is, and the
-//! reserve is made anew once there is room.
+//! A reserve of disk space beside the store. A full disk can't even take the deletion that would make room: then a part
+//! of the reserve is given up for it, the oldest history is deleted so that the newest fits into the file as it is, and
+//! the reserve is made whole once there is room.
 
 use super::{
     Store,
@@ -28,6 +28,8 @@ const OPENING: u64 = 1 << 20;
 /// The reserve is made where there is room for so many of it: a disk that is full to the brim must not be found full
 /// again at once.
 const ROOM: u64 = 2;
+/// A reserve of fewer bytes than this is given up as a whole.
+const SMALLEST: u64 = 256 << 10;
 /// How long the room is not looked at again while the disk is full.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Free space within the database that a commit is given at least, and what a sample may take of it with its indexes.
@@ -41,8 +43,8 @@ const STEPS: usize = 8;
 pub(super) struct Ballast {
     file: PathBuf,
     size: u64,
-    /// It lies there.
-    kept: bool,
+    /// What of it lies there.
+    left: u64,
     /// The disk is full.
     full: Option<Full>,
 }
@@ -61,15 +63,15 @@ impl Ballast {
     pub(super) fn beside(database: &Path, max_size: u64) -> Self {
         let file = beside(database, ".reserve");
         let size = LARGEST.min(max_size / SHARE);
-        // of another size, or not wholly allocated: of another configuration, or a start that was cut short
-        let kept = fs::symlink_metadata(&file)
-            .is_ok_and(|meta| meta.is_file() && meta.len() == size && meta.blocks() * 512 >= size);
-        let mut ballast = Self { file, size, kept, full: None };
-        if !kept {
-            let _ = fs::remove_file(&ballast.file); // mostly there is none
-            ballast.restore();
-        } else if ballast.room().is_some_and(|room| room < OPENING) {
+        // too large, or not wholly allocated: of another configuration, or a start that was cut short
+        let sound =
+            |meta: &fs::Metadata| meta.is_file() && meta.len() <= size && meta.blocks() * 512 >= meta.len();
+        let left = fs::symlink_metadata(&file).ok().filter(sound).map_or(0, |meta| meta.len());
+        let mut ballast = Self { file, size, left, full: None };
+        if ballast.room().is_some_and(|room| room < OPENING) {
             ballast.give_up();
+        } else {
+            ballast.restore();
         }
         ballast
     }
@@ -79,33 +81,41 @@ impl Ballast {
         self.full.as_ref().map(|full| full.deleted)
     }
 
-    /// Removes the reserve because the disk is full; whether there was one.
-    fn give_up(&mut self) -> bool {
+    /// Gives up half of what is left of the reserve because the disk is full: not all at once, since who filled the disk
+    /// may take it before the store does.
+    fn give_up(&mut self) {
         self.full.get_or_insert(Full { deleted: 0, looked: Instant::now() });
-        std::mem::take(&mut self.kept) && fs::remove_file(&self.file).is_ok()
+        self.left /= 2;
+        let open = OpenOptions::new().write(true).open(&self.file);
+        if self.left < SMALLEST || open.and_then(|file| file.set_len(self.left)).is_err() {
+            self.left = 0;
+            let _ = fs::remove_file(&self.file); // it may be gone already
+        }
     }
 
-    /// Makes the reserve anew where there is room for it and as much again.
+    /// Makes the reserve whole where there is room for it and as much again.
     pub(super) fn restore(&mut self) {
-        if self.kept || self.room().is_some_and(|room| room < ROOM * self.size) {
+        if self.left == self.size || self.room().is_some_and(|room| room < ROOM * self.size) {
             return;
         }
-        match self.allocate() {
+        let new = beside(&self.file, ".new");
+        let _ = fs::remove_file(&new); // mostly there is none
+        match self.allocate(&new).and_then(|()| fs::rename(&new, &self.file)) {
             Ok(()) => {
-                self.kept = true;
+                self.left = self.size;
                 self.full = None;
             }
             Err(error) => {
                 tracing::debug!(%error, file = %self.file.display(), "no reserve yet");
-                let _ = fs::remove_file(&self.file);
+                let _ = fs::remove_file(&new);
             }
         }
     }
 
     /// Really takes the space: a file with holes would promise what isn't there. Takes all the room that is asked for
     /// first, since a quota doesn't show in what the file system says is free.
-    fn allocate(&self) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file)?;
+    fn allocate(&self, new: &Path) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
         let wanted = ROOM * self.size;
         match fallocate(&file, FallocateFlags::empty(), 0, wanted) {
             Ok(()) => {}
@@ -160,12 +170,18 @@ impl Store {
         if !full {
             // a quota that is used up looks like a broken disk; if the reserve helps it was that
             let bytes =
-                if self.ballast.kept && is_write_error(&error) { self.try_without(commit) } else { None };
+                if self.ballast.left > 0 && is_write_error(&error) { self.try_without(commit) } else { None };
             return bytes.ok_or(error);
         }
+        // the log keeps the room that it has: begun anew, it may be enough
+        if self.ballast.full.is_some()
+            && self.restart_log().is_ok()
+            && let Ok(bytes) = self.write_commit(commit)
+        {
+            return Ok(bytes);
+        }
         self.ballast.give_up();
-        // what it can't do now the next commit may
-        let _ = self.empty_log();
+        let _ = self.restart_log(); // what it can't do now it may do for the next commit
         self.sacrifice(commit)?;
         self.write_commit(commit)
     }
@@ -314,7 +330,8 @@ mod tests {
         assert!(kept.windows(2).all(|two| two[0] + 1 == two[1]), "without a hole");
         assert!((500..1500).contains(&kept.len()), "{} of the 1500 that have room", kept.len());
         assert_eq!(store.disk_full(), Some((6000 - kept.len() as u64) * 200), "what was deleted is counted");
-        assert!(!reserve.exists());
+        let left = fs::metadata(&reserve).unwrap().len();
+        assert_eq!(left, 2 << 20, "half was enough");
         let size = fs::metadata(&store.file).unwrap().len();
         assert!(size <= (pages * PAGE) as u64, "{size}");
 
@@ -336,15 +353,15 @@ mod tests {
         let database = directory.path().join("history.db");
         let reserve = directory.path().join("history.db.reserve");
         fs::write(&reserve, vec![1; 3 << 20]).unwrap();
-        assert!(Ballast::beside(&database, 32 << 20).kept);
+        assert_eq!(Ballast::beside(&database, 32 << 20).left, 2 << 20);
         assert_eq!(fs::metadata(&reserve).unwrap().len(), 2 << 20);
 
         fs::remove_file(&reserve).unwrap();
         File::create(&reserve).unwrap().set_len(2 << 20).unwrap();
-        assert!(Ballast::beside(&database, 32 << 20).kept);
+        assert_eq!(Ballast::beside(&database, 32 << 20).left, 2 << 20);
         assert!(fs::metadata(&reserve).unwrap().blocks() * 512 >= 2 << 20);
         let inode = fs::metadata(&reserve).unwrap().ino();
-        assert!(Ballast::beside(&database, 32 << 20).kept);
+        assert_eq!(Ballast::beside(&database, 32 << 20).left, 2 << 20);
         assert_eq!(fs::metadata(&reserve).unwrap().ino(), inode, "one that fits is taken over");
     }
 
@@ -352,14 +369,14 @@ mod tests {
     fn without_room_there_is_no_reserve_and_no_half_of_one() {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("history.db.reserve");
-        let mut ballast = Ballast { file: file.clone(), size: u64::MAX / 4, kept: false, full: None };
+        let mut ballast = Ballast { file: file.clone(), size: u64::MAX / 4, left: 0, full: None };
         ballast.restore();
-        assert!(!ballast.kept && !file.exists());
+        assert!(ballast.left == 0 && !file.exists());
         // a file system that doesn't say how much room there is
-        assert!(ballast.allocate().is_err());
+        assert!(ballast.allocate(&file).is_err());
         let mut ballast = Ballast { file: "/nowhere/at/all".into(), ..ballast };
         ballast.restore();
-        assert!(!ballast.kept);
+        assert_eq!(ballast.left, 0);
     }
 
     #[test]
@@ -391,17 +408,17 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let mut store = store(&directory);
         assert_eq!(store.commit_in_reserve(&tick(0), error(SQLITE_IOERR_FSYNC)).unwrap() > 0, true);
-        assert!(store.disk_full().is_some() && !store.ballast.kept);
+        assert!(store.disk_full().is_some() && store.ballast.left < store.ballast.size);
         look_again(&mut store);
         store.commit(&tick(1)).unwrap();
-        assert!(store.disk_full().is_none() && store.ballast.kept);
+        assert!(store.disk_full().is_none() && store.ballast.left == store.ballast.size);
         // it does not help: the disk is broken, and the history stays
         let trigger =
             "CREATE TEMP TRIGGER fails BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'on purpose'); END";
         store.conn.execute_batch(trigger).unwrap();
         let refused = store.commit_in_reserve(&tick(2), error(SQLITE_IOERR_FSYNC)).unwrap_err();
         assert!(matches!(refused, StoreError::Sqlite { .. }));
-        assert!(store.disk_full().is_none() && store.ballast.kept);
+        assert!(store.disk_full().is_none() && store.ballast.left == store.ballast.size);
         assert_eq!(ticks(&store), [0, 1]);
     }
 }

@@ -48,11 +48,20 @@ impl Store {
         Err(StoreError::Held { file: self.file.clone(), bytes, holders: others.collect() })
     }
 
+    /// Moves what the log holds to the database, so that it is begun anew and takes no more room than it has.
+    pub(super) fn restart_log(&self) -> rusqlite::Result<()> {
+        self.checkpoint("PRAGMA wal_checkpoint(RESTART)")
+    }
+
     /// Moves what the log holds to the database, as far as readers allow, and cuts the log to nothing where they allow
     /// all. Waits for nobody: the next commit tries again.
-    pub(super) fn empty_log(&self) -> rusqlite::Result<()> {
+    fn empty_log(&self) -> rusqlite::Result<()> {
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
+    }
+
+    fn checkpoint(&self, pragma: &str) -> rusqlite::Result<()> {
         self.conn.busy_timeout(Duration::ZERO)?;
-        let outcome = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let outcome = self.conn.query_row(pragma, [], |_| Ok(()));
         self.conn.busy_timeout(schema::BUSY)?;
         outcome
     }
