@@ -407,7 +407,7 @@ mod tests {
         // the reserve helps: it was a quota
         let directory = TempDir::new().unwrap();
         let mut store = store(&directory);
-        assert_eq!(store.commit_in_reserve(&tick(0), error(SQLITE_IOERR_FSYNC)).unwrap() > 0, true);
+        assert!(store.commit_in_reserve(&tick(0), error(SQLITE_IOERR_FSYNC)).unwrap() > 0);
         assert!(store.disk_full().is_some() && store.ballast.left < store.ballast.size);
         look_again(&mut store);
         store.commit(&tick(1)).unwrap();
