@@ -158,7 +158,7 @@ fn the_shipped_file_names_every_key() {
     let lists: Vec<&str> =
         errors.lines().filter_map(|line| Some(line.split_once("the keys here are ")?.1)).collect();
     assert_eq!(lists.len(), 6, "{errors}");
-    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode";
+    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode, max_series";
     for key in lists.join(", ").split(", ").chain(of_plugins.split(", ")) {
         let stands = shipped().lines().any(|line| {
             let line = line.trim_start_matches('#');

@@ -354,3 +354,22 @@ fn two_instances_of_one_plugin() {
         both.text()
     );
 }
+
+#[test]
+fn a_plugin_that_wants_too_many_series_is_told_of() {
+    let more = "[plugins.faulty]\nmode = \"in_process\"\nmax_series = 12\nconfig = { mode = \"too_many\", n = 1000 }\n";
+    let mut agent = Home::new(&config("200ms", &[], more)).plugin("faulty").start();
+    let event = agent.until(PATIENCE, "the event", |agent| {
+        let events = agent.get("/api/events?type=series_limit").json();
+        (events["count"].as_u64()? > 0).then_some(events)
+    });
+    assert_eq!(event["count"], 1, "once: {event}");
+    let text = event["events"][0]["message"].as_str().unwrap_or_default().to_string();
+    assert!(text.contains("12 series") && text.contains("plugins.faulty.max_series"), "{event}");
+    let path =
+        "/api/metrics/host/history?metric_name=twarga_agent_plugin_refused_series_total&label.plugin=faulty";
+    agent.until(PATIENCE, "the agent's own metric", |agent| {
+        (agent.get(path).json()["data"][0]["value"].as_f64()? > 0.0).then_some(())
+    });
+    agent.stop();
+}

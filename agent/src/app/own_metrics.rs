@@ -59,6 +59,13 @@ const OF_PLUGINS: &[PluginValue] = &[
         "Samples that were refused: unknown series, not finite, twice.",
         |s| s.refused_samples as f64,
     ),
+    (
+        "plugin_refused_series_total",
+        Kind::Counter,
+        "",
+        "Series that were refused because the plugin has as many as it may.",
+        |s| s.refused_series as f64,
+    ),
     ("plugin_cpu_seconds_total", Kind::Counter, "s", "Processor time of the collections.", |s| {
         s.cost.cpu_seconds
     }),
@@ -223,6 +230,13 @@ fn of_writer(stats: &Arc<Stats>, dropped: &Arc<AtomicU64>) -> Vec<OwnValue> {
         ("expired_samples_total", Kind::Counter, "", "Samples deleted by retention.", |s| {
             s.expired.get() as f64
         }),
+        (
+            "disk_full",
+            Kind::Gauge,
+            "",
+            "1 while the disk is full and the oldest history is deleted for it, else 0.",
+            |s| s.disk_full.get() as f64,
+        ),
         ("live_series", Kind::Gauge, "", "Series that are alive.", |s| s.live_series.get() as f64),
         ("backlog_bytes", Kind::Gauge, "By", "Samples that wait for the store.", |s| {
             s.backlog_bytes.get() as f64

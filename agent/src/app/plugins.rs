@@ -14,9 +14,6 @@ use std::{
 };
 use twarga_plugin_api::{Error, ErrorKind};
 
-/// The most series that one collector may have.
-const MAX_SERIES: usize = 100_000;
-
 /// All plugins, loaded or not.
 pub struct Plugins {
     /// Ready to be started.
@@ -108,7 +105,7 @@ impl Loader<'_> {
                 options: InstanceOptions {
                     config: serde_json::Value::from(table.config.clone()).to_string(),
                     instance: self.instance_label(name, table),
-                    max_series: MAX_SERIES,
+                    max_series: table.max_series,
                     claims: Arc::clone(&self.claims),
                 },
                 name: name.into(),
@@ -158,6 +155,7 @@ fn available(candidate: &Candidate, config: &Config) -> PluginStatus {
         offset: None,
         jitter: Duration::ZERO,
         mode: config::Mode::InProcess,
+        max_series: config::DEFAULT_SERIES,
         config: serde_json::Map::new(),
         place: Place::default(),
     };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{
     Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus,
-    Severity, Timestamp, clock_time,
+    Resets, Severity, Timestamp, clock_time,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -92,8 +92,13 @@ pub(super) struct Job {
     /// Series of a source that was lost; ingest must hear of their end.
     orphans: Vec<LocalSeries>,
     base: LocalSeries,
-    /// Samples refused of sources that were lost.
+    /// Samples, and series, refused of sources that were lost.
     refused: u64,
+    refused_series: u64,
+    /// An event told that it may have no more series.
+    limit_told: bool,
+    /// Resets in samples that came too late, for the next ones of their series.
+    resets: Resets<LocalSeries>,
     health: Health,
     /// Primings that are left.
     primings: u8,
@@ -132,6 +137,9 @@ impl Job {
             orphans: Vec::new(),
             base: 0,
             refused: 0,
+            refused_series: 0,
+            limit_told: false,
+            resets: Resets::default(),
             health: Health::default(),
             primings: 2,
             last_tick: None,
@@ -181,6 +189,7 @@ impl Job {
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
         let mut outcome = Outcome::default();
+        outcome.events.extend(self.series_limit());
         let tick = match trigger {
             Trigger::Tick(tick) => tick,
             _ => self.cadence.at_or_before(time),
@@ -196,6 +205,12 @@ impl Job {
         let tick = tick.max(self.cadence.at_or_before(time));
         let failure = Failure { late, manual: trigger == Trigger::Manual, tick };
         let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
+        for sample in &mut batch.samples {
+            sample.reset |= self.resets.take(sample.series);
+        }
+        for series in &batch.retired {
+            self.resets.forget(*series);
+        }
         let next = match result {
             Ok(()) => {
                 self.coverage.collected(tick);
@@ -232,13 +247,16 @@ impl Job {
         {
             self.orphans = source.live_ids();
             self.refused += source.refused();
+            self.refused_series += source.refused_series();
             self.source = None;
         }
         result
     }
 
     /// Samples that took longer than the deadline are not fresh: they don't count.
-    fn too_late(&self, batch: &mut Batch, took: Duration) -> Error {
+    fn too_late(&mut self, batch: &mut Batch, took: Duration) -> Error {
+        let resets = batch.samples.iter().filter(|sample| sample.reset);
+        self.resets.keep(resets.map(|sample| sample.series));
         batch.samples.clear();
         let (took, deadline) = (took.as_secs_f64(), self.deadline.as_secs_f64());
         Error::transient(format_args!("took {took:.1} s, its deadline is {deadline:.1} s"))
@@ -262,6 +280,8 @@ impl Job {
             status.cost.samples += batch.samples.len() as u64;
         }
         status.refused_samples = self.refused + self.source.as_ref().map_or(0, |source| source.refused());
+        status.refused_series =
+            self.refused_series + self.source.as_ref().map_or(0, |source| source.refused_series());
         status.series = self.source.as_ref().map_or(0, |source| source.live_series());
         if late {
             status.missed_deadlines += u64::from(status.state != PluginState::Stuck);
@@ -271,6 +291,20 @@ impl Job {
         } else {
             status.last_success = Some(started);
         }
+    }
+
+    /// An event, the first time that a series is refused because the collector has as many as it may.
+    fn series_limit(&mut self) -> Option<Event> {
+        let (refused, series) = {
+            let status = self.status();
+            (status.refused_series, status.series)
+        };
+        if refused == 0 || std::mem::replace(&mut self.limit_told, true) {
+            return None;
+        }
+        let what = format!("has {series} series, as many as it may; raise plugins.{}.max_series", self.name);
+        tracing::warn!("{what}");
+        Some(self.event("series_limit", Severity::Warning, &what))
     }
 
     fn succeeded(&mut self, outcome: &mut Outcome) -> Next {

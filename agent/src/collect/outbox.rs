@@ -1,7 +1,9 @@
 //! Gathers what one tick brought, so that the writer is woken once.
 
 use super::job::Outcome;
-use crate::model::{Batch, Event, Gap, GapReason, GapScope, Round, Timestamp};
+use crate::model::{
+    Batch, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, Resets, Round, Timestamp,
+};
 use std::{
     collections::VecDeque,
     sync::{
@@ -32,11 +34,21 @@ pub(super) struct Outbox {
     handed_over: u64,
     /// Batches whose samples were dropped since the start.
     dropped: Arc<AtomicU64>,
+    /// Resets in dropped samples, for the next ones of their series.
+    resets: Resets<(CollectorId, LocalSeries)>,
 }
 
 impl Outbox {
     pub(super) fn new(output: Output, scopes: Vec<GapScope>, dropped: Arc<AtomicU64>) -> Self {
-        Self { waiting: VecDeque::new(), round: Round::default(), output, scopes, handed_over: 0, dropped }
+        Self {
+            waiting: VecDeque::new(),
+            round: Round::default(),
+            output,
+            scopes,
+            handed_over: 0,
+            dropped,
+            resets: Resets::default(),
+        }
     }
 
     /// All that one run of a job brought.
@@ -65,7 +77,7 @@ impl Outbox {
     /// Hands over what there is; whether all of it was taken. Where the writer is behind it waits here, within bounds.
     pub(super) fn flush(&mut self) -> bool {
         while let Some(round) = self.waiting.pop_front() {
-            if let Err(round) = (self.output)(round) {
+            if let Err(round) = self.hand_over(round) {
                 self.waiting.push_front(round);
                 self.shed();
                 return false;
@@ -75,7 +87,8 @@ impl Outbox {
         if self.round.is_empty() {
             return true;
         }
-        match (self.output)(std::mem::take(&mut self.round)) {
+        let round = std::mem::take(&mut self.round);
+        match self.hand_over(round) {
             Ok(()) => {
                 self.handed_over += 1;
                 true
@@ -86,6 +99,20 @@ impl Outbox {
                 false
             }
         }
+    }
+
+    fn hand_over(&mut self, mut round: Round) -> Result<(), Round> {
+        if !self.resets.is_empty() {
+            for batch in &mut round.batches {
+                for sample in &mut batch.samples {
+                    sample.reset |= self.resets.take((batch.collector, sample.series));
+                }
+                for series in &batch.retired {
+                    self.resets.forget((batch.collector, *series));
+                }
+            }
+        }
+        (self.output)(round)
     }
 
     /// How many rounds will have been handed over with what waits here now.
@@ -106,6 +133,8 @@ impl Outbox {
                 .filter(|batch| !batch.samples.is_empty() || !batch.absent.is_empty());
             for batch in full.take(surplus) {
                 surplus -= 1;
+                let resets = batch.samples.iter().filter(|sample| sample.reset);
+                self.resets.keep(resets.map(|sample| (batch.collector, sample.series)));
                 (batch.samples, batch.absent) = (Vec::new(), Vec::new());
                 self.dropped.fetch_add(1, Ordering::Relaxed);
                 let scope = self.scopes.get(batch.collector.0 as usize).cloned().unwrap_or(GapScope::Agent);
@@ -140,7 +169,7 @@ fn is_bare(batch: &Batch) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CollectorId, Sample};
+    use crate::model::Sample;
     use std::sync::Mutex;
 
     fn batch(second: i64) -> Batch {
@@ -187,6 +216,23 @@ mod tests {
         let gap = &rounds[0].gaps[0];
         assert_eq!((gap.from, gap.to), (Timestamp::default(), Timestamp::from_millis(9_000)));
         assert_eq!((rounds[0].gaps.len(), &gap.scope), (1, &GapScope::Collector("a".into())));
+    }
+
+    #[test]
+    fn the_reset_of_a_dropped_sample_goes_on_with_the_next_one() {
+        let (mut outbox, ready, taken) = behind();
+        for second in 0..MOST_BATCHES as i64 + 3 {
+            let mut batch = batch(second);
+            batch.samples[0].reset = second == 1;
+            outbox.batch_of(Outcome { batch: Some(batch), ..Outcome::default() });
+            assert!(!outbox.flush());
+        }
+        *ready.lock().unwrap() = true;
+        assert!(outbox.flush());
+        let rounds = taken.lock().unwrap();
+        let resets = |batch: &Batch| batch.samples[0].reset.then_some(batch.time);
+        let resets: Vec<_> = rounds[0].batches.iter().filter_map(resets).collect();
+        assert_eq!(resets, [Timestamp::from_millis(3000)]);
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub trait Source: Send {
 
     /// Samples refused since it was made.
     fn refused(&self) -> u64;
+
+    /// Registrations of series refused since it was made, because it has as many as it may.
+    fn refused_series(&self) -> u64 {
+        0
+    }
 }
 
 /// Makes a collector, at the start and again after it was lost.

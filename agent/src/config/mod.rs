@@ -27,7 +27,7 @@ pub use environment::Environment;
 pub use examined::{Examined, Level, RulePlace};
 pub use place::{plugin_key_line, plugin_key_place};
 pub use plugin_schema::{Fault, Violation, validate};
-pub use plugins::OWN_NAME;
+pub use plugins::{DEFAULT_SERIES, OWN_NAME};
 pub use problem::{ConfigErrors, Problem};
 pub use schema::{
     Agent, AlertRule, AlignOffset, Comparison, Config, Http, Mode, Place, Plugin, Storage, TimestampStyle,

@@ -18,6 +18,11 @@ const BUILT_IN: [&str; 4] = ["host-cpu", "host-disk", "host-mem", "host-net"];
 pub const OWN_NAME: &str = "agent";
 /// The most characters of a plugin's or an instance's name.
 const LONGEST_NAME: usize = 64;
+/// The series that a plugin may have at a time, if its table doesn't say.
+pub const DEFAULT_SERIES: usize = 100_000;
+/// The most that can be said. Half of what the agent has numbers for, so that a collector that is made anew finds free
+/// ones.
+const MOST_SERIES: usize = 500_000;
 
 const DEADLINES: Durations =
     Durations { least: Duration::from_millis(10), most: hours(24), words: "10ms to 1d", example: "5s" };
@@ -38,6 +43,7 @@ fn plain(name: &str, interval: Duration) -> Plugin {
         offset: None,
         jitter: Duration::ZERO,
         mode: Mode::InProcess,
+        max_series: DEFAULT_SERIES,
         config: Map::new(),
         place: Place::default(),
     }
@@ -77,6 +83,7 @@ fn read_one(
     let library = table.get("plugin").and_then(|field| library(&field, check));
     let enabled = table.get("enabled").and_then(|field| field.flag(check));
     let mode = table.get("mode").and_then(|field| mode(&field, check));
+    let max_series = table.get("max_series").and_then(|field| field.count(1, MOST_SERIES, check));
     let times = times(&mut table, section, flags, check);
     let (config, place) = config(&mut table, check);
     let own = format!("the plugin's own keys belong in [{}.config]", table.path());
@@ -85,6 +92,7 @@ fn read_one(
         plugin: library.unwrap_or_else(|| name.to_owned()),
         enabled: enabled.unwrap_or(true),
         mode: mode.unwrap_or(Mode::InProcess),
+        max_series: max_series.unwrap_or(DEFAULT_SERIES),
         config,
         place,
         ..times

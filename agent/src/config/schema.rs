@@ -119,6 +119,8 @@ pub struct Plugin {
     pub jitter: Duration,
     /// How it runs.
     pub mode: Mode,
+    /// The most series that it may have at a time.
+    pub max_series: usize,
     /// Its own table, for the plugin.
     pub config: serde_json::Map<String, serde_json::Value>,
     /// Where its tables stand, so that an error of the plugin can name the line.

@@ -93,6 +93,29 @@ impl<'a> Field<'a> {
         Some(number)
     }
 
+    /// A whole number within bounds (both belong to them).
+    pub(super) fn count(&self, least: usize, most: usize, check: &mut Check<'_>) -> Option<usize> {
+        let hint = format!("write a whole number of {least} to {most}");
+        match &self.node.value {
+            Value::Integer(Some(number), _) => {
+                let count = usize::try_from(*number).ok().filter(|count| (least..=most).contains(count));
+                if count.is_none() {
+                    let side = if *number < 0 || (*number as u64) < least as u64 { "small" } else { "large" };
+                    self.error(format!("{number} is too {side}"), hint, check);
+                }
+                count
+            }
+            Value::Integer(None, _) => {
+                self.error("the number is too large", hint, check);
+                None
+            }
+            _ => {
+                self.wrong_type("a whole number", &format!("a whole number of {least} to {most}"), check);
+                None
+            }
+        }
+    }
+
     /// A length of time within bounds.
     pub(super) fn duration(&self, allowed: &Durations, check: &mut Check<'_>) -> Option<Duration> {
         let text = self.text("a duration", allowed.example, check)?;

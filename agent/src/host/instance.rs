@@ -91,24 +91,27 @@ impl Instance {
                 self.refused.unknown_series += 1;
                 continue;
             };
+            let reset = sample.flags & abi::Sample::RESET != 0;
             if !sample.value.is_finite() {
+                entry.reset |= reset;
                 self.refused.not_finite += 1;
                 continue;
             }
             if entry.seen == self.collection {
+                entry.reset |= reset;
                 self.refused.duplicates += 1;
                 continue;
             }
             entry.seen = self.collection;
             let fell = entry.counter && entry.last.is_some_and(|last| sample.value < last);
             entry.last = Some(sample.value);
-            let reset = fell || sample.flags & abi::Sample::RESET != 0;
+            let reset = std::mem::take(&mut entry.reset) | fell | reset;
             batch.samples.push(Sample { series, reset, value: sample.value });
         }
     }
 
     fn take_said(&mut self, batch: &mut Batch) {
-        self.table.forget_absences();
+        self.table.end_call();
         let said = &mut self.table.said;
         batch.registered.append(&mut said.registered);
         batch.retired.append(&mut said.retired);
@@ -148,6 +151,10 @@ impl Source for Instance {
 
     fn refused(&self) -> u64 {
         self.refused.total()
+    }
+
+    fn refused_series(&self) -> u64 {
+        self.table.refused
     }
 }
 

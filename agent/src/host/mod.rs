@@ -5,6 +5,7 @@
 
 mod claims;
 mod discover;
+mod entries;
 mod error;
 mod instance;
 mod layout;

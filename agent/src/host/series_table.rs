@@ -1,6 +1,6 @@
 //! A collector's families and series, as its plugin registers them through the boundary.
 
-use super::{claims::Claims, error::Refusal};
+use super::{claims::Claims, entries::Entries, error::Refusal};
 use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, SeriesDef};
 use std::{collections::HashMap, sync::Arc};
 use twarga_plugin_api::{
@@ -26,8 +26,12 @@ pub(super) struct Entry {
     pub(super) last: Option<f64>,
     /// The collection in which it last had a sample.
     pub(super) seen: u64,
+    /// A sample was refused that began the counter anew: the next one does.
+    pub(super) reset: bool,
     /// The plugin said in this call that it has no value.
     absent: bool,
+    /// The host's number.
+    local: LocalSeries,
     key: Key,
 }
 
@@ -51,11 +55,18 @@ pub(super) struct SeriesTable {
     instance: Option<String>,
     claims: Arc<Claims>,
     families: Vec<Arc<Metric>>,
-    entries: Vec<Option<Entry>>,
+    entries: Entries,
     index: HashMap<Key, u32>,
-    /// Added to the plugin's ids: a collector that is made anew goes on counting where the one before ended.
-    base: LocalSeries,
+    /// The ids whose absence was said in this call.
+    absent: Vec<u32>,
+    /// The host's next number that was not given yet: a collector that is made anew goes on counting where the one
+    /// before ended.
+    next: LocalSeries,
+    /// Numbers of series that ended, to be given again. The plugin never sees them.
+    free: Vec<LocalSeries>,
     max_series: usize,
+    /// Registrations beyond that limit.
+    pub(super) refused: u64,
     pub(super) said: Said,
 }
 
@@ -76,28 +87,32 @@ impl SeriesTable {
             instance,
             claims,
             families,
-            entries: Vec::new(),
+            entries: Entries::default(),
             index: HashMap::new(),
-            base,
+            absent: Vec::new(),
+            next: base,
+            free: Vec::new(),
             max_series,
+            refused: 0,
             said: Said::default(),
         }
     }
 
     /// The entry of a plugin's id, with the host's number of it; nothing for an unknown or retired one.
     pub(super) fn entry(&mut self, series: u32) -> Option<(LocalSeries, &mut Entry)> {
-        let entry = self.entries.get_mut(series as usize)?.as_mut()?;
-        Some((self.base + series, entry))
+        let entry = self.entries.get_mut(series)?;
+        Some((entry.local, entry))
     }
 
-    /// Ends a call: absences may be said again in the next one.
-    pub(super) fn forget_absences(&mut self) {
-        for absence in &self.said.absent {
-            let id = (absence.series - self.base) as usize;
-            if let Some(Some(entry)) = self.entries.get_mut(id) {
+    /// Ends a call: absences may be said again in the next one, and numbers of series that ended in this one be given
+    /// again. Not before: within one batch a number means one series.
+    pub(super) fn end_call(&mut self) {
+        for id in self.absent.drain(..) {
+            if let Some(entry) = self.entries.get_mut(id) {
                 entry.absent = false;
             }
         }
+        self.free.extend_from_slice(&self.said.retired);
     }
 
     /// How many series are registered and not retired.
@@ -107,13 +122,13 @@ impl SeriesTable {
 
     /// The host's numbers of all live series.
     pub(super) fn live_ids(&self) -> impl Iterator<Item = LocalSeries> {
-        let ids = (0..).zip(&self.entries).filter(|(_, entry)| entry.is_some());
-        ids.map(|(id, _): (u32, _)| self.base + id)
+        self.entries.all().map(|entry| entry.local)
     }
 
-    /// The number after the last one that was ever given.
+    /// The first number for a successor: after the last one that was ever given, or the very first again where fewer
+    /// than half are left. Those of the collector before the last one are free by then.
     pub(super) fn next_base(&self) -> LocalSeries {
-        self.base.saturating_add(u32::try_from(self.entries.len()).unwrap_or(u32::MAX))
+        if self.next > MAX_LOCAL_SERIES / 2 { 0 } else { self.next }
     }
 
     fn labels(&self, metric: &Metric, values: &[Box<str>]) -> Labels {
@@ -191,33 +206,43 @@ impl HostServices for SeriesTable {
         }
         // also those of one call: who registers and retires in a loop would fill the batch
         if self.index.len().max(self.said.registered.len()) >= self.max_series {
-            return Err(format!("the limit of {} series is reached", self.max_series));
+            self.refused += 1;
+            return Err(format!(
+                "the limit of {} series is reached: raise max_series in the plugin's table, or have it watch less",
+                self.max_series
+            ));
         }
-        let id = u32::try_from(self.entries.len()).map_err(|error| error.to_string())?;
-        let local = self.base.checked_add(id).filter(|local| *local < MAX_LOCAL_SERIES);
-        let local = local.ok_or("too many series since the agent started: restart it")?;
+        let local = self.free.last().copied().unwrap_or(self.next);
+        if local >= MAX_LOCAL_SERIES {
+            return Err("too many series: restart the agent".into());
+        }
         let def = SeriesDef { labels: self.labels(&family, &key.1), metric: Arc::clone(&family) };
         let counter = family.kind == Kind::Counter;
-        self.index.insert(key.clone(), id);
-        self.entries.push(Some(Entry { counter, last: None, seen: 0, absent: false, key }));
+        let entry =
+            Entry { counter, last: None, seen: 0, reset: false, absent: false, local, key: key.clone() };
+        let id = self.entries.push(entry).ok_or("no id is left for another series: restart the agent")?;
+        if self.free.pop().is_none() {
+            self.next += 1;
+        }
+        self.index.insert(key, id);
         self.said.registered.push((local, Arc::new(def)));
         Ok(id)
     }
 
     fn retire(&mut self, series: u32) {
-        let entry = self.entries.get_mut(series as usize).and_then(Option::take);
-        if let Some(entry) = entry {
+        if let Some(entry) = self.entries.take(series) {
             self.index.remove(&entry.key);
-            self.said.retired.push(self.base + series);
+            self.said.retired.push(entry.local);
         }
     }
 
     fn unavailable(&mut self, series: u32, reason: &str) {
-        if let Some((series, entry)) = self.entry(series)
+        if let Some((local, entry)) = self.entry(series)
             && !std::mem::replace(&mut entry.absent, true)
         {
+            self.absent.push(series);
             let reason = cut(reason, MAX_REASON);
-            self.said.absent.push(Absence { series, reason });
+            self.said.absent.push(Absence { series: local, reason });
         }
     }
 
@@ -237,4 +262,125 @@ impl HostServices for SeriesTable {
 pub(super) fn cut(text: &str, most: usize) -> Box<str> {
     let text = &text[..text.floor_char_boundary(most)];
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Batch, CollectorId};
+    use std::collections::HashSet;
+
+    const LIVE: u32 = 100;
+
+    fn table(base: LocalSeries, max_series: usize) -> SeriesTable {
+        let metric = Metric {
+            name: "vm_value".into(),
+            kind: Kind::Gauge,
+            unit: "".into(),
+            help: "".into(),
+            label_keys: vec!["vm".into()],
+            plugin: "p".into(),
+        };
+        SeriesTable {
+            plugin: "p".into(),
+            namespaces: vec!["vm".into()],
+            instance: None,
+            claims: Arc::new(Claims::new(|_| false)),
+            families: vec![Arc::new(metric)],
+            entries: Entries::default(),
+            index: HashMap::new(),
+            absent: Vec::new(),
+            next: base,
+            free: Vec::new(),
+            max_series,
+            refused: 0,
+            said: Said::default(),
+        }
+    }
+
+    fn series(table: &mut SeriesTable, vm: u32) -> Result<u32, String> {
+        table.series(0, &[vm.to_string().as_str().into()])
+    }
+
+    /// Ends a call as the instance does.
+    fn end(table: &mut SeriesTable) -> Batch {
+        table.end_call();
+        let mut batch = Batch::new(CollectorId(0));
+        batch.registered.append(&mut table.said.registered);
+        batch.retired.append(&mut table.said.retired);
+        batch.absent.append(&mut table.said.absent);
+        batch
+    }
+
+    #[test]
+    fn a_million_series_that_come_and_go_take_the_room_of_a_hundred() {
+        let mut table = table(0, 1000);
+        let mut ids: Vec<u32> = (0..LIVE).map(|vm| series(&mut table, vm).unwrap()).collect();
+        end(&mut table);
+        let mut given: u64 = LIVE.into();
+        for call in 1..11_000 {
+            let new = (0..LIVE).map(|vm| series(&mut table, call * LIVE + vm).unwrap()).collect();
+            let old = std::mem::replace(&mut ids, new);
+            assert!(ids[0] > *old.last().unwrap(), "the plugin never sees an id again");
+            old.iter().for_each(|id| table.retire(*id));
+            assert!(table.entry(old[0]).is_none() && table.entry(ids[0]).is_some());
+            let batch = end(&mut table);
+            let registered: HashSet<LocalSeries> = batch.registered.iter().map(|(local, _)| *local).collect();
+            assert!(registered.len() == LIVE as usize && batch.retired.len() == LIVE as usize);
+            assert!(batch.retired.iter().all(|local| !registered.contains(local)), "one series a number");
+            given += u64::from(LIVE);
+        }
+        assert!(given > u64::from(MAX_LOCAL_SERIES));
+        assert_eq!(table.live(), LIVE as usize);
+        assert!(table.next_base() <= 3 * LIVE, "{}", table.next_base());
+        assert!(table.entries.pages() <= 3, "{}", table.entries.pages());
+        let live: HashSet<LocalSeries> = table.live_ids().collect();
+        assert_eq!(live.len(), LIVE as usize);
+    }
+
+    #[test]
+    fn a_number_is_not_given_twice_within_a_call() {
+        let mut table = table(7, 1000);
+        let first = series(&mut table, 1).unwrap();
+        table.unavailable(first, "gone");
+        table.retire(first);
+        table.retire(first);
+        let second = series(&mut table, 2).unwrap();
+        let batch = end(&mut table);
+        let numbers: Vec<LocalSeries> = batch.registered.iter().map(|(local, _)| *local).collect();
+        assert_eq!((numbers, batch.retired), (vec![7, 8], vec![7]));
+        let third = series(&mut table, 3).unwrap();
+        assert_eq!(end(&mut table).registered[0].0, 7);
+        assert_eq!((first, second, third), (0, 1, 2), "ids go on");
+        table.unavailable(third, "why");
+        table.unavailable(third, "why");
+        assert_eq!(end(&mut table).absent.len(), 1);
+        table.unavailable(third, "why");
+        assert_eq!(end(&mut table).absent.len(), 1, "said again in the next call");
+    }
+
+    #[test]
+    fn the_limit_counts_what_it_refuses() {
+        let mut table = table(0, 2);
+        let ids = [1, 2].map(|vm| series(&mut table, vm).unwrap());
+        end(&mut table);
+        assert!(series(&mut table, 3).unwrap_err().contains("max_series"));
+        assert_eq!(series(&mut table, 1), Ok(ids[0]), "known ones are found");
+        assert_eq!(table.refused, 1);
+        table.retire(ids[0]);
+        series(&mut table, 3).unwrap();
+        assert_eq!((table.refused, table.live()), (1, 2));
+    }
+
+    #[test]
+    fn collectors_that_are_made_anew_never_run_out_of_numbers() {
+        let mut base = 0;
+        for _ in 0..25 {
+            let mut table = table(base, 50_000);
+            for vm in 0..50_000 {
+                series(&mut table, vm).unwrap();
+            }
+            base = table.next_base();
+        }
+    }
 }

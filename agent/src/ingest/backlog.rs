@@ -6,9 +6,9 @@ use super::{
     stats::Stats,
     storage::{Fault, Storage},
 };
-use crate::model::{Event, Gap, GapReason, GapScope, Severity, Timestamp};
+use crate::model::{Event, Gap, GapReason, GapScope, Resets, SeriesId, Severity, Timestamp};
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Backlog {
     held: VecDeque<Held>,
     bytes: usize,
     trouble: Option<Trouble>,
+    /// Resets in dropped samples, for the next ones of their series.
+    resets: Resets<SeriesId>,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,7 @@ impl Backlog {
             if parcel.is_empty() {
                 return;
             }
+            parcel.hand_on(&mut self.resets);
             match write(parcel, store, stats) {
                 Ok(()) => return pool.recycle(parcel),
                 Err(error) if S::fault(&error) == Fault::Refused => again = true,
@@ -137,9 +140,11 @@ impl Backlog {
     ) {
         let started = Instant::now();
         while let Some(held) = self.held.front_mut() {
+            held.parcel.hand_on(&mut self.resets);
             match write(&held.parcel, store, stats) {
                 Err(error) if S::fault(&error) == Fault::Refused => {
                     tracing::error!(%error, "the store can never take this transaction");
+                    self.resets.keep(held.parcel.resets());
                     give_up(&mut held.parcel, stats, notes);
                 }
                 Err(error) => return self.fails::<S>(&error, now, notes),
@@ -177,12 +182,14 @@ impl Backlog {
                 trouble.lost = join(trouble.lost, parcel.span());
             }
             stats.dropped_backlog.add(parcel.samples());
+            self.resets.keep(parcel.resets());
             if let Some(next) = self.held.front_mut() {
                 let before = next.bytes;
                 let commit = &mut next.parcel.commit;
                 commit.new_run |= parcel.commit.new_run;
                 stats.dropped_events.add(prepend(&mut commit.events, parcel.commit.events));
                 prepend(&mut commit.gaps, parcel.commit.gaps);
+                prepend_meta(&mut commit.meta, parcel.commit.meta);
                 next.bytes = next.parcel.bytes();
                 self.bytes = self.bytes + next.bytes - before;
             }
@@ -285,6 +292,14 @@ fn join(
         (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
         (a, b) => a.or(b),
     }
+}
+
+/// Puts the values before later ones, less those that these replace.
+fn prepend_meta(later: &mut Vec<(String, String)>, mut earlier: Vec<(String, String)>) {
+    let newer: HashSet<&str> = later.iter().map(|(key, _)| key.as_str()).collect();
+    earlier.retain(|(key, _)| !newer.contains(key.as_str()));
+    earlier.append(later);
+    *later = earlier;
 }
 
 /// Puts `earlier` before `later`; of too many the earliest are dropped: how many.

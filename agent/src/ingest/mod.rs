@@ -8,6 +8,7 @@ mod backlog;
 mod clock;
 mod parcel;
 mod published;
+mod space;
 mod stats;
 mod storage;
 mod table;

@@ -1,7 +1,7 @@
 //! One transaction on its way to the store, and whose samples it carries.
 
 use crate::{
-    model::{CollectorId, Timestamp},
+    model::{CollectorId, Resets, SeriesId, Timestamp},
     store::{Commit, StoredBatch, StoredSample},
 };
 
@@ -25,7 +25,11 @@ impl Parcel {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         let commit = &self.commit;
-        commit.batches.is_empty() && commit.gaps.is_empty() && commit.events.is_empty() && !commit.new_run
+        commit.batches.is_empty()
+            && commit.gaps.is_empty()
+            && commit.events.is_empty()
+            && commit.meta.is_empty()
+            && !commit.new_run
     }
 
     /// Its samples.
@@ -33,11 +37,27 @@ impl Parcel {
         self.commit.batches.iter().map(|batch| batch.samples.len()).sum()
     }
 
+    /// The series of its samples that begin a counter anew.
+    pub(super) fn resets(&self) -> impl Iterator<Item = SeriesId> + '_ {
+        let samples = self.commit.batches.iter().flat_map(|batch| &batch.samples);
+        samples.filter(|sample| sample.reset).map(|sample| sample.series)
+    }
+
+    /// Its samples take over the resets of those that were dropped before.
+    pub(super) fn hand_on(&mut self, resets: &mut Resets<SeriesId>) {
+        if !resets.is_empty() {
+            for sample in self.commit.batches.iter_mut().flat_map(|batch| &mut batch.samples) {
+                sample.reset |= resets.take(sample.series);
+            }
+        }
+    }
+
     /// The bytes it takes in memory, roughly.
     pub(super) fn bytes(&self) -> usize {
-        let Commit { batches, gaps, events, .. } = &self.commit;
+        let Commit { batches, gaps, events, meta, .. } = &self.commit;
         let samples = self.samples() * size_of::<StoredSample>();
-        samples + batches.len() * BATCH + gaps.len() * GAP + events.len() * EVENT
+        let meta: usize = meta.iter().map(|(key, value)| key.len() + value.len()).sum();
+        samples + batches.len() * BATCH + gaps.len() * GAP + events.len() * EVENT + meta
     }
 
     /// The earliest and the latest time of its batches.
@@ -67,12 +87,13 @@ impl Pool {
 
     /// Empties a written parcel for the next round.
     pub(super) fn recycle(&mut self, parcel: &mut Parcel) {
-        let Commit { batches, gaps, events, new_run } = &mut parcel.commit;
+        let Commit { batches, gaps, events, meta, new_run } = &mut parcel.commit;
         for StoredBatch { samples, .. } in batches.drain(..) {
             self.give(samples);
         }
         gaps.clear();
         events.clear();
+        meta.clear();
         *new_run = false;
         parcel.owners.clear();
     }

@@ -66,6 +66,8 @@ pub struct Stats {
     pub backlog_commits: Count,
     /// Gauge: bytes that they take.
     pub backlog_bytes: Count,
+    /// Gauge: 1 while the disk is full and the oldest history is deleted for it, else 0.
+    pub disk_full: Count,
     commit_nanos: AtomicU64,
     journal: ArcSwap<Vec<Arc<Count>>>,
 }

@@ -17,6 +17,10 @@ pub(super) trait Storage: Registry {
     fn commit(&mut self, commit: &Commit) -> Result<usize, Self::Error>;
     /// Deletes what is strictly older.
     fn delete_before(&mut self, before: Timestamp) -> Result<Deleted, Self::Error>;
+    /// While the disk is full: how many samples, the oldest, that has cost.
+    fn disk_full(&self) -> Option<u64>;
+    /// The series ended, and nothing that waits is of it: what was remembered of it for its next samples may be forgotten.
+    fn forget(&mut self, series: SeriesId);
     /// Applies retention.
     fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted, Self::Error>;
     /// Syncs and closes.
@@ -32,6 +36,8 @@ pub(super) trait Storage: Registry {
 pub(super) enum Fault {
     /// Somebody else holds the file; passes by itself.
     Busy,
+    /// A reader that does not end keeps the store from writing.
+    Held,
     /// No space is left.
     Full,
     /// What was to be written can never be.
@@ -45,6 +51,7 @@ impl Fault {
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Busy => "busy",
+            Self::Held => "held",
             Self::Full => "full",
             Self::Refused => "refused",
             Self::Other => "error",
@@ -87,10 +94,6 @@ impl Registry for Store {
     fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         Store::meta(self, key)
     }
-
-    fn put_meta(&mut self, key: &str, value: &str) -> Result<(), StoreError> {
-        Store::put_meta(self, key, value)
-    }
 }
 
 impl Storage for Store {
@@ -110,6 +113,14 @@ impl Storage for Store {
         Store::delete_before(self, before)
     }
 
+    fn disk_full(&self) -> Option<u64> {
+        Store::disk_full(self)
+    }
+
+    fn forget(&mut self, series: SeriesId) {
+        Store::forget(self, series);
+    }
+
     fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted, StoreError> {
         Store::expire(self, now, trusted)
     }
@@ -121,6 +132,7 @@ impl Storage for Store {
     fn fault(error: &StoreError) -> Fault {
         match error {
             StoreError::Busy { .. } => Fault::Busy,
+            StoreError::Held { .. } => Fault::Held,
             StoreError::DiskFull { .. } => Fault::Full,
             StoreError::Exhausted { .. } => Fault::Refused,
             other => Fault::of(other),

@@ -18,6 +18,8 @@ use std::{collections::HashMap, sync::Arc};
 const FIRST_READING: &str = "first_reading";
 /// Two samples closer than this make no rate: a collection on demand just beside a tick.
 const LEAST_SPAN: i64 = 50;
+/// Room for fewer series than this is never given back.
+const SPACIOUS: usize = 1024;
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -35,6 +37,8 @@ struct Slot {
     /// The collection that brought the last sample; nothing where the next one must not be paired with it.
     collection: Option<u64>,
     absence: Option<OpenGap>,
+    /// A sample was dropped that began the counter anew: the next one does.
+    reset: bool,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +66,8 @@ pub(super) struct Table {
     infos: Vec<CollectorInfo>,
     by_id: HashMap<SeriesId, u32>,
     changed: bool,
+    /// Series that ended since they were last asked for.
+    ended: Vec<SeriesId>,
 }
 
 /// Where the samples of a batch go.
@@ -203,11 +209,13 @@ impl Table {
         }
         let mut alive = self.slots.iter().map(|slot| slot.alive);
         self.snapshot.latest.retain(|_| alive.next().unwrap_or(false));
+        self.ended.extend(self.slots.iter().filter(|slot| !slot.alive).map(|slot| slot.live.id));
         self.slots.retain(|slot| slot.alive);
         self.by_id.clear();
         for collector in &mut self.collectors {
             collector.places.clear();
         }
+        self.shrink();
         for (place, slot) in self.slots.iter().enumerate() {
             self.by_id.insert(slot.live.id, place as u32);
             if let Some(collector) = self.collectors.get_mut(slot.live.collector.0 as usize) {
@@ -216,6 +224,32 @@ impl Table {
         }
         let series = self.slots.iter().map(|slot| slot.live.clone()).collect();
         self.snapshot.catalog = Arc::new(Catalog::new(series, self.infos.clone()));
+    }
+
+    /// Gives back what thousands of series left behind that have ended since.
+    fn shrink(&mut self) {
+        let alive = self.slots.len();
+        if self.slots.capacity() > SPACIOUS.max(4 * alive) {
+            self.slots.shrink_to(2 * alive);
+            self.snapshot.latest.shrink_to(2 * alive);
+            self.by_id.shrink_to(2 * alive);
+            for collector in &mut self.collectors {
+                collector.places.shrink_to_fit();
+            }
+        }
+    }
+
+    /// The series that ended since this was last called, and have not come back. After [`settle`](Table::settle).
+    pub(super) fn ended(&mut self) -> impl Iterator<Item = SeriesId> + '_ {
+        let Self { ended, by_id, .. } = self;
+        ended.drain(..).filter(|id| !by_id.contains_key(id))
+    }
+
+    /// How many series there is room for: those in the table, and in its indexes.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> [usize; 4] {
+        let places = self.collectors.iter().map(|collector| collector.places.capacity()).sum();
+        [self.slots.capacity(), self.snapshot.latest.capacity(), self.by_id.capacity(), places]
     }
 
     /// The newest batch of the round was collected at `time`. A slow collector's batch may be older than what is there;
@@ -292,6 +326,7 @@ impl Table {
             raw: None,
             collection: None,
             absence: None,
+            reset: false,
         });
         self.snapshot.latest.push(Latest { time, value: Err(Missing::NotCollected), previous: None });
         place
@@ -333,9 +368,11 @@ impl Table {
             return count.add(1);
         };
         if !sample.value.is_finite() {
+            slot.reset |= sample.reset;
             return stats.dropped_not_finite.add(1);
         }
         if slot.collection == Some(collection) {
+            slot.reset |= sample.reset;
             return stats.dropped_duplicate.add(1);
         }
         let fell = slot.raw.is_some_and(|raw| sample.value < raw) && !sample.reset;
@@ -345,7 +382,7 @@ impl Table {
         if slot.counter {
             slot.raw = Some(sample.value);
         }
-        let reset = sample.reset || fell;
+        let reset = std::mem::take(&mut slot.reset) | sample.reset | fell;
         let neighbours = slot.collection.is_some_and(|last| last + 1 == collection);
         latest.previous = match latest.value {
             Ok(_) if neighbours && !reset && (1..LEAST_SPAN).contains(&time.millis_since(latest.time)) => {

@@ -6,6 +6,7 @@ use super::{
     clock::{Clock, Trust},
     parcel::{Parcel, Pool},
     published::{Published, Publisher},
+    space::Space,
     stats::Stats,
     storage::Storage,
     table::{Table, Taken},
@@ -45,6 +46,7 @@ pub(super) struct Writer<S: Storage, C: Clock> {
     parcel: Parcel,
     pool: Pool,
     notes: Notes,
+    space: Space,
     publisher: Publisher,
     stats: Arc<Stats>,
     rounds: u64,
@@ -75,6 +77,7 @@ impl<S: Storage, C: Clock> Writer<S, C> {
             parcel: Parcel::default(),
             pool: Pool::default(),
             notes: Notes::default(),
+            space: Space::default(),
             publisher: Publisher::default(),
             stats,
             rounds: 0,
@@ -151,6 +154,7 @@ impl<S: Storage, C: Clock> Writer<S, C> {
     /// that were lost.
     pub(super) fn stop(mut self, deadline: Instant) -> Result<usize, S::Error> {
         self.table.write_absences(&mut self.parcel.commit.gaps);
+        self.inventory.persist(true, &mut self.parcel.commit.meta);
         self.finish(self.now());
         // a second time: what the first commit had to tell, and a backlog that is worked off in parts
         loop {
@@ -163,9 +167,14 @@ impl<S: Storage, C: Clock> Writer<S, C> {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        logged(self.inventory.persist(&mut self.store, true));
         let lost = self.backlog.samples();
         self.store.close().map(|()| lost)
+    }
+
+    /// How many series the table has room for.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> [usize; 4] {
+        self.table.room()
     }
 
     fn now(&self) -> Now {
@@ -214,14 +223,17 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         self.table.settle();
         self.stats.live_series.set(self.table.snapshot().latest.len());
         self.look(now);
+        self.remember();
         let minute = now.monotonic.saturating_sub(self.last_minute) >= MINUTE;
         if minute {
             self.last_minute = now.monotonic;
             self.table.write_absences(&mut self.parcel.commit.gaps);
         }
         self.commit(now);
+        for series in self.table.ended() {
+            self.store.forget(series);
+        }
         self.publish();
-        self.remember();
         if minute {
             self.expire(now);
         }
@@ -251,6 +263,7 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         self.parcel.commit.gaps.append(&mut self.notes.gaps);
         let Self { backlog, parcel, store, pool, stats, notes, .. } = self;
         backlog.commit(parcel, store, pool, stats, now, notes);
+        self.space.look(self.store.disk_full(), now, &self.stats, &mut self.notes);
     }
 
     fn publish(&mut self) {
@@ -263,18 +276,15 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         );
     }
 
-    /// Keeps what has to outlive a restart: only once the events that go with it are in the store, so that a crash between
-    /// the two repeats an event rather than loses it.
+    /// Keeps what has to outlive a restart in the transaction of the events that go with it: after a crash neither is
+    /// there without the other, so that no event is lost or told twice.
     fn remember(&mut self) {
-        if !self.backlog.is_empty() {
-            return;
+        let kept = &mut self.parcel.commit.meta;
+        if let Some(text) = self.alerts.remember() {
+            kept.push((FIRING.into(), text));
+            self.alerts.remembered();
         }
-        let alerts = match self.alerts.remember() {
-            Some(text) => self.store.put_meta(FIRING, &text).map(|()| self.alerts.remembered()),
-            None => Ok(()),
-        };
-        let kept = alerts.and_then(|()| self.inventory.persist(&mut self.store, false));
-        self.note_result(kept, "the states of alerts and machines could not be kept");
+        self.inventory.persist(false, kept);
     }
 
     fn expire(&mut self, now: Now) {

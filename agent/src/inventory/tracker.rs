@@ -18,8 +18,6 @@ pub trait Registry {
     fn vms(&self) -> Result<Vec<(i64, String)>, Self::Error>;
     /// A value that was put under this key, also before a restart.
     fn meta(&self, key: &str) -> Result<Option<String>, Self::Error>;
-    /// Keeps a value.
-    fn put_meta(&mut self, key: &str, value: &str) -> Result<(), Self::Error>;
 }
 
 /// What of a machine outlives a restart, as JSON under `machine/<vm_id>`.
@@ -114,12 +112,9 @@ impl Inventory {
         }
     }
 
-    /// Keeps what changed; all, when the agent stops, since the time of the last sight changes with each round. What the
-    /// store refuses is tried again the next time.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn persist<R: Registry>(&mut self, registry: &mut R, all: bool) -> Result<(), R::Error> {
+    /// Adds what changed to what the next transaction keeps, by name; all, when the agent stops, since the time of the
+    /// last sight changes with each round.
+    pub fn persist(&mut self, all: bool, kept: &mut Vec<(String, String)>) {
         for (machine, track) in self.machines.list.iter().zip(&mut self.tracks) {
             if track.changed || (all && track.lives()) {
                 let record = Record {
@@ -130,12 +125,11 @@ impl Inventory {
                 };
                 // of texts and numbers alone: can always be written as JSON
                 if let Ok(text) = serde_json::to_string(&record) {
-                    registry.put_meta(&key(machine.vm_id), &text)?;
+                    kept.push((key(machine.vm_id), text));
                 }
                 track.changed = false;
             }
         }
-        Ok(())
     }
 
     /// Finds the series of each machine in a new catalog.

@@ -10,7 +10,8 @@ pub struct CollectorId(pub u32);
 /// A collector's own number of a series; `ingest` maps it to the store's.
 pub type LocalSeries = u32;
 
-/// A collector may number its series up to here, all those that ended counted: the tables by these numbers are vectors.
+/// A collector may number its series up to here: the tables by these numbers are vectors. Numbers of series that ended are
+/// used again, from the next batch on.
 pub const MAX_LOCAL_SERIES: LocalSeries = 1 << 20;
 
 /// One value of one series.

@@ -6,6 +6,7 @@ mod event;
 mod labels;
 mod metric;
 mod plugin_status;
+mod resets;
 mod snapshot;
 mod timestamp;
 
@@ -15,5 +16,6 @@ pub use event::{Event, Gap, GapReason, GapScope, Severity};
 pub use labels::Labels;
 pub use metric::{Kind, Metric, SeriesDef, SeriesId};
 pub use plugin_status::{Cost, PluginState, PluginStatus};
+pub use resets::Resets;
 pub use snapshot::{Catalog, CollectorInfo, Latest, Live, Missing, Previous, Snapshot};
 pub use timestamp::Timestamp;

@@ -60,6 +60,7 @@ impl PluginStatus {
             missed_deadlines: 0,
             skipped: 0,
             refused_samples: 0,
+            refused_series: 0,
             restarts: 0,
             cost: Cost::default(),
         }
@@ -122,6 +123,8 @@ pub struct PluginStatus {
     pub skipped: u64,
     /// Samples that were refused: of an unknown series, not finite, or the second of a series.
     pub refused_samples: u64,
+    /// Registrations that were refused because it has as many series as it may.
+    pub refused_series: u64,
     /// How often the collector was made anew.
     pub restarts: u64,
     /// What it has cost.

@@ -36,6 +36,18 @@ pub enum StoreError {
         /// Why not, and what to do.
         what: &'static str,
     },
+    /// A reader keeps the write-ahead log from being emptied, and it has grown to its bound. Nothing was written; the
+    /// same commit may be tried again.
+    #[error("{}: its write-ahead log has grown to {} MiB because it is being read all the time by {}; end that program",
+        .file.display(), .bytes >> 20, names(.holders))]
+    Held {
+        /// The store.
+        file: PathBuf,
+        /// The size of the log.
+        bytes: u64,
+        /// Who reads it, beside this process; empty where it could not be learnt.
+        holders: Vec<Holder>,
+    },
     /// SQLite, or a check of our own, found the file damaged.
     #[error("{}: the file is damaged ({what}); `run --set-aside` moves it away and begins a new one", .file.display())]
     Corrupt {
@@ -136,7 +148,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 impl StoreError {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::Busy { .. })
+        matches!(self, Self::DiskFull { .. } | Self::Busy { .. } | Self::Held { .. })
     }
 
     /// Whether the file itself is why it can't be used, so that a new one in its place could be.
@@ -178,6 +190,14 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { file },
             _ => Self::Io { file, source },
         }
+    }
+}
+
+/// Who holds a file, for a message.
+fn names(holders: &[Holder]) -> String {
+    match holders {
+        [] => "a program that can't be named".into(),
+        _ => holders.iter().map(Holder::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -21,7 +21,7 @@ const MOST_OPEN: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     names: Vec<Arc<str>>,
-    of_series: Vec<Option<u32>>,
+    of_series: HashMap<SeriesId, u32>,
 }
 
 impl Owners {
@@ -32,15 +32,22 @@ impl Owners {
             self.names.push(collector.into());
             self.names.len() - 1
         });
-        let index = series.0 as usize;
-        if self.of_series.len() <= index {
-            self.of_series.resize(index + 1, None);
+        if let Ok(owner) = u32::try_from(owner) {
+            self.of_series.insert(series, owner);
         }
-        self.of_series[index] = u32::try_from(owner).ok();
+    }
+
+    /// Forgets a series that ended.
+    pub(super) fn forget(&mut self, series: SeriesId) {
+        self.of_series.remove(&series);
+        // what thousands left behind, and the few that are alive don't need
+        if self.of_series.capacity() > 4 * self.of_series.len().max(256) {
+            self.of_series.shrink_to(2 * self.of_series.len());
+        }
     }
 
     fn of(&self, series: SeriesId) -> Option<u32> {
-        self.of_series.get(series.0 as usize).copied().flatten()
+        self.of_series.get(&series).copied()
     }
 }
 

@@ -92,6 +92,19 @@ pub(super) fn of_database(file: &Path) -> Option<Holder> {
         .or_else(|| look(file, own, |held| held.exclusive))
 }
 
+/// The other processes that read an old state of this database, each once, by number.
+pub(super) fn of_log(file: &Path) -> Vec<Holder> {
+    let log = super::file::beside(file, "-shm");
+    let mut found: Vec<Holder> = Vec::new();
+    let is_known = |found: &[Holder], pid| found.iter().any(|known| known.pid == pid);
+    // bytes from the sixth lock on are those of readers
+    while let Some(holder) = look(&log, std::process::id(), |held| held.first > *LOG_LOCKS.end() && !is_known(&found, held.pid)) {
+        found.push(holder);
+    }
+    found.sort_by_key(|holder| holder.pid);
+    found
+}
+
 /// The process that holds the lock file of a store.
 pub(super) fn of_lock_file(lock: &Path) -> Option<Holder> {
     look(lock, 0, |_| true)

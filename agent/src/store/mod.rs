@@ -5,6 +5,7 @@
 mod aggregate;
 mod aside;
 mod backup;
+mod ballast;
 mod codec;
 mod columns;
 mod compact;
@@ -16,6 +17,7 @@ mod history;
 mod holder;
 mod inspect;
 mod key;
+mod log_bound;
 mod head;
 mod head_source;
 mod matcher;
@@ -58,9 +60,11 @@ pub mod bench_codec {
 }
 
 use crate::model::{SeriesDef, SeriesId, Timestamp};
+use ballast::Ballast;
 use error::{Inner, of};
 use file::{Found, Lock};
 use gaps::{OpenGaps, Owners};
+use log_bound::LogBound;
 use rusqlite::Connection;
 use series::SeriesTable;
 use std::{path::PathBuf, time::Instant};
@@ -86,6 +90,8 @@ pub struct Store {
     syncing: bool,
     /// Whether a step of retention was taken while the clock was not trusted.
     untrusted_step: bool,
+    ballast: Ballast,
+    log_bound: LogBound,
     /// Last, so that it is let go after the connection.
     _lock: Lock,
 }
@@ -101,6 +107,7 @@ impl Store {
         if file::inspect(&file)? == Found::Nothing {
             file::create(&file)?;
         }
+        let ballast = Ballast::beside(&file, options.max_size);
         let mut conn = file::open_writer(&file)?;
         let sql = of::<rusqlite::Error>(&file);
         schema::configure_writer(&conn).map_err(sql)?;
@@ -120,6 +127,8 @@ impl Store {
             synced: None,
             syncing: false,
             untrusted_step: false,
+            ballast,
+            log_bound: LogBound::default(),
             _lock: lock,
             conn,
             file,
@@ -143,8 +152,19 @@ impl Store {
     }
 
     /// One transaction. Returns the bytes of the journal row. After an error nothing of it is stored, and the same
-    /// commit may be tried again.
+    /// commit may be tried again. On a full disk the oldest history goes so that the newest is kept: see
+    /// [`disk_full`](Store::disk_full).
     pub fn commit(&mut self, commit: &Commit) -> Result<usize> {
+        self.bound_log()?;
+        let written = match self.write_commit(commit) {
+            Err(error) => self.commit_in_reserve(commit, error),
+            written => written,
+        };
+        self.keep_room(commit);
+        written
+    }
+
+    fn write_commit(&mut self, commit: &Commit) -> Result<usize> {
         self.sync_if_due().map_err(of(&self.file))?;
         let gaps = (commit.new_run || !commit.gaps.is_empty()).then(|| self.gaps.clone());
         match self.write(commit) {
@@ -177,6 +197,9 @@ impl Store {
         self.gaps.note(&self.owners, &commit.batches);
         self.gaps.write(&transaction, &commit.gaps)?;
         events::write(&transaction, &commit.events)?;
+        for (key, value) in &commit.meta {
+            names::put_meta(&transaction, key, value)?;
+        }
         transaction.commit()?;
         self.run = run;
         Ok(bytes)
@@ -192,6 +215,11 @@ impl Store {
             self.syncing = due;
         }
         Ok(())
+    }
+
+    /// Forgets what is remembered of a series for its next samples; [`series`](Store::series) finds it again.
+    pub fn forget(&mut self, series: SeriesId) {
+        self.owners.forget(series);
     }
 
     /// The next or the known vm id of this machine. No id is ever given twice.

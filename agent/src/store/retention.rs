@@ -39,6 +39,10 @@ impl Store {
     /// clock jumped forward less than an hour ago: until it is true again, one such step is all that is deleted for its
     /// age, lest a wrong clock empties the store.
     pub fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted> {
+        // deletions are written to the log too
+        if self.bound_log().is_err() {
+            return Ok(Deleted::default());
+        }
         self.untrusted_step &= !trusted;
         let mut deleted = Deleted::default();
         if !self.untrusted_step {
@@ -52,7 +56,11 @@ impl Store {
             let before = now.minus(EVENTS.max(self.options.retention.raw));
             events::delete_before(&self.conn, before, EVENTS_A_CALL).map_err(of(&self.file))?;
         }
-        give_back(&self.conn, self.options.max_size).map_err(of(&self.file))?;
+        // on a full disk others would take what is given back
+        if self.disk_full().is_none() {
+            give_back(&self.conn, self.options.max_size).map_err(of(&self.file))?;
+            self.restore_reserve();
+        }
         self.samples.idle(&self.conn).map_err(of(&self.file))?;
         Ok(deleted)
     }
@@ -85,11 +93,17 @@ impl Store {
     }
 
     /// Deletes some of the oldest samples, then of the oldest roll-ups, where the file is too large.
-    fn oversized(&self) -> Inner<Deleted> {
+    fn oversized(&mut self) -> Inner<Deleted> {
         let pages = Pages::of(&self.conn)?;
-        if (pages.all - pages.free) * pages.size <= self.options.max_size {
+        if pages.bytes() - pages.free_bytes() <= self.options.max_size {
             return Ok(Deleted::default());
         }
+        self.drop_oldest()
+    }
+
+    /// Deletes some of the oldest samples; where only those of the last two hours are left, of the oldest roll-ups; then
+    /// the oldest quarter of all, and events.
+    pub(super) fn drop_oldest(&mut self) -> Inner<Deleted> {
         for tier in Tier::ALL {
             if let Some(part) = oldest_of_several(&self.conn, tier)? {
                 let (_, count) = delete_blobs(&self.conn, tier, key::block(part + 1, 0), BLOBS_A_CALL)?;
@@ -97,7 +111,9 @@ impl Store {
             }
         }
         events::delete_before(&self.conn, Timestamp::from_millis(i64::MAX), EVENTS_A_CALL)?;
-        Ok(Deleted::default())
+        let Some((oldest, newest)) = self.samples.extent(&self.conn)? else { return Ok(Deleted::default()) };
+        let samples = self.samples.delete_before(&self.conn, oldest + (newest - oldest) / 4 + 1)?;
+        Ok(Deleted { samples })
     }
 }
 
@@ -119,7 +135,7 @@ fn delete_gaps(conn: &Connection, before: Timestamp) -> Inner<usize> {
 }
 
 /// The pages of the file.
-struct Pages {
+pub(super) struct Pages {
     all: u64,
     free: u64,
     /// Bytes.
@@ -127,23 +143,33 @@ struct Pages {
 }
 
 impl Pages {
-    fn of(conn: &Connection) -> Inner<Self> {
+    pub(super) fn of(conn: &Connection) -> Inner<Self> {
         let number = |pragma| -> Inner<u64> {
             let pages: i64 = conn.prepare_cached(pragma)?.query_row([], |row| row.get(0))?;
             Ok(pages.unsigned_abs())
         };
         let (all, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
-        Ok(Self { all, free: free.min(all), size: number("PRAGMA page_size")? })
+        Ok(Self { all, free: free.min(all), size: number("PRAGMA page_size")?.max(512) })
+    }
+
+    /// Bytes of all.
+    pub(super) fn bytes(&self) -> u64 {
+        self.all * self.size
+    }
+
+    /// Bytes of the free ones.
+    pub(super) fn free_bytes(&self) -> u64 {
+        self.free * self.size
     }
 }
 
 /// Shrinks the file where far more of it is free than new samples will soon take, or where it is too large.
 fn give_back(conn: &Connection, max_size: u64) -> Inner<()> {
     let pages = Pages::of(conn)?;
-    let plenty = pages.free * pages.size > FREE_BYTES_KEPT.max(pages.all * pages.size / 4);
-    if pages.free > 0 && (plenty || pages.all * pages.size > max_size) {
+    let plenty = pages.free_bytes() > FREE_BYTES_KEPT.max(pages.bytes() / 4);
+    if pages.free > 0 && (plenty || pages.bytes() > max_size) {
         let mut vacuum =
-            conn.prepare_cached(&format!("PRAGMA incremental_vacuum({})", BYTES_A_CALL / pages.size.max(1)))?;
+            conn.prepare_cached(&format!("PRAGMA incremental_vacuum({})", BYTES_A_CALL / pages.size))?;
         // a row a page
         let mut rows = vacuum.query([])?;
         while rows.next()?.is_some() {}

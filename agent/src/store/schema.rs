@@ -2,6 +2,11 @@
 
 use rusqlite::{Connection, Result, TransactionBehavior};
 
+/// Bytes of a page of a new file. A commit writes whole pages: small ones keep it short.
+pub(super) const PAGE: u64 = 4096;
+/// The pages of the write-ahead log at which SQLite moves them into the database.
+pub(super) const CHECKPOINT_PAGES: u64 = 1000;
+
 /// In the header of every store: "twag".
 pub(super) const APPLICATION_ID: u32 = 0x7477_6167;
 
@@ -60,7 +65,7 @@ fn format_2(conn: &Connection) -> Result<()> {
 /// What must be set before the first table.
 pub(super) fn prepare_new(conn: &Connection) -> Result<()> {
     conn.execute_batch(&format!(
-        "PRAGMA page_size = 4096;
+        "PRAGMA page_size = {PAGE};
          PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA synchronous = FULL;
          PRAGMA application_id = {APPLICATION_ID};"
@@ -88,14 +93,14 @@ pub(super) fn version(conn: &Connection) -> Result<u32> {
 pub(super) fn configure_writer(conn: &Connection) -> Result<()> {
     conn.busy_timeout(BUSY)?;
     conn.set_prepared_statement_cache_capacity(64);
-    conn.execute_batch(
+    conn.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
-         PRAGMA wal_autocheckpoint = 1000;
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
          PRAGMA journal_size_limit = 16777216;
          PRAGMA cache_size = -1000;
          PRAGMA temp_store = MEMORY;",
-    )
+    ))
 }
 
 /// The settings of a reading connection.
@@ -105,7 +110,7 @@ pub(super) fn configure_reader(conn: &Connection) -> Result<()> {
 }
 
 /// How long another program's lock is waited for: `ingest` tries again, and a stop must end in time.
-const BUSY: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const BUSY: std::time::Duration = std::time::Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -178,6 +178,7 @@ impl Backend for Fake {
             missed_deadlines: 2,
             skipped: 3,
             refused_samples: 0,
+            refused_series: 0,
             restarts: 4,
             cost: Cost {
                 cpu_seconds: 0.0,

@@ -31,13 +31,16 @@ fn a_new_store_is_its_users_alone_and_well_set_up() {
     let mut store = Store::open(options(&below)).unwrap();
     put(&mut store, NOW, &[SeriesId(1)], 1.0);
     assert_eq!((mode(&below), mode(below.parent().unwrap())), (0o700, 0o700));
-    assert_eq!(names(&below), ["history.db", "history.db-shm", "history.db-wal", "history.db.lock"]);
+    assert_eq!(
+        names(&below),
+        ["history.db", "history.db-shm", "history.db-wal", "history.db.lock", "history.db.reserve"]
+    );
     for name in names(&below) {
         assert_eq!(mode(&below.join(&name)), 0o600, "{name}");
     }
     store.close().unwrap();
     let file = below.join("history.db");
-    assert_eq!(names(&below), ["history.db", "history.db.lock"]);
+    assert_eq!(names(&below), ["history.db", "history.db.lock", "history.db.reserve"]);
     let conn = Connection::open(&file).unwrap();
     let set = |pragma: &str| {
         conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
@@ -132,7 +135,7 @@ fn an_empty_file_becomes_a_store_and_leftovers_don_t_matter() {
     assert_eq!(all(&reader(&store), SeriesId(1)), []);
     put(&mut store, NOW, &[SeriesId(1)], 2.0);
     store.close().unwrap();
-    assert_eq!(names(directory.path()), ["history.db", "history.db.lock"]);
+    assert_eq!(names(directory.path()), ["history.db", "history.db.lock", "history.db.reserve"]);
     assert_eq!(values(&all(&reader(&open(&directory)), SeriesId(1))), [2.0]);
 }
 
@@ -254,7 +257,7 @@ fn what_a_user_without_write_permission_may_do() {
     // stopped
     permit(&directory, 0o555, 0o444);
     as_reader("reads", &directory);
-    assert_eq!(names(directory.path()), ["history.db", "history.db.lock"]);
+    assert_eq!(names(directory.path()), ["history.db", "history.db.lock", "history.db.reserve"]);
     permit(&directory, 0o755, 0o000);
     as_reader("refused", &directory);
     for directory in [&directory, &killed] {

@@ -101,7 +101,7 @@ fn a_series_that_ends_and_comes_back() {
     run.collect().unwrap();
     let second = run.samples()[r#"dynamic_x{a="1"}"#];
     assert_eq!((second.value, run.batch.registered.len()), (3.0, 1));
-    assert_ne!(second.series, first, "ids are not used again");
+    assert_eq!(second.series, first, "the host's number is used again; the plugin's id never is");
     assert!(run.batch.retired.is_empty());
     assert_eq!(run.instance.refused(), 0);
 }

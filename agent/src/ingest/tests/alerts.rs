@@ -116,3 +116,28 @@ fn a_step_of_the_clock_does_not_shorten_the_hold() {
     level(&mut bench, 95.0);
     assert_eq!(bench.event_kinds(), ["high"]);
 }
+
+#[test]
+fn a_crash_at_any_commit_tells_each_transition_once() {
+    let values = [10.0, 95.0, 96.0, 20.0, 95.0, 20.0, 30.0];
+    for crash in 1..values.len() {
+        let mut bench = Bench::with_rules(high());
+        for value in &values[..crash] {
+            level(&mut bench, *value);
+        }
+        // killed right after the commit: nothing that the writer does after it, or when it stops, is done
+        let Bench { store, clock, writer, .. } = bench;
+        drop(writer);
+        let mut bench = Bench::start(store, clock, high());
+        for value in &values[crash..] {
+            level(&mut bench, *value);
+        }
+        let expected = ["high", "high_resolved", "high", "high_resolved"];
+        assert_eq!(bench.event_kinds(), expected, "killed after {crash}");
+        for commit in bench.store.commits() {
+            let transitions = commit.events.iter().filter(|event| event.kind.starts_with("high")).count();
+            let kept = commit.meta.iter().filter(|(key, _)| key == "alerts.firing").count();
+            assert_eq!(transitions, kept, "in one transaction: {commit:?}");
+        }
+    }
+}

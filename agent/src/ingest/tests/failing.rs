@@ -182,3 +182,105 @@ fn what_can_never_be_written_does_not_hold_up_the_rest() {
     assert!(bench.gaps().iter().all(|gap| gap.reason == GapReason::Overrun));
     assert_eq!(bench.gaps().len(), 2);
 }
+
+#[test]
+fn a_reader_that_never_ends_is_told_at_once_and_by_name() {
+    let mut bench = Bench::new();
+    register(&mut bench);
+    bench.store.fail(Some(Fault::Held));
+    ticks(&mut bench, 1..3);
+    bench.store.fail(None);
+    ticks(&mut bench, 3..5);
+    assert_eq!(values(&bench), [0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(bench.event_kinds(), ["storage_failed", "storage_recovered"]);
+    assert_eq!(bench.events()[0].details["fault"], "held");
+    assert!(bench.events()[0].message.contains("told to fail: Held"), "{}", bench.events()[0].message);
+}
+
+#[test]
+fn a_disk_that_breaks_and_comes_back_costs_nothing() {
+    // EIO, and no space at the sync, are the same to the writer: another try each round
+    let mut bench = Bench::new();
+    register(&mut bench);
+    for (n, fault) in (0..).zip([Fault::Other, Fault::Full, Fault::Other]) {
+        bench.store.fail(Some(fault));
+        ticks(&mut bench, n * 20 + 1..n * 20 + 11);
+        bench.store.fail(None);
+        ticks(&mut bench, n * 20 + 11..n * 20 + 21);
+    }
+    assert_eq!(values(&bench), (0..61).map(f64::from).collect::<Vec<_>>());
+    assert_eq!(bench.event_kinds(), ["storage_failed", "storage_recovered"].repeat(3));
+}
+
+#[test]
+fn a_full_disk_that_costs_history_is_told_once_and_so_is_its_end() {
+    let mut bench = Bench::new();
+    register(&mut bench);
+    for (lost, range) in
+        [(Some(0), 1..5), (Some(700), 5..10), (None, 10..15), (Some(5), 15..20), (None, 20..25)]
+    {
+        bench.store.disk().full = lost;
+        ticks(&mut bench, range);
+        assert_eq!(bench.stats.disk_full.get(), u64::from(lost.is_some()));
+    }
+    let kinds = ["store_full", "store_recovered", "store_full", "store_recovered"];
+    assert_eq!(bench.event_kinds(), kinds);
+    assert_eq!(bench.events()[0].severity, Severity::Critical);
+    assert_eq!(bench.events()[1].details["deleted_samples"], 700);
+    assert_eq!(bench.events()[1].details["seconds"], 9);
+    assert_eq!(bench.stats.expired.get(), 705);
+    assert_eq!(values(&bench), (0..25).map(f64::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_reset_of_a_dropped_sample_goes_on_with_the_next_one() {
+    let reset = |value| Sample { series: 0, reset: true, value };
+    let mut bench = Bench::new();
+    bench.batch(|batch| {
+        batch.registered = vec![(0, counter("a"))];
+        batch.samples = vec![sample(0, 1.0)];
+    });
+    let resets = |bench: &Bench| -> Vec<f64> {
+        bench.store.points("a").iter().filter(|point| point.reset).map(|point| point.value).collect()
+    };
+    // no number, and a second one in one batch
+    bench.batch(|batch| batch.samples = vec![reset(f64::NAN)]);
+    bench.batch(|batch| batch.samples = vec![sample(0, 2.0), reset(3.0)]);
+    bench.batch(|batch| batch.samples = vec![sample(0, 4.0)]);
+    bench.batch(|batch| batch.samples = vec![sample(0, 5.0)]);
+    assert_eq!(resets(&bench), [2.0, 4.0]);
+    // the store can never take it
+    bench.store.disk().poison = Some((6.0, "bad"));
+    bench.batch(|batch| batch.samples = vec![reset(6.0)]);
+    bench.batch(|batch| batch.samples = vec![sample(0, 7.0)]);
+    bench.batch(|batch| batch.samples = vec![sample(0, 8.0)]);
+    assert_eq!(resets(&bench), [2.0, 4.0, 7.0]);
+    // the store failed for too long
+    bench.store.fail(Some(Fault::Full));
+    bench.batch(|batch| batch.samples = vec![reset(9.0)]);
+    for n in 10..1000 {
+        bench.batch(|batch| batch.samples = vec![sample(0, f64::from(n))]);
+    }
+    bench.store.fail(None);
+    bench.batch(|batch| batch.samples = vec![sample(0, 1000.0)]);
+    let stored = bench.store.points("a");
+    let first = stored.iter().find(|point| point.value > 9.0).unwrap();
+    assert!(first.reset && first.value > 300.0, "{first:?}");
+    assert_eq!(resets(&bench).len(), 4);
+}
+
+#[test]
+fn values_that_outlive_a_restart_outlive_the_samples_of_their_transaction() {
+    let mut bench = Bench::with_rules(vec![rule("high", "a", 90.0, 0)]);
+    register(&mut bench);
+    bench.store.fail(Some(Fault::Other));
+    bench.batch(|batch| batch.samples = vec![sample(0, 95.0)]);
+    for _ in 0..1000 {
+        bench.batch(|batch| batch.samples = vec![sample(0, 96.0)]);
+    }
+    assert!(bench.store.disk().meta.is_empty());
+    bench.store.fail(None);
+    bench.batch(|batch| batch.samples = vec![sample(0, 97.0)]);
+    assert!(bench.store.disk().meta["alerts.firing"].contains("high"));
+    assert_eq!(bench.event_kinds().iter().filter(|kind| *kind == "high").count(), 1);
+}

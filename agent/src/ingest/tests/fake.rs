@@ -29,6 +29,9 @@ pub(super) struct Disk {
     /// Calls of `expire`.
     pub(super) expired: Vec<(Timestamp, bool)>,
     pub(super) closed: bool,
+    /// What the full disk has cost.
+    pub(super) full: Option<u64>,
+    pub(super) forgotten: Vec<SeriesId>,
     /// Commits fail so.
     pub(super) fault: Option<Fault>,
     /// No numbers for series and machines either.
@@ -101,11 +104,6 @@ impl Registry for FakeStore {
     fn meta(&self, key: &str) -> Result<Option<String>, Told> {
         Ok(self.disk().meta.get(key).cloned())
     }
-
-    fn put_meta(&mut self, key: &str, value: &str) -> Result<(), Told> {
-        self.disk().meta.insert(key.into(), value.into());
-        Ok(())
-    }
 }
 
 impl Storage for FakeStore {
@@ -143,6 +141,7 @@ impl Storage for FakeStore {
             assert_eq!(ids.len(), batch.samples.len(), "a series stands twice in a batch");
             assert!(batch.samples.iter().all(|sample| sample.value.is_finite()));
         }
+        disk.meta.extend(commit.meta.iter().cloned());
         disk.commits.push(commit.clone());
         Ok(commit.batches.iter().map(|batch| batch.samples.len() * 10).sum())
     }
@@ -158,6 +157,14 @@ impl Storage for FakeStore {
             });
         }
         Ok(deleted)
+    }
+
+    fn disk_full(&self) -> Option<u64> {
+        self.disk().full
+    }
+
+    fn forget(&mut self, series: SeriesId) {
+        self.disk().forgotten.push(series);
     }
 
     fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted, Told> {

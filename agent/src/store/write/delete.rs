@@ -50,6 +50,13 @@ impl SampleWriter {
         Ok(samples)
     }
 
+    /// Between which times all samples lie, about.
+    pub(in super::super) fn extent(&self, conn: &Connection) -> Inner<Option<(i64, i64)>> {
+        let in_head = self.read().extent();
+        let extent = super::super::history::extent(conn, in_head)?;
+        Ok(extent.map(|extent| (extent.from.as_millis(), extent.to.as_millis())))
+    }
+
     /// Whether the head has rows of before.
     fn head_reaches(&self, before: i64) -> bool {
         let head = self.read();
