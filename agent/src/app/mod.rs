@@ -52,6 +52,20 @@ pub fn store_file(data_dir: &Path) -> PathBuf {
     data_dir.join("history.db")
 }
 
+/// How the agent opens its history.
+pub fn store_options(config: &Config) -> Options {
+    Options {
+        file: store_file(&config.agent.data_dir),
+        retention: Retention {
+            raw: config.storage.retention,
+            minute: config.storage.retention_1m,
+            hour: config.storage.retention_1h,
+        },
+        max_loss: config.storage.max_loss,
+        max_size: config.storage.max_size,
+    }
+}
+
 /// Runs the agent until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -75,16 +89,7 @@ async fn serve_until_stopped(config: Config) -> Result<()> {
     make_data_dir(data_dir)?;
     let access = tokens(&config)?;
     let listeners = Listeners::bind(&config.http.listen).await?;
-    let store = Store::open(Options {
-        file: store_file(data_dir),
-        retention: Retention {
-            raw: config.storage.retention,
-            minute: config.storage.retention_1m,
-            hour: config.storage.retention_1h,
-        },
-        max_loss: config.storage.max_loss,
-        max_size: config.storage.max_size,
-    })?;
+    let store = Store::open(store_options(&config))?;
     announce(&listeners)?;
     let agent = Agent::start(&config, store)?;
     let settings = Settings {

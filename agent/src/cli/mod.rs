@@ -1,7 +1,10 @@
 //! The command line: one file a command.
 
 mod check;
+mod export;
+mod import;
 mod plugins;
+mod progress;
 mod query;
 mod run;
 mod table;
@@ -23,6 +26,8 @@ Examples:
   twarga-agent plugins list                          what is loaded, and why something is not
   twarga-agent query host_cpu_percent                the last minutes, with a sparkline
   twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
+  twarga-agent export --match host_load1 --from 7d --output load.jsonl
+  twarga-agent import load.jsonl
 
 Configuration: --config, else ./agent.toml, else $XDG_CONFIG_HOME/twarga-agent/agent.toml, else
 /etc/twarga-agent/agent.toml; beside it agent.d/*.toml. Without any, built-in defaults.
@@ -69,6 +74,10 @@ enum Command {
     Plugins(plugins::PluginsCommand),
     /// Print the history of a metric, also while the agent runs
     Query(query::QueryArgs),
+    /// Write the samples of the history as text, also while the agent runs
+    Export(export::ExportArgs),
+    /// Read samples into the history: of an export, or of the old system's database; the agent must be stopped
+    Import(import::ImportArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -90,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&flags(cli.place, RunArgs::default())),
         Command::Plugins(command) => plugins::run(&flags(cli.place, RunArgs::default()), command),
         Command::Query(args) => query::run(&flags(cli.place, RunArgs::default()), &args),
+        Command::Export(args) => export::run(&flags(cli.place, RunArgs::default()), &args),
+        Command::Import(args) => import::run(&flags(cli.place, RunArgs::default()), &args),
     };
     match outcome {
         Ok(code) => code,

@@ -67,12 +67,13 @@ impl Pool {
 
     /// Empties a written parcel for the next round.
     pub(super) fn recycle(&mut self, parcel: &mut Parcel) {
-        let Commit { batches, gaps, events, new_run } = &mut parcel.commit;
+        let Commit { batches, gaps, events, new_run, meta } = &mut parcel.commit;
         for StoredBatch { samples, .. } in batches.drain(..) {
             self.give(samples);
         }
         gaps.clear();
         events.clear();
+        meta.clear();
         *new_run = false;
         parcel.owners.clear();
     }

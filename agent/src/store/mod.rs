@@ -150,6 +150,9 @@ impl Store {
         self.gaps.note(&self.owners, &commit.batches);
         self.gaps.write(&transaction, &commit.gaps)?;
         events::write(&transaction, &commit.events)?;
+        for (key, value) in &commit.meta {
+            names::put_meta(&transaction, key, value)?;
+        }
         transaction.commit()?;
         self.run = run;
         self.run_stored = run_stored || written.newest.is_some();
@@ -174,6 +177,23 @@ impl Store {
     /// The next or the known vm id of this machine. No id is ever given twice.
     pub fn vm_id(&mut self, uuid: &str) -> Result<i64> {
         names::vm_id(&self.conn, uuid).map_err(of(&self.file))
+    }
+
+    /// Gives a machine this very number, unless it has it already. Later machines get larger ones.
+    ///
+    /// # Errors
+    /// [`StoreError::VmTaken`] where the number is another machine's, or the machine has another number.
+    pub fn reserve_vm(&mut self, id: i64, uuid: &str) -> Result<()> {
+        match names::reserve_vm(&self.conn, id, uuid).map_err(of(&self.file))? {
+            None => Ok(()),
+            Some((known_id, known_uuid)) => Err(StoreError::VmTaken {
+                file: self.file.clone(),
+                id,
+                uuid: uuid.into(),
+                known_id,
+                known_uuid,
+            }),
+        }
     }
 
     /// All known machines: (vm_id, uuid).

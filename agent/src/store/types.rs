@@ -101,6 +101,9 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// Samples before and after this commit must not be paired into rates (clock step); the store begins a new run.
     pub new_run: bool,
+    /// Small named values, as [`Store::put_meta`](super::Store::put_meta) stores them; in the transaction of the
+    /// samples, so that a cursor never says more, or less, than what is there.
+    pub meta: Vec<(String, String)>,
 }
 
 /// A sample as it is read back.
