@@ -112,6 +112,11 @@ fn wrong_usage() {
         &["query", "host_load1", "--from", "yesterday"],
         &["plugins"],
         &["plugins", "inspect"],
+        &["export", "--match", "{}"],
+        &["export", "--format", "xml"],
+        &["import"],
+        &["import", "a.csv", "--from-twarga", "b.db"],
+        &["import", "a.csv", "--keep-constants"],
     ] {
         let ended = bare(&home, arguments);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");
@@ -129,6 +134,8 @@ fn help_names_everything() {
         "check",
         "plugins",
         "query",
+        "export",
+        "import",
         "--config",
         "--data-dir",
         "--plugin-dir",
@@ -148,6 +155,11 @@ fn help_names_everything() {
         (&["plugins", "list"], &["--json"]),
         (&["plugins", "inspect"], &["--json", "<FILE>"]),
         (&["query"], &["--label", "--from", "--to", "--limit", "--format", "table", "json", "csv"]),
+        (&["export"], &["--match", "--from", "--to", "--output", "--format", "openmetrics", "csv", "jsonl"]),
+        (
+            &["import"],
+            &["<FILE>", "--format", "--from-twarga", "--keep-constants", "--dry-run", "--from-start"],
+        ),
     ] {
         let help = bare(&home, &[subcommand, &["--help"]].concat());
         assert_eq!(help.code, Some(0), "{subcommand:?}");

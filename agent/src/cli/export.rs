@@ -99,10 +99,9 @@ fn to_file<T>(file: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T, Trans
         fs::rename(&part, file)?;
         Ok::<T, TransferError>(written)
     };
-    create()
-        .map_err(|error| {
-            let _ = fs::remove_file(&part); // the error is the one to tell
-            error
-        })
-        .with_context(|| file.display().to_string())
+    let written = create();
+    if written.is_err() {
+        let _ = fs::remove_file(&part); // the error is the one to tell
+    }
+    written.with_context(|| file.display().to_string())
 }
