@@ -140,9 +140,9 @@ fn a_killed_import_of_the_old_system_goes_on_and_is_one_history_with_the_new() {
     assert!(fs::read(&file).unwrap() == before, "the old database is only read");
 
     let mut agent = home.start();
-    let path = format!("/api/metrics/host/history?metric_name=host_cpu_percent&limit={}", ROWS + 10);
+    let path = "/api/metrics/host/history?metric_name=host_cpu_percent&limit=200000";
     let data = agent.until(PATIENCE, "new points beside the old", |agent| {
-        let data = agent.get(&path).json()["data"].as_array()?.clone();
+        let data = agent.get(path).json()["data"].as_array()?.clone();
         (data.len() > ROWS as usize).then_some(data)
     });
     let oldest = &data[data.len() - ROWS as usize..];

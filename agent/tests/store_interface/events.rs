@@ -3,7 +3,7 @@
 use super::*;
 use twarga_agent::{
     model::{Event, Severity},
-    store::{EventFilter, StoredEvent},
+    store::{EventFilter, StoreError, StoredEvent},
 };
 
 fn event(n: i64) -> Event {
