@@ -11,6 +11,7 @@ use std::{
     process::Stdio,
     time::{Duration, Instant},
 };
+use twarga_agent::store::Readers;
 use twarga_tests::{Ended, Home, config};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,13 +67,18 @@ fn from_a_running_agent_into_a_stopped_one() {
     }
 }
 
+fn holds_a_series(file: &Path) -> bool {
+    let reader = Readers::of_file(file).and_then(|readers| readers.reader());
+    reader.and_then(|reader| reader.all_series()).is_ok_and(|series| !series.is_empty())
+}
+
 /// Starts an import and kills it once the store holds something; then runs it to its end.
 fn killed_and_run_again(home: &Home, arguments: &[&str]) -> String {
     let mut command = home.command("import");
     let mut child = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + PATIENCE;
-    // the log grows with the first commit, long before the last
-    while fs::metadata(home.data().join("history.db-wal")).map_or(0, |meta| meta.len()) < 100_000 {
+    // a series is seen with the first commit, long before the last
+    while !holds_a_series(&home.data().join("history.db")) {
         assert!(Instant::now() < end && child.try_wait().unwrap().is_none(), "nothing was stored");
         std::thread::sleep(Duration::from_millis(1));
     }
