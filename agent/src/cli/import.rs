@@ -28,7 +28,7 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "FILE.db", conflicts_with = "file")]
     from_twarga: Option<PathBuf>,
     /// Also the values 15, 45 and 30 of machines, which the old system invented
-    #[arg(long, requires = "from_twarga")]
+    #[arg(long, requires = "from_twarga", conflicts_with = "file")]
     keep_constants: bool,
     /// Read and count everything, store nothing; also while the agent runs
     #[arg(long)]

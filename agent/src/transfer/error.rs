@@ -11,10 +11,10 @@ pub enum TransferError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The output can't be written.
-    #[error("can't write: {0}")]
+    #[error("can't write")]
     Write(#[from] io::Error),
     /// The input can't be read.
-    #[error("{file}: {source}")]
+    #[error("can't read {file}")]
     Read {
         /// The file, or `standard input`.
         file: String,
