@@ -119,6 +119,11 @@ fn wrong_usage() {
         &["query", "host_load1", "--step", "5m", "--agg", "mean"],
         &["plugins"],
         &["plugins", "inspect"],
+        &["export", "--match", "{}"],
+        &["export", "--format", "xml"],
+        &["import"],
+        &["import", "a.csv", "--from-twarga", "b.db"],
+        &["import", "a.csv", "--keep-constants"],
     ] {
         let ended = bare(&home, arguments);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");
@@ -136,6 +141,8 @@ fn help_names_everything() {
         "check",
         "plugins",
         "query",
+        "export",
+        "import",
         "--config",
         "--data-dir",
         "--plugin-dir",
@@ -160,6 +167,11 @@ fn help_names_everything() {
                 "--label", "--from", "--to", "--limit", "--format", "table", "json", "csv", "--step",
                 "--agg", "KEY!~",
             ],
+        ),
+        (&["export"], &["--match", "--from", "--to", "--output", "--format", "openmetrics", "csv", "jsonl"]),
+        (
+            &["import"],
+            &["<FILE>", "--format", "--from-twarga", "--keep-constants", "--dry-run", "--from-start"],
         ),
     ] {
         let help = bare(&home, &[subcommand, &["--help"]].concat());

@@ -1,10 +1,9 @@
 //! Opening the history at the start, and what becomes of one that can't be used.
 
-use super::store_file;
 use crate::{
     config::Config,
     model::{Event, Severity, Timestamp},
-    store::{Commit, Options, Result, Retention, Store, set_aside},
+    store::{Commit, Result, Store, set_aside},
 };
 use serde_json::json;
 
@@ -19,17 +18,7 @@ pub enum Unusable {
 
 /// Opens the history, or a new one.
 pub(super) fn open(config: &Config, unusable: Unusable) -> Result<Store> {
-    let storage = &config.storage;
-    let options = Options {
-        file: store_file(&config.agent.data_dir),
-        retention: Retention {
-            raw: storage.retention,
-            minute: storage.retention_1m,
-            hour: storage.retention_1h,
-        },
-        max_loss: storage.max_loss,
-        max_size: storage.max_size,
-    };
+    let options = super::store_options(config);
     let refused = match Store::open(options.clone()) {
         Err(error) if unusable == Unusable::SetAside && error.is_of_the_file() => error,
         opened => return opened,

@@ -15,7 +15,7 @@ use crate::{
     ingest::{self, Ingest, Input, Published},
     model::{CollectorId, CollectorInfo, GapReason, PluginState, PluginStatus},
     serve::{self, Limits, Listeners, Settings, TokenSources},
-    store::{Readers, Store},
+    store::{Options, Readers, Retention, Store},
 };
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
@@ -52,6 +52,20 @@ const LET_GO: Duration = Duration::from_millis(300);
 /// The database of a data directory.
 pub fn store_file(data_dir: &Path) -> PathBuf {
     data_dir.join("history.db")
+}
+
+/// How the agent opens its history.
+pub fn store_options(config: &Config) -> Options {
+    Options {
+        file: store_file(&config.agent.data_dir),
+        retention: Retention {
+            raw: config.storage.retention,
+            minute: config.storage.retention_1m,
+            hour: config.storage.retention_1h,
+        },
+        max_loss: config.storage.max_loss,
+        max_size: config.storage.max_size,
+    }
 }
 
 /// Runs the agent until SIGTERM or SIGINT.

@@ -2,6 +2,8 @@
 
 mod backup;
 mod check;
+mod export;
+mod import;
 mod plugins;
 mod progress;
 mod query;
@@ -34,6 +36,8 @@ Examples:
   twarga-agent store info                            what the history holds; also verify, compact
   twarga-agent backup history-copy.db                a copy, also while the agent runs
   twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
+  twarga-agent export --match host_load1 --from 7d --output load.jsonl
+  twarga-agent import load.jsonl
 
 Configuration: --config, else ./agent.toml, else $XDG_CONFIG_HOME/twarga-agent/agent.toml, else
 /etc/twarga-agent/agent.toml; beside it agent.d/*.toml. Without any, built-in defaults.
@@ -87,6 +91,10 @@ enum Command {
     Store(store::StoreCommand),
     /// Copy the history to a file, consistently, also while the agent runs
     Backup(backup::BackupArgs),
+    /// Write the samples of the history as text, also while the agent runs
+    Export(export::ExportArgs),
+    /// Read samples into the history: of an export, or of the old system's database; the agent must be stopped
+    Import(import::ImportArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -117,6 +125,8 @@ pub fn main() -> ExitCode {
         Command::Sql(args) => sql::run(&flags(cli.place, RunArgs::default()), &args),
         Command::Store(command) => store::run(&flags(cli.place, RunArgs::default()), &command),
         Command::Backup(args) => backup::run(&flags(cli.place, RunArgs::default()), &args),
+        Command::Export(args) => export::run(&flags(cli.place, RunArgs::default()), &args),
+        Command::Import(args) => import::run(&flags(cli.place, RunArgs::default()), &args),
     };
     match outcome {
         Ok(code) => code,

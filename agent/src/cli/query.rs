@@ -82,8 +82,9 @@ impl FromStr for Label {
     }
 }
 
+/// A time on the command line.
 #[derive(Clone, Copy, Debug)]
-struct Moment(Timestamp);
+pub(super) struct Moment(pub(super) Timestamp);
 
 impl FromStr for Moment {
     type Err = String;

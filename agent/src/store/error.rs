@@ -124,6 +124,22 @@ pub enum StoreError {
         /// What there are too many of.
         what: &'static str,
     },
+    /// A number that was to be a machine's is another one's, or the machine has another number.
+    #[error(
+        "{}: machine {uuid} can't have the number {id}: number {known_id} is {known_uuid} already", .file.display()
+    )]
+    VmTaken {
+        /// The store.
+        file: PathBuf,
+        /// The number that was asked for.
+        id: i64,
+        /// The machine.
+        uuid: String,
+        /// What is stored: the number …
+        known_id: i64,
+        /// … and its machine.
+        known_uuid: String,
+    },
     /// The operating system refused something.
     #[error("{}: {source}", .file.display())]
     Io {

@@ -227,6 +227,23 @@ impl Store {
         names::vm_id(&self.conn, uuid).map_err(of(&self.file))
     }
 
+    /// Gives a machine this very number, unless it has it already. Later machines get larger ones.
+    ///
+    /// # Errors
+    /// [`StoreError::VmTaken`] where the number is another machine's, or the machine has another number.
+    pub fn reserve_vm(&mut self, id: i64, uuid: &str) -> Result<()> {
+        match names::reserve_vm(&self.conn, id, uuid).map_err(of(&self.file))? {
+            None => Ok(()),
+            Some((known_id, known_uuid)) => Err(StoreError::VmTaken {
+                file: self.file.clone(),
+                id,
+                uuid: uuid.into(),
+                known_id,
+                known_uuid,
+            }),
+        }
+    }
+
     /// All known machines: (vm_id, uuid).
     pub fn vms(&self) -> Result<Vec<(i64, String)>> {
         names::vms(&self.conn).map_err(of(&self.file))

@@ -12,6 +12,17 @@ pub(super) fn vm_id(conn: &Connection, uuid: &str) -> Inner<i64> {
     Ok(conn.prepare_cached("INSERT INTO vm(uuid) VALUES (?1)")?.insert([uuid])?)
 }
 
+/// Gives a machine a number. Nothing, or the machine that stands in the way.
+pub(super) fn reserve_vm(conn: &Connection, id: i64, uuid: &str) -> Inner<Option<(i64, String)>> {
+    let mut select = conn.prepare_cached("SELECT id, uuid FROM vm WHERE id = ?1 OR uuid = ?2")?;
+    let found = select.query_map(params![id, uuid], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = found.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+    if found.is_empty() {
+        conn.prepare_cached("INSERT INTO vm(id, uuid) VALUES (?1, ?2)")?.insert(params![id, uuid])?;
+    }
+    Ok(found.into_iter().find(|(known_id, known_uuid)| (*known_id, known_uuid.as_str()) != (id, uuid)))
+}
+
 /// All machines, in the order of their numbers.
 pub(super) fn vms(conn: &Connection) -> Inner<Vec<(i64, String)>> {
     let mut select = conn.prepare_cached("SELECT id, uuid FROM vm ORDER BY id")?;

@@ -50,7 +50,13 @@ fn commit(store: &mut Store, tick: i64) -> Commit {
         to: at(tick * 1000),
         reason: GapReason::Timeout,
     };
-    Commit { batches, gaps: vec![gap], events: vec![event], new_run: tick % 7 == 0, ..Commit::default() }
+    Commit {
+        batches,
+        gaps: vec![gap],
+        events: vec![event],
+        new_run: tick % 7 == 0,
+        meta: vec![("tick".into(), tick.to_string())],
+    }
 }
 
 #[test]

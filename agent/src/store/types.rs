@@ -99,7 +99,8 @@ pub struct Commit {
     pub gaps: Vec<Gap>,
     /// What happened.
     pub events: Vec<Event>,
-    /// Named values that outlive a restart, with those before under the same names replaced.
+    /// Small named values, as [`Store::put_meta`](super::Store::put_meta) stores them; in the transaction of the
+    /// samples, so that a cursor never says more, or less, than what is there.
     pub meta: Vec<(String, String)>,
     /// Samples before and after this commit must not be paired into rates (clock step); the store begins a new run.
     pub new_run: bool,

@@ -3,7 +3,7 @@
 use super::*;
 use twarga_agent::{
     model::{Event, Severity},
-    store::{EventFilter, StoredEvent},
+    store::{EventFilter, StoreError, StoredEvent},
 };
 
 fn event(n: i64) -> Event {
@@ -93,4 +93,30 @@ fn small_values_outlive_a_restart() {
     store.put_meta("alerts", "two").unwrap();
     drop(store);
     assert_eq!(open(&directory).meta("alerts").unwrap().as_deref(), Some("two"));
+}
+
+#[test]
+fn small_values_come_with_their_commit() {
+    let directory = TempDir::new().unwrap();
+    let mut store = open(&directory);
+    let meta = |value: &str| vec![("cursor".to_owned(), value.to_owned())];
+    store.commit(&Commit { meta: meta("1"), ..Commit::default() }).unwrap();
+    store.commit(&Commit { meta: meta("2"), ..Commit::default() }).unwrap();
+    drop(store);
+    assert_eq!(open(&directory).meta("cursor").unwrap().as_deref(), Some("2"));
+}
+
+#[test]
+fn a_number_can_be_reserved_for_a_machine() {
+    let directory = TempDir::new().unwrap();
+    let mut store = open(&directory);
+    store.reserve_vm(7, "old").unwrap();
+    store.reserve_vm(7, "old").unwrap();
+    assert_eq!((store.vm_id("old").unwrap(), store.vm_id("new").unwrap()), (7, 8));
+    for (id, uuid) in [(7, "other"), (9, "old"), (8, "old")] {
+        let refused = store.reserve_vm(id, uuid).unwrap_err();
+        assert!(matches!(refused, StoreError::VmTaken { .. }), "{refused:?}");
+    }
+    store.reserve_vm(3, "third").unwrap();
+    assert_eq!(store.vms().unwrap(), [(3, "third".into()), (7, "old".into()), (8, "new".into())]);
 }
