@@ -30,7 +30,7 @@ pub(crate) struct Figures {
 pub(crate) struct Reads {
     /// The newest 100 points of a series, ms.
     pub(crate) latest_ms: f64,
-    /// All points of a series, a week at most, ms.
+    /// The raw points of a series, a week or 120 960 at most, ms.
     pub(crate) all_ms: f64,
     /// How many these were.
     pub(crate) all_points: f64,

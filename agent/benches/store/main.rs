@@ -89,6 +89,11 @@ impl Plan {
         self.commits() * self.series
     }
 
+    /// Not so for a span longer than the retention of raw samples: it is written for its roll-ups, and they are read.
+    fn is_judged_by_costs(&self) -> bool {
+        self.hours <= 7 * 24
+    }
+
     fn replicas(&self) -> Result<usize> {
         let sets = self.series / recording::SERIES;
         ensure!(

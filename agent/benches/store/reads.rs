@@ -18,6 +18,8 @@ use twarga_agent::{
 const WARM: usize = 2;
 const TIMES: usize = 11;
 const WEEK: usize = 7 * 24 * 3600;
+/// A week at five seconds.
+const POINTS: usize = 120_960;
 const MONTH: usize = 30 * 24 * 3600;
 /// The step of a graph: 45 minutes, so that 30 days are 960 points.
 const STEP: usize = 45 * 60;
@@ -38,7 +40,7 @@ pub(crate) fn warm(plan: &Plan, recording: &Recording, store: &Store, ids: &[Ser
         let value = recording.values(end - back * interval, middle).nth(which);
         ensure!(Some(point.value) == value, "the store answered {point:?}, stored was {value:?}");
     }
-    let points = plan.commits().min(WEEK / interval);
+    let points = plan.commits().min(WEEK / interval).min(POINTS);
     let range = Range { from: at(end + interval - points * interval), to: at(end) };
     let (all_ms, all) = timed(|| Ok(reader.last(series, range, usize::MAX)?))?;
     ensure!(all.len() == points, "the store has {} of {points} points", all.len());

@@ -71,8 +71,7 @@ pub(crate) fn lines(plan: &Plan, figures: &Figures, syncs: Option<f64>) -> Vec<S
     let title = format!("{} × {} s, {} h", plan.series, plan.interval, plan.hours);
     let mut table = Lines { title, lines: Vec::new() };
     let targets = Targets::of(plan);
-    // of a longer span only roll-ups are left, and the file says nothing about samples
-    if plan.hours <= 7 * 24 {
+    if plan.is_judged_by_costs() {
         costs(&mut table, plan, figures, syncs, &targets);
     }
     reads(&mut table, figures, &targets);
