@@ -56,6 +56,16 @@ fn counters_go_on_when_the_recording_begins_anew() {
 }
 
 #[test]
+fn an_hour_is_not_followed_by_itself() {
+    let recording = Recording::load(None).unwrap();
+    let lap = recording.seconds();
+    let same = |second: &usize| recording.values(*second, 0).eq(recording.values(second + lap, 0));
+    assert_eq!((0..lap).filter(same).count(), 0);
+    let gauges = |second| recording.values(second, 0).take(20).collect::<Vec<_>>();
+    assert_eq!(gauges(lap + 10), gauges(lap - 11), "backwards");
+}
+
+#[test]
 fn a_replica_is_the_same_some_time_ahead() {
     let recording = Recording::load(None).unwrap();
     let ahead: Vec<f64> = recording.values(1000, 3).collect();

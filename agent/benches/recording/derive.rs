@@ -25,11 +25,12 @@ impl Column {
         let name: String =
             self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let lap = if self.counter { lap(&self.values) } else { 0.0 };
-        Recorded { name: format!("host_{name}"), counter: self.counter, lap }
+        let ends = self.values.first().zip(self.values.last()).map_or(0.0, |(first, last)| first + last);
+        Recorded { name: format!("host_{name}"), counter: self.counter, lap, ends }
     }
 }
 
-/// What a counter gains each time round: its increase, and a mean step to the next beginning.
+/// What a counter gains with each lap: its increase, and a mean step to the next beginning.
 fn lap(values: &[f64]) -> f64 {
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return 0.0 };
     let increase = (last - first).max(0.0);

@@ -1,7 +1,8 @@
 //! A recording of a real, busy machine, replayed without end: what benches and tests store in place of made-up values.
 //!
 //! The set is 200 series: 178 derived from `/proc` and rounded as an agent stores them (four of them totals of the
-//! network), and 22 raw counters. More series are replicas of it, each some minutes apart; longer spans go round, and the counters go on.
+//! network), and 22 raw counters. More series are replicas of it, each some minutes apart; longer spans go to and fro, and the counters go on. Played forwards each time, the
+//! same hour would lie twice in one block of another store, whose compressor would find it: no real history is like that.
 
 mod derive;
 mod table;
@@ -26,8 +27,10 @@ pub(crate) struct Recorded {
     pub(crate) name: String,
     /// Whether it only grows.
     pub(crate) counter: bool,
-    /// By how much a counter is larger each time round.
+    /// By how much a counter is larger after each lap.
     lap: f64,
+    /// Its first value and its last, added: less a value, the same increase backwards.
+    ends: f64,
 }
 
 /// The set and its values, one row a second.
@@ -76,8 +79,15 @@ impl Recording {
 
     /// The values of a replica at a second, in the order of the series.
     pub(crate) fn values(&self, second: usize, replica: usize) -> impl Iterator<Item = f64> {
-        let at = second + replica * SHIFT;
-        let (lap, row) = ((at / self.rows.len()) as f64, &self.rows[at % self.rows.len()]);
-        row.iter().zip(&self.series).map(move |(value, series)| value + lap * series.lap)
+        let (lap, at) = {
+            let at = second + replica * SHIFT;
+            (at / self.rows.len(), at % self.rows.len())
+        };
+        let backwards = lap % 2 == 1;
+        let row = &self.rows[if backwards { self.rows.len() - 1 - at } else { at }];
+        row.iter().zip(&self.series).map(move |(value, series)| {
+            let value = if backwards && series.counter { series.ends - value } else { *value };
+            value + lap as f64 * series.lap
+        })
     }
 }
