@@ -9,12 +9,12 @@ use std::{collections::BTreeSet, io::Write};
 
 fn packed(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(text.as_bytes()).expect("memory takes all");
+    encoder.finish().expect("memory takes all")
 }
 
 fn refusal(text: &str) -> String {
-    Recording::parse(&packed(text)).unwrap_err().to_string()
+    Recording::parse(&packed(text)).expect_err("no recording").to_string()
 }
 
 #[test]

@@ -30,20 +30,14 @@ fn dump(
     recording: &Recording,
     out: &mut impl Write,
 ) -> std::io::Result<()> {
+    let millis = if format == Format::Prometheus { "000" } else { "" };
     for tick in 0..plan.commits() {
         let second = tick * plan.interval as usize;
         let seconds = START / 1000 + second as i64;
         for replica in 0..replicas {
             for (series, value) in recording.series().iter().zip(recording.values(second, replica)) {
                 let name = &series.name;
-                match format {
-                    Format::Openmetrics => {
-                        writeln!(out, "{name}{{replica=\"{replica}\"}} {value} {seconds}")?
-                    }
-                    Format::Prometheus => {
-                        writeln!(out, "{name}{{replica=\"{replica}\"}} {value} {seconds}000")?
-                    }
-                }
+                writeln!(out, "{name}{{replica=\"{replica}\"}} {value} {seconds}{millis}")?;
             }
         }
     }
