@@ -121,8 +121,9 @@ pub(super) struct Found {
 pub(super) fn part_before(conn: &Connection, tier: Tier, part: i64) -> Inner<Option<i64>> {
     let mut newest = None;
     for sql in Tables::of(tier).newest {
-        let key: Option<i64> =
-            conn.prepare_cached(sql)?.query_row([key::block(part.saturating_add(1).min(1 << 34), 0)], |row| row.get(0))?;
+        let key: Option<i64> = conn
+            .prepare_cached(sql)?
+            .query_row([key::block(part.saturating_add(1).min(1 << 34), 0)], |row| row.get(0))?;
         newest = newest.max(key.map(|key| key::part_and_group(key).0));
     }
     Ok(newest)

@@ -1,6 +1,11 @@
 //! Where a reader finds the newest samples: in the memory of the writer, or, in another process, in the journal.
 
-use super::{error::Inner, head::Head, reader::DamageLog, write::{Recovered, SharedHead}};
+use super::{
+    error::Inner,
+    head::Head,
+    reader::DamageLog,
+    write::{Recovered, SharedHead},
+};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
 

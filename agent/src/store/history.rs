@@ -55,7 +55,8 @@ impl InHead {
 
     /// The newest part of points that is older than this one.
     fn part_below(&self, part: i64) -> Option<i64> {
-        let below = self.points.partition_point(|(point, _)| key::part(Tier::Raw, point.time.as_millis()) < part);
+        let below =
+            self.points.partition_point(|(point, _)| key::part(Tier::Raw, point.time.as_millis()) < part);
         let (point, _) = self.points[..below].last()?;
         Some(key::part(Tier::Raw, point.time.as_millis()))
     }
@@ -207,7 +208,9 @@ pub(super) fn extent(conn: &Connection, in_head: Option<(i64, i64)>) -> Inner<Op
     let stored = stored.map(|(oldest, newest)| {
         let (from, end) = (key::part_start(Tier::Raw, oldest), key::part_start(Tier::Raw, newest + 1));
         // the head is newer than what is stored, unless the clock was set back
-        let newest = in_head.map(|(_, newest)| newest).filter(|in_head| *in_head >= key::part_start(Tier::Raw, newest));
+        let newest = in_head
+            .map(|(_, newest)| newest)
+            .filter(|in_head| *in_head >= key::part_start(Tier::Raw, newest));
         (from, newest.unwrap_or(end - 1))
     });
     let whole = match (stored, in_head) {

@@ -98,7 +98,9 @@ pub(super) fn of_log(file: &Path) -> Vec<Holder> {
     let mut found: Vec<Holder> = Vec::new();
     let is_known = |found: &[Holder], pid| found.iter().any(|known| known.pid == pid);
     // bytes from the sixth lock on are those of readers
-    while let Some(holder) = look(&log, std::process::id(), |held| held.first > *LOG_LOCKS.end() && !is_known(&found, held.pid)) {
+    while let Some(holder) =
+        look(&log, std::process::id(), |held| held.first > *LOG_LOCKS.end() && !is_known(&found, held.pid))
+    {
         found.push(holder);
     }
     found.sort_by_key(|holder| holder.pid);

@@ -10,8 +10,9 @@ use super::{
     error::{Inner, Result},
     file::{self, beside},
     holder::{self, Holder},
+    key,
     reader::{Reader, Readers},
-    key, schema,
+    schema,
     tables::Tables,
     types::{Range, Tier},
 };

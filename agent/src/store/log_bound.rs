@@ -5,8 +5,7 @@ use super::{
     Store,
     error::{Result, StoreError, of},
     file::beside,
-    holder,
-    schema,
+    holder, schema,
 };
 use std::{fs, path::Path, time::Duration};
 

@@ -95,8 +95,10 @@ impl Merge {
         rolled_key: Option<i64>,
     ) -> Self {
         let union = Union::of(&sources, from);
-        let mut series: Vec<u32> =
-            sources.iter().flat_map(|source| source.head.columns.iter().map(|column| column.series)).collect();
+        let mut series: Vec<u32> = sources
+            .iter()
+            .flat_map(|source| source.head.columns.iter().map(|column| column.series))
+            .collect();
         series.sort_unstable();
         series.dedup();
         let coarser = match tier {
@@ -179,7 +181,8 @@ impl Merge {
         for (source, map) in self.sources.iter().zip(&self.union.maps) {
             let Some(column) = source.head.find(series) else { continue };
             let body = source.head.body(column, &source.blob);
-            let taken = body.and_then(|body| merged.take(body, source.head.rows.len(), column.count as usize, map));
+            let taken =
+                body.and_then(|body| merged.take(body, source.head.rows.len(), column.count as usize, map));
             if let Err(damage) = taken {
                 self.damaged.push((series, damage));
             }
@@ -205,13 +208,22 @@ impl Merge {
             Tier::Minute | Tier::Hour => Content::Rollups,
         };
         let block = finished(&mut self.block, self.key, content, &self.union.rows);
-        let rolled = self.rolled.and_then(|mut rolled| finished(&mut rolled.block, rolled.key, Content::Rollups, &rolled.rows));
+        let rolled = self
+            .rolled
+            .and_then(|mut rolled| finished(&mut rolled.block, rolled.key, Content::Rollups, &rolled.rows));
         (block, rolled, self.tails)
     }
 }
 
 impl Rolled {
-    fn push(&mut self, series: u32, starts: &[i64], rollups: &Rollups, effort: Effort, encoder: &mut ColumnEncoder) {
+    fn push(
+        &mut self,
+        series: u32,
+        starts: &[i64],
+        rollups: &Rollups,
+        effort: Effort,
+        encoder: &mut ColumnEncoder,
+    ) {
         // each begins a row: the rows are those of all samples
         let rows: Vec<usize> =
             starts.iter().map(|start| self.rows.times.partition_point(|row| row < start)).collect();

@@ -13,13 +13,13 @@ mod error;
 mod events;
 mod file;
 mod gaps;
+mod head;
+mod head_source;
 mod history;
 mod holder;
 mod inspect;
 mod key;
 mod log_bound;
-mod head;
-mod head_source;
 mod matcher;
 mod merge;
 mod names;
@@ -65,10 +65,13 @@ use error::{Inner, of};
 use file::{Found, Lock};
 use gaps::{OpenGaps, Owners};
 use log_bound::LogBound;
+use reader::DamageLog;
 use rusqlite::Connection;
 use series::SeriesTable;
-use std::{path::PathBuf, time::Instant};
-use reader::DamageLog;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 use transaction::Transaction;
 use write::{Recovered, SampleWriter};
 
@@ -84,8 +87,8 @@ pub struct Store {
     gaps: OpenGaps,
     samples: SampleWriter,
     run: u32,
-    /// When a commit was last synced to the disk.
-    synced: Option<Instant>,
+    /// When a commit was last synced to the disk, and the time of its samples.
+    synced: Option<(Instant, Option<Timestamp>)>,
     /// Whether SQLite is set to sync each commit.
     syncing: bool,
     /// Whether a step of retention was taken while the clock was not trusted.
@@ -165,7 +168,8 @@ impl Store {
     }
 
     fn write_commit(&mut self, commit: &Commit) -> Result<usize> {
-        self.sync_if_due().map_err(of(&self.file))?;
+        let time = commit.batches.iter().map(|batch| batch.time).max();
+        self.sync_if_due(time).map_err(of(&self.file))?;
         let gaps = (commit.new_run || !commit.gaps.is_empty()).then(|| self.gaps.clone());
         match self.write(commit) {
             Ok(bytes) => {
@@ -173,7 +177,7 @@ impl Store {
                 self.series.written();
                 self.gaps.settle();
                 if self.syncing {
-                    self.synced = Some(Instant::now());
+                    self.synced = Some((Instant::now(), time));
                 }
                 Ok(bytes)
             }
@@ -205,10 +209,14 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Has SQLite sync the next commit to the disk if the last synced one is `max_loss` ago, else not: a sync costs
-    /// more than all the rest.
-    fn sync_if_due(&mut self) -> rusqlite::Result<()> {
-        let due = self.synced.is_none_or(|synced| synced.elapsed() >= self.options.max_loss);
+    /// Has SQLite sync this commit to the disk if the last synced one is `max_loss` ago, by the clock or by the times of
+    /// the samples, else not: a sync costs more than all the rest.
+    fn sync_if_due(&mut self, time: Option<Timestamp>) -> rusqlite::Result<()> {
+        let max_loss = self.options.max_loss;
+        let due = self.synced.is_none_or(|(moment, of)| {
+            let apart = time.zip(of).map_or(0, |(now, of)| now.millis_since(of).unsigned_abs());
+            moment.elapsed() >= max_loss || Duration::from_millis(apart) >= max_loss
+        });
         if due != self.syncing {
             let pragma = if due { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
             self.conn.execute_batch(pragma)?;

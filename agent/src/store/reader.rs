@@ -124,14 +124,17 @@ impl Reader {
             series.iter().map(|series| InHead::of(head, *series, &millis)).collect()
         };
         let newest = |found: &InHead| history::newest_of_head(found, limit);
-        let at_once = self.pool.head.at_once(|head| in_head(head).iter().map(newest).collect::<Option<Vec<_>>>());
+        let at_once =
+            self.pool.head.at_once(|head| in_head(head).iter().map(newest).collect::<Option<Vec<_>>>());
         if let Some(points) = at_once {
             return Ok(points);
         }
         self.ask_with(in_head, |conn, found| {
             let each = series.iter().zip(&found);
-            each.map(|(series, head)| history::newest(conn, *series, head, &millis, limit, &self.pool.damages))
-                .collect()
+            each.map(|(series, head)| {
+                history::newest(conn, *series, head, &millis, limit, &self.pool.damages)
+            })
+            .collect()
         })
     }
 

@@ -74,8 +74,10 @@ impl Store {
         {
             let limit = key::storable(now.minus(keep));
             // one part at most
-            let part = key::part(tier, limit).min(oldest(&self.conn, tier)?.map_or(i64::MIN, |part| part + 1));
-            let (blobs, count) = delete_blobs(&self.conn, tier, key::block(part.max(-(1 << 34)), 0), BLOBS_A_CALL)?;
+            let part =
+                key::part(tier, limit).min(oldest(&self.conn, tier)?.map_or(i64::MIN, |part| part + 1));
+            let (blobs, count) =
+                delete_blobs(&self.conn, tier, key::block(part.max(-(1 << 34)), 0), BLOBS_A_CALL)?;
             if tier == Tier::Raw {
                 samples = count;
             }

@@ -131,8 +131,12 @@ impl Walk<'_> {
     fn samples(&mut self, range: &RangeInclusive<i64>) -> Inner<()> {
         let mut part = key::part(Tier::Raw, *range.start());
         while *range.start() <= *range.end() && part <= key::part(Tier::Raw, *range.end()) {
-            let at = self.head.points.partition_point(|(point, _)| key::part(Tier::Raw, point.time.as_millis()) < part);
-            let in_head = self.head.points.get(at).map(|(point, _)| key::part(Tier::Raw, point.time.as_millis()));
+            let at = self
+                .head
+                .points
+                .partition_point(|(point, _)| key::part(Tier::Raw, point.time.as_millis()) < part);
+            let in_head =
+                self.head.points.get(at).map(|(point, _)| key::part(Tier::Raw, point.time.as_millis()));
             let stored = part_after(self.conn, Tier::Raw, part)?;
             let next = [in_head, stored].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= key::part(Tier::Raw, *range.end())) else { break };
@@ -171,7 +175,8 @@ impl Walk<'_> {
             return Ok(());
         }
         if let Some(coarser) = coarser(tier) {
-            let oldest = part_after(self.conn, tier, i64::MIN)?.map_or(i64::MAX, |part| key::part_start(tier, part));
+            let oldest =
+                part_after(self.conn, tier, i64::MIN)?.map_or(i64::MAX, |part| key::part_start(tier, part));
             if from < oldest {
                 self.rolled(coarser, from..=to.min(oldest.saturating_sub(1)))?;
                 from = oldest;

@@ -29,7 +29,11 @@ macro_rules! tables {
     ($segment:literal, $block:literal) => {
         Tables {
             first_segment: concat!("SELECT key FROM ", $segment, " WHERE key < ?1 ORDER BY key LIMIT 1"),
-            segments: concat!("SELECT key, data FROM ", $segment, " WHERE key BETWEEN ?1 AND ?2 ORDER BY key"),
+            segments: concat!(
+                "SELECT key, data FROM ",
+                $segment,
+                " WHERE key BETWEEN ?1 AND ?2 ORDER BY key"
+            ),
             block: concat!("SELECT key, data FROM ", $block, " WHERE key BETWEEN ?1 AND ?2 ORDER BY key"),
             block_length: concat!("SELECT length(data) FROM ", $block, " WHERE key = ?1"),
             newest: [

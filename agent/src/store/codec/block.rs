@@ -148,7 +148,8 @@ pub(in super::super) fn lengths(prefix: &[u8]) -> Result<(usize, usize), Damage>
     if prefix[..2] != MAGIC {
         return Err(Damage::Malformed("no block begins so"));
     }
-    let number = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]) as usize;
+    let number =
+        |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]) as usize;
     let (whole, head) = (number(4), number(8));
     if head < PREFIX || head > whole {
         return Err(Damage::Malformed("the length of a head"));

@@ -49,7 +49,8 @@ impl Layout {
     }
 
     fn is_of(&self, samples: &[StoredSample]) -> bool {
-        self.ids.len() == samples.len() && self.ids.iter().zip(samples).all(|(id, sample)| *id == sample.series.0)
+        self.ids.len() == samples.len()
+            && self.ids.iter().zip(samples).all(|(id, sample)| *id == sample.series.0)
     }
 }
 
@@ -89,7 +90,13 @@ impl JournalEncoder {
     }
 
     /// Completes the batch that was begun.
-    pub(in super::super) fn samples(&mut self, layout: usize, time: i64, number: u32, samples: &[StoredSample]) {
+    pub(in super::super) fn samples(
+        &mut self,
+        layout: usize,
+        time: i64,
+        number: u32,
+        samples: &[StoredSample],
+    ) {
         let Self { layouts, row, .. } = self;
         put(row, zigzag(self.base.wrapping_sub(time)));
         put(row, u64::from(number));
@@ -228,11 +235,13 @@ impl JournalDecoder {
         batch.number = cursor.number32()?;
         let layout = self.layouts.get_mut(at).ok_or(Damage::Malformed("the number of a layout"))?;
         batch.samples.clear();
-        let sample = |id: &u32| StoredSample { series: crate::model::SeriesId(*id), reset: false, value: 0.0 };
+        let sample =
+            |id: &u32| StoredSample { series: crate::model::SeriesId(*id), reset: false, value: 0.0 };
         batch.samples.extend(layout.ids.iter().map(sample));
         let mut next = 0_u64;
         for _ in 0..cursor.number()? {
-            let place = next.checked_add(cursor.number()?).ok_or(Damage::Malformed("the place of a reset"))?;
+            let place =
+                next.checked_add(cursor.number()?).ok_or(Damage::Malformed("the place of a reset"))?;
             let sample = usize::try_from(place).ok().and_then(|place| batch.samples.get_mut(place));
             sample.ok_or(Damage::Malformed("the place of a reset"))?.reset = true;
             next = place + 1;

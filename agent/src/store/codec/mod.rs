@@ -15,10 +15,10 @@ mod varint;
 pub(super) use block::{BlockHead, BlockWriter, Column, Content, PREFIX, Rows, lengths};
 pub(super) use column::{ColumnEncoder, Effort};
 pub(super) use journal::{JournalBatch, JournalDecoder, JournalEncoder, JournalRow};
-pub(super) use samples::{Samples, put_present, take_present};
-pub(super) use varint::Cursor;
 pub(super) use layout::{read_layout, write_layout};
 pub(super) use row::{Row, RowWriter};
+pub(super) use samples::{Samples, put_present, take_present};
+pub(super) use varint::Cursor;
 
 /// Why stored bytes can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

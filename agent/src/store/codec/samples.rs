@@ -48,7 +48,13 @@ impl Samples {
     }
 
     /// Appends the bytes of a column.
-    pub(in super::super) fn encode(&self, rows: usize, encoder: &mut ColumnEncoder, effort: Effort, buf: &mut Vec<u8>) {
+    pub(in super::super) fn encode(
+        &self,
+        rows: usize,
+        encoder: &mut ColumnEncoder,
+        effort: Effort,
+        buf: &mut Vec<u8>,
+    ) {
         put_present(&self.present, rows, buf);
         put(buf, self.resets.len() as u64);
         let mut next = 0;

@@ -28,7 +28,11 @@ pub(super) fn put_sequence(buf: &mut Vec<u8>, values: impl IntoIterator<Item = i
 }
 
 /// The next `count` numbers, into `values`, which is emptied first.
-pub(super) fn take_sequence(cursor: &mut Cursor<'_>, count: usize, values: &mut Vec<i64>) -> Result<(), Damage> {
+pub(super) fn take_sequence(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    values: &mut Vec<i64>,
+) -> Result<(), Damage> {
     values.clear();
     if count == 0 {
         return Ok(());

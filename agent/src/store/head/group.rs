@@ -176,7 +176,8 @@ impl RowSet {
 
     /// Takes out the rows whose place is among these.
     pub(in super::super) fn drop_rows(&mut self, places: &BTreeSet<(i64, i64, i64)>) {
-        let mut kept = RowSet { ids: std::mem::take(&mut self.ids), stride: self.stride, ..RowSet::default() };
+        let mut kept =
+            RowSet { ids: std::mem::take(&mut self.ids), stride: self.stride, ..RowSet::default() };
         for row in 0..self.len() {
             if places.contains(&self.place(row)) {
                 continue;
@@ -225,6 +226,7 @@ impl RowSet {
 
     /// The samples of a slot: row, value, whether it began the counter anew.
     fn samples(&self, slot: u8) -> impl Iterator<Item = (usize, f64, bool)> {
-        (0..self.len()).filter_map(move |row| self.sample(row, slot).map(|(value, reset)| (row, value, reset)))
+        (0..self.len())
+            .filter_map(move |row| self.sample(row, slot).map(|(value, reset)| (row, value, reset)))
     }
 }

@@ -39,7 +39,13 @@ pub(super) struct Head {
 
 impl Default for Head {
     fn default() -> Self {
-        Self { groups: Vec::new(), slots: HashMap::new(), moved: HashMap::new(), stored_until: i64::MIN, generation: 0 }
+        Self {
+            groups: Vec::new(),
+            slots: HashMap::new(),
+            moved: HashMap::new(),
+            stored_until: i64::MIN,
+            generation: 0,
+        }
     }
 }
 
@@ -102,7 +108,8 @@ impl Head {
     /// A slot for a series of a collector: in one of its groups, or in a new one. Nothing where all numbers are taken.
     pub(super) fn free_slot(&self, collector: &str) -> Option<Slot> {
         let roomy = self.groups().filter(|group| *group.collector == *collector);
-        if let Some((group, slot)) = roomy.filter_map(|group| Some((group.number, group.free_slot()?))).next() {
+        if let Some((group, slot)) = roomy.filter_map(|group| Some((group.number, group.free_slot()?))).next()
+        {
             return Some(Slot { group, slot });
         }
         let free = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());

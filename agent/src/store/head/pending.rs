@@ -66,7 +66,12 @@ impl Pending {
     }
 
     /// Adds a batch: for each sample its slot, its value, and whether it began the counter anew.
-    pub(in super::super) fn add(&mut self, time: i64, number: i64, samples: impl Iterator<Item = (Slot, f64, bool)>) {
+    pub(in super::super) fn add(
+        &mut self,
+        time: i64,
+        number: i64,
+        samples: impl Iterator<Item = (Slot, f64, bool)>,
+    ) {
         let mut row = usize::MAX;
         let mut group = NONE;
         for (slot, value, reset) in samples {

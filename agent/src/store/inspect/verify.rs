@@ -87,7 +87,8 @@ pub fn verify(file: &Path, progress: &mut dyn FnMut(&'static str, u64, u64)) -> 
     let mut checks: Vec<(&'static str, u32, Box<Check>)> = vec![("journal", u32::MAX, Box::new(journal))];
     for tier in Tier::ALL {
         for table in Tables::of(tier).names {
-            let check = move |conn: &Connection, after, report: &mut Report| blobs(conn, tier, table, after, report);
+            let check =
+                move |conn: &Connection, after, report: &mut Report| blobs(conn, tier, table, after, report);
             checks.push((table, BLOBS, Box::new(check)));
         }
     }
@@ -173,9 +174,16 @@ fn journal(conn: &Connection, after: i64, report: &mut Report) -> Inner<(u64, i6
 }
 
 /// The segments or blocks of a tier after a key.
-fn blobs(conn: &Connection, tier: Tier, table: &'static str, after: i64, report: &mut Report) -> Inner<(u64, i64)> {
-    let mut select = conn
-        .prepare_cached(&format!("SELECT key, n, data FROM {table} WHERE key > ?1 ORDER BY key LIMIT {BLOBS}"))?;
+fn blobs(
+    conn: &Connection,
+    tier: Tier,
+    table: &'static str,
+    after: i64,
+    report: &mut Report,
+) -> Inner<(u64, i64)> {
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT key, n, data FROM {table} WHERE key > ?1 ORDER BY key LIMIT {BLOBS}"
+    ))?;
     let mut rows = select.query([after])?;
     let (mut count, mut last) = (0, after);
     while let Some(row) = rows.next()? {

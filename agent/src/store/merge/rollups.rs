@@ -25,7 +25,13 @@ pub(super) struct Sample {
 }
 
 /// The bytes of a column: at which rows it has a roll-up, and the roll-ups.
-pub(super) fn body(rows: &[usize], of: usize, rollups: &Rollups, effort: Effort, encoder: &mut ColumnEncoder) -> Vec<u8> {
+pub(super) fn body(
+    rows: &[usize],
+    of: usize,
+    rollups: &Rollups,
+    effort: Effort,
+    encoder: &mut ColumnEncoder,
+) -> Vec<u8> {
     let mut present: Vec<std::ops::Range<usize>> = Vec::new();
     for row in rows {
         match present.last_mut() {
@@ -40,7 +46,11 @@ pub(super) fn body(rows: &[usize], of: usize, rollups: &Rollups, effort: Effort,
 }
 
 /// Reads the bytes of a column: the rows, and a roll-up for each.
-pub(in super::super) fn read_body(bytes: &[u8], rows: usize, count: usize) -> Result<(Vec<usize>, Rollups), Damage> {
+pub(in super::super) fn read_body(
+    bytes: &[u8],
+    rows: usize,
+    count: usize,
+) -> Result<(Vec<usize>, Rollups), Damage> {
     let mut cursor = Cursor(bytes);
     let mut present = Vec::new();
     take_present(&mut cursor, rows, count, &mut present)?;
@@ -49,13 +59,13 @@ pub(in super::super) fn read_body(bytes: &[u8], rows: usize, count: usize) -> Re
 }
 
 /// The roll-ups of samples in their order, and when each begins.
-pub(super) fn of_samples(samples: impl Iterator<Item = Sample>, width: i64, about: About) -> (Vec<i64>, Rollups) {
+pub(super) fn of_samples(
+    samples: impl Iterator<Item = Sample>,
+    width: i64,
+    about: About,
+) -> (Vec<i64>, Rollups) {
     let start = |sample: &Sample| sample.time.div_euclid(width) * width;
-    if about.kind == Kind::Counter {
-        counters(samples, start, about)
-    } else {
-        gauges(samples, start)
-    }
+    if about.kind == Kind::Counter { counters(samples, start, about) } else { gauges(samples, start) }
 }
 
 fn gauges(samples: impl Iterator<Item = Sample>, start: impl Fn(&Sample) -> i64) -> (Vec<i64>, Rollups) {
@@ -201,7 +211,10 @@ impl Combined {
             }
             Rollups::Counters(counters) => {
                 let Some(counter) = counters.get(at) else { return };
-                self.counters.entry(start).and_modify(|known| *known = known.combine(counter)).or_insert(counter);
+                self.counters
+                    .entry(start)
+                    .and_modify(|known| *known = known.combine(counter))
+                    .or_insert(counter);
             }
         }
     }
@@ -229,13 +242,21 @@ pub(super) struct Merged {
 
 impl Merged {
     /// Takes the column of a source.
-    pub(super) fn take(&mut self, bytes: &[u8], rows: usize, count: usize, map: &RowMap) -> Result<(), Damage> {
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        rows: usize,
+        count: usize,
+        map: &RowMap,
+    ) -> Result<(), Damage> {
         let (present, rollups) = read_body(bytes, rows, count)?;
         for (at, row) in present.into_iter().enumerate() {
             let Some(row) = map.of(row) else { continue };
             match &rollups {
                 Rollups::Gauges(gauges) => drop(gauges.get(at).map(|gauge| self.gauges.insert(row, gauge))),
-                Rollups::Counters(counters) => drop(counters.get(at).map(|counter| self.counters.insert(row, counter))),
+                Rollups::Counters(counters) => {
+                    drop(counters.get(at).map(|counter| self.counters.insert(row, counter)))
+                }
             }
         }
         Ok(())

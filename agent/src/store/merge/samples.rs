@@ -28,7 +28,13 @@ impl Scratch {
     }
 
     /// Takes the column of a source.
-    pub(super) fn take(&mut self, body: &[u8], rows: usize, count: usize, map: &RowMap) -> Result<(), Damage> {
+    pub(super) fn take(
+        &mut self,
+        body: &[u8],
+        rows: usize,
+        count: usize,
+        map: &RowMap,
+    ) -> Result<(), Damage> {
         self.one.decode(body, rows, count)?;
         if let (RowMap::From(first), [all]) = (map, self.one.present.as_slice()) {
             let (start, end) = (first + all.start, first + all.end);

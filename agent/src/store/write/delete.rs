@@ -2,14 +2,8 @@
 
 use super::SampleWriter;
 use crate::store::{
-    codec::Samples,
-    error::Inner,
-    key,
-    merge::Source,
-    reader::DamageLog,
-    tables::Tables,
-    transaction::Transaction,
-    types::Tier,
+    codec::Samples, error::Inner, key, merge::Source, reader::DamageLog, tables::Tables,
+    transaction::Transaction, types::Tier,
 };
 use rusqlite::{Connection, params};
 use std::sync::PoisonError;
@@ -76,7 +70,12 @@ impl SampleWriter {
 
 /// Deletes a number of the oldest segments and blocks of a tier whose key is smaller. Gives how many, and the samples they
 /// had. One transaction.
-pub(in super::super) fn delete_blobs(conn: &Connection, tier: Tier, below: i64, most: i64) -> Inner<(u64, u64)> {
+pub(in super::super) fn delete_blobs(
+    conn: &Connection,
+    tier: Tier,
+    below: i64,
+    most: i64,
+) -> Inner<(u64, u64)> {
     let transaction = Transaction::begin(conn)?;
     let (mut blobs, mut samples) = (0, 0);
     for table in Tables::of(tier).names {

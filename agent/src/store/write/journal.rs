@@ -107,7 +107,9 @@ impl Journal {
     }
 
     fn begin_row(&mut self, run: u32, time: i64, generation: u64) {
-        let first = self.chain.is_none_or(|rows| rows >= CHAIN) || self.generation != generation || self.encoder.is_full();
+        let first = self.chain.is_none_or(|rows| rows >= CHAIN)
+            || self.generation != generation
+            || self.encoder.is_full();
         if first {
             self.slots.clear();
             self.chain = Some(0);

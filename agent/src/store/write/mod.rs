@@ -311,9 +311,10 @@ pub(super) fn note_run(conn: &Connection, run: u32, time: i64, next: i64) -> Inn
 
 /// What [`note_run`] noted.
 pub(super) fn noted_run(conn: &Connection) -> Inner<Option<(u32, i64, i64)>> {
-    let row = conn.query_row("SELECT number, time, next_key FROM run ORDER BY number DESC LIMIT 1", [], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    });
+    let row =
+        conn.query_row("SELECT number, time, next_key FROM run ORDER BY number DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        });
     Ok(row.optional()?)
 }
 

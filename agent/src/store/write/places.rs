@@ -1,9 +1,17 @@
 //! Which series are in which group, from which part of time to which: what readers need to find them. Written with the
 //! segments that make it so.
 
-use super::super::{error::Inner, head::{Head, Slot}, key, types::Tier};
+use super::super::{
+    error::Inner,
+    head::{Head, Slot},
+    key,
+    types::Tier,
+};
 use rusqlite::{Connection, params};
-use std::{collections::{HashMap, HashSet}, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// How many places one commit closes at most.
 const CLOSED_A_COMMIT: usize = 256;
@@ -186,10 +194,12 @@ fn moves(head: &Head) -> Vec<(u32, Slot, Arc<str>)> {
         groups.sort_unstable_by(|a, b| b.cmp(a));
         let needed = series.div_ceil(super::super::head::SLOTS);
         let (into, from) = groups.split_at(needed.max(1).min(groups.len()));
-        let mut free = into.iter().filter_map(|(_, number)| head.group(*number)).flat_map(|group| {
-            group.free_slots().map(|slot| Slot { group: group.number, slot })
-        });
-        let leaving = from.iter().filter_map(|(_, number)| head.group(*number)).flat_map(|group| group.series());
+        let mut free = into
+            .iter()
+            .filter_map(|(_, number)| head.group(*number))
+            .flat_map(|group| group.free_slots().map(|slot| Slot { group: group.number, slot }));
+        let leaving =
+            from.iter().filter_map(|(_, number)| head.group(*number)).flat_map(|group| group.series());
         for series in leaving {
             let Some(to) = free.next() else { break };
             moves.push((series, to, collector.clone()));

@@ -36,7 +36,8 @@ impl Recovered {
     /// Reads the journal.
     pub(in super::super) fn read(conn: &Connection, damages: &DamageLog) -> Inner<Self> {
         let noted = noted_run(conn)?;
-        let (mut last, mut next) = (noted.map(|(run, time, _)| (run, time)), noted.map_or(1, |(.., next)| next));
+        let (mut last, mut next) =
+            (noted.map(|(run, time, _)| (run, time)), noted.map_or(1, |(.., next)| next));
         let mut head = Head::default();
         let newest = newest_part(conn)?.or(last.map(|(_, time)| places::part(time))).unwrap_or_default();
         let mut places = Places::load(conn, &mut head, last.map_or(newest, |(_, time)| places::part(time)))?;
@@ -147,7 +148,8 @@ fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
         let parts: BTreeSet<i64> = (0..group.current.len()).map(of_row).collect();
         for part in &parts {
             let mut select = conn.prepare_cached(tables.segments)?;
-            let mut rows = select.query([key::block(*part, group.number), key::last_segment(*part, group.number)])?;
+            let mut rows =
+                select.query([key::block(*part, group.number), key::last_segment(*part, group.number)])?;
             while let Some(row) = rows.next()? {
                 // a damaged one is noted when it is read for its samples
                 let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };

@@ -92,8 +92,7 @@ impl Sealer {
             // a part of a coarser tier is whole once all finer parts in it are sealed
             start = key::part_start(tier, part);
             let mut select = conn.prepare_cached(Tables::of(tier).first_segment)?;
-            let next: Option<i64> =
-                select.query_row([key::block(part, 0)], |row| row.get(0)).optional()?;
+            let next: Option<i64> = select.query_row([key::block(part, 0)], |row| row.get(0)).optional()?;
             if let Some(next) = next {
                 let (part, group) = key::part_and_group(next);
                 let merge = begin(conn, tier, part, group, i64::MIN, damages)?;
@@ -157,7 +156,14 @@ fn about(conn: &Connection, series: u32, tails: &HashMap<u32, Tail>, job: &Job) 
 }
 
 /// Reads what there is of a group in a part.
-fn begin(conn: &Connection, tier: Tier, part: i64, group: u32, from: i64, damages: &DamageLog) -> Inner<Merge> {
+fn begin(
+    conn: &Connection,
+    tier: Tier,
+    part: i64,
+    group: u32,
+    from: i64,
+    damages: &DamageLog,
+) -> Inner<Merge> {
     let tables = Tables::of(tier);
     let mut sources = Vec::new();
     for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {

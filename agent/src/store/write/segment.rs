@@ -38,7 +38,8 @@ pub(super) fn write(
     let part_of = |row: &usize| places::part(rows.place(*row).0);
     for rows_of_part in order.chunk_by(|a, b| part_of(a) == part_of(b)) {
         let Some(part) = rows_of_part.first().map(part_of) else { continue };
-        let last = group.last_segment.filter(|(of, _, count)| *of == part && count + rows_of_part.len() <= GATHERED);
+        let last =
+            group.last_segment.filter(|(of, _, count)| *of == part && count + rows_of_part.len() <= GATHERED);
         let number = match last {
             Some((_, number, _)) => number,
             None => next_number(conn, part, group.number)?,
@@ -63,7 +64,12 @@ pub(super) fn write(
 type Counted = (Vec<u8>, u64);
 
 /// The rows as a blob, and which series have samples there.
-fn encode(key: i64, rows: &RowSet, order: &[usize], encoder: &mut ColumnEncoder) -> (Option<Counted>, Vec<u32>) {
+fn encode(
+    key: i64,
+    rows: &RowSet,
+    order: &[usize],
+    encoder: &mut ColumnEncoder,
+) -> (Option<Counted>, Vec<u32>) {
     let mut places = Rows::default();
     order.iter().for_each(|row| places.push(rows.place(*row)));
     let mut writer = BlockWriter::default();
