@@ -8,30 +8,25 @@ use crate::{
     reads,
     recording::Recording,
 };
-use anyhow::{Context, Result};
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use anyhow::Result;
+use std::{path::Path, time::Duration};
 use twarga_agent::{
     model::Timestamp,
     store::{Options, Retention, Store},
 };
 
-/// The loss that a power cut may cost, in seconds of the samples' own time.
-const MAX_LOSS: usize = 10;
+/// The loss that a power cut may cost.
+const MAX_LOSS: Duration = Duration::from_secs(10);
 
 /// Writes, reads, closes and cuts a store.
 pub(crate) fn measure(plan: &Plan, recording: &Recording, file: &Path) -> Result<Figures> {
     let mut feed = Feed::new(plan, recording)?;
     feed.tick(0);
-    // before the trial: what it leaves behind for the store to reuse is the store's as well
     let memory = measure::resident()?;
     measure::forget_peak()?;
-    let max_loss = max_loss_by_hand(plan, recording, file)?;
 
     let written = measure::written()?;
-    let mut store = open(file, max_loss)?;
+    let mut store = open(file)?;
     let ids = feed.register(&mut store)?;
     let mut figures = Figures::default();
     commits(plan, &mut feed, &mut store, &mut figures)?;
@@ -45,7 +40,7 @@ pub(crate) fn measure(plan: &Plan, recording: &Recording, file: &Path) -> Result
     figures.file = std::fs::metadata(file)?.len() as f64;
     figures.parts = parts(file)?;
     if let Some(figures) = &mut figures.reads {
-        reads::delete_a_seventh(plan, &mut open(file, max_loss)?, figures)?;
+        reads::delete_a_seventh(plan, &mut open(file)?, figures)?;
     }
     Ok(figures)
 }
@@ -75,34 +70,11 @@ fn note(watch: &Watch, figures: &mut Figures) {
     figures.stall_cpu_ms = figures.stall_cpu_ms.max(cpu.as_secs_f64() * 1e3);
 }
 
-fn open(file: &Path, max_loss: Duration) -> Result<Store> {
+/// The store counts `max_loss` by the times of the samples, too: nobody here waits a second between two commits.
+fn open(file: &Path) -> Result<Store> {
     let retention = Retention::default();
-    let options = Options { file: file.into(), retention, max_loss, max_size: 1 << 40 };
+    let options = Options { file: file.into(), retention, max_loss: MAX_LOSS, max_size: 1 << 40 };
     Ok(Store::open(options)?)
-}
-
-/// The store counts `max_loss` on the clock, but nobody here waits a second between two commits: how long the loop
-/// takes for ten seconds of samples, measured on a store that is thrown away.
-fn max_loss_by_hand(plan: &Plan, recording: &Recording, file: &Path) -> Result<Duration> {
-    const TICKS: u32 = 300;
-    if !plan.is_judged_by_costs() {
-        return Ok(Duration::from_secs(3600));
-    }
-    let commits_a_sync = MAX_LOSS.div_ceil(plan.interval as usize);
-    let file = file.with_extension("trial");
-    let mut feed = Feed::new(plan, recording)?;
-    let mut store = open(&file, Duration::from_secs(3600))?;
-    feed.register(&mut store)?;
-    // the first commit makes the series known
-    store.commit(feed.tick(0))?;
-    let begin = Instant::now();
-    for tick in 1..=TICKS {
-        store.commit(feed.tick(tick as usize))?;
-    }
-    let one = begin.elapsed() / TICKS;
-    store.close()?;
-    std::fs::remove_file(&file).context("cannot remove the trial store")?;
-    Ok(if commits_a_sync == 1 { Duration::ZERO } else { one * u32::try_from(commits_a_sync - 1)? })
 }
 
 /// Bytes of each table and index of the file, the largest first, and of its free pages.
@@ -112,7 +84,8 @@ fn parts(file: &Path) -> Result<Vec<(String, u64)>> {
         conn.prepare("SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE ORDER BY pgsize DESC")?;
     let parts = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
     let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
-    let free: i64 = conn.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
-    parts.push(("free".into(), free.unsigned_abs() * 4096));
+    let number = |pragma| conn.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let free = number("PRAGMA freelist_count")? * number("PRAGMA page_size")?;
+    parts.push(("free".into(), free.unsigned_abs()));
     Ok(parts)
 }

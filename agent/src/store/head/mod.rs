@@ -12,7 +12,8 @@ pub(super) use pending::{Pending, PendingRow};
 
 use super::types::Point;
 use crate::model::{SeriesId, Timestamp};
-use std::{collections::HashMap, sync::Arc};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// Where a series is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,9 @@ pub(super) struct Slot {
 pub(super) struct Head {
     /// By number; numbers are used again.
     groups: Vec<Option<Group>>,
-    slots: HashMap<u32, Slot>,
+    slots: FxHashMap<u32, Slot>,
     /// Where the frozen rows of a series are, if not in its slot.
-    moved: HashMap<u32, Slot>,
+    moved: FxHashMap<u32, Slot>,
     /// No row outside of the head is newer than this.
     pub(super) stored_until: i64,
     /// Grows whenever a series loses or changes its slot.
@@ -41,8 +42,8 @@ impl Default for Head {
     fn default() -> Self {
         Self {
             groups: Vec::new(),
-            slots: HashMap::new(),
-            moved: HashMap::new(),
+            slots: FxHashMap::default(),
+            moved: FxHashMap::default(),
             stored_until: i64::MIN,
             generation: 0,
         }

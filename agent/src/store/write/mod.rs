@@ -122,7 +122,7 @@ impl SampleWriter {
         if self.is_freeze_due(part) {
             self.freeze();
         }
-        self.sealer.step(conn, &self.damages)?;
+        self.seal_a_step(conn)?;
         self.enter(conn, batches, part.unwrap_or_default())?;
         let Self { head, journal, pending, .. } = self;
         let head = head.read().unwrap_or_else(PoisonError::into_inner);
@@ -288,10 +288,21 @@ impl SampleWriter {
 
     /// Does a step of what is left to be done when nothing is committed.
     pub(super) fn idle(&mut self, conn: &Connection) -> Inner<()> {
-        self.sealer.step(conn, &self.damages)?;
+        self.seal_a_step(conn)?;
         let transaction = super::transaction::Transaction::begin(conn)?;
         self.sealer.write(&transaction)?;
         transaction.commit()?;
+        Ok(())
+    }
+
+    fn seal_a_step(&mut self, conn: &Connection) -> Inner<()> {
+        if !self.sealer.is_busy() {
+            return Ok(());
+        }
+        // many small questions, and locks are taken for each transaction
+        let transaction = conn.unchecked_transaction()?;
+        self.sealer.step(&transaction, &self.damages)?;
+        transaction.finish()?;
         Ok(())
     }
 
