@@ -6,6 +6,8 @@ mod places;
 mod recover;
 mod seal;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 pub(super) use delete::delete_blobs;
 pub(super) use places::of_series;

@@ -1,0 +1,70 @@
+//! What must hold whatever the series do.
+
+use crate::{
+    model::{Kind, Labels, Metric, SeriesDef, SeriesId, Timestamp},
+    store::{Commit, Options, Range, Retention, Store, StoredBatch, StoredSample},
+};
+use std::{sync::Arc, time::Duration};
+use tempfile::TempDir;
+
+const MINUTE: i64 = 60_000;
+const PART: i64 = 120 * MINUTE;
+/// A time at which a part begins.
+const BEGIN: i64 = 1_800_000_000_000 / PART * PART;
+
+fn store(directory: &TempDir) -> Store {
+    let options = Options {
+        file: directory.path().join("history.db"),
+        retention: Retention { raw: Duration::from_secs(30 * 86_400), ..Retention::default() },
+        max_loss: Duration::from_secs(3600),
+        max_size: 1 << 30,
+    };
+    Store::open(options).unwrap()
+}
+
+fn series(store: &mut Store, name: &str) -> SeriesId {
+    let metric = Metric {
+        name: name.into(),
+        kind: Kind::Gauge,
+        unit: "".into(),
+        help: "".into(),
+        label_keys: Vec::new(),
+        plugin: "p".into(),
+    };
+    store.series(&SeriesDef { metric: Arc::new(metric), labels: Labels::default() }, "c").unwrap()
+}
+
+/// A commit with a sample of each series.
+fn put(store: &mut Store, millis: i64, series: &[SeriesId]) {
+    let sample = |series: &SeriesId| StoredSample { series: *series, reset: false, value: millis as f64 };
+    let time = Timestamp::from_millis(millis);
+    let batches = vec![StoredBatch { time, samples: series.iter().map(sample).collect() }];
+    store.commit(&Commit { batches, ..Commit::default() }).unwrap();
+}
+
+fn count(store: &Store, series: SeriesId) -> usize {
+    store.readers().reader().unwrap().last(series, Range::ALL, 1_000_000).unwrap().len()
+}
+
+#[test]
+fn a_series_that_is_back_after_a_silent_part_is_found_wholly() {
+    let directory = TempDir::new().unwrap();
+    let mut store = store(&directory);
+    let (steady, silent) = (series(&mut store, "steady"), series(&mut store, "silent"));
+    let mut expected = 0;
+    for minute in 0..8 * 120 {
+        // it is away for a part, and back right at the beginning of the next one: once for long, once for a moment
+        let there = !matches!(minute, 120..240) && !matches!(minute, 361..480);
+        let wanted = if there { &[steady, silent][..] } else { &[steady] };
+        // several rows a minute, so that rows are frozen within the part
+        for second in 0..10 {
+            put(&mut store, BEGIN + minute * MINUTE + second * 1000, wanted);
+            expected += usize::from(there);
+        }
+    }
+    assert_eq!(count(&store, steady), 8 * 120 * 10);
+    assert_eq!(count(&store, silent), expected);
+    store.close().unwrap();
+    let store = self::store(&directory);
+    assert_eq!(count(&store, silent), expected, "after a restart");
+}
