@@ -21,7 +21,7 @@ use super::{
     reader::DamageLog,
     types::{StoredBatch, StoredSample},
 };
-use crate::model::{SeriesId, Timestamp};
+use crate::model::SeriesId;
 use journal::Journal;
 use places::{Places, Stayed};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -60,7 +60,7 @@ pub(super) struct SampleWriter {
     flush: Flush,
     /// The collector of each series that has no slot yet.
     collectors: HashMap<u32, Arc<str>>,
-    /// The part of the newest sample, and that of the last time that rows were frozen.
+    /// The part of the newest sample of the last commit, and of the one with which frozen rows were last all written.
     part: Option<i64>,
     frozen_part: Option<i64>,
     tidied: Option<i64>,
@@ -124,7 +124,12 @@ impl SampleWriter {
         if self.is_freeze_due(part) {
             self.freeze();
         }
-        self.sealer.step(conn, &self.damages)?;
+        if let Err(failure) = self.sealer.step(conn, &self.damages) {
+            tracing::warn!(
+                "old samples could not be sealed, which is tried again in some minutes: {failure}"
+            );
+            self.sealer.put_off();
+        }
         self.enter(conn, batches, part.unwrap_or_default())?;
         let Self { head, journal, pending, .. } = self;
         let head = head.read().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +185,8 @@ impl SampleWriter {
     pub(super) fn failed(&mut self) {
         self.journal.break_chain();
         self.places.failed();
-        self.sealer.restart();
+        // should a block be why, the next try goes without
+        self.sealer.put_off();
         self.doing = Doing::default();
     }
 
@@ -290,16 +296,15 @@ impl SampleWriter {
 
     /// Does a step of what is left to be done when nothing is committed.
     pub(super) fn idle(&mut self, conn: &Connection) -> Inner<()> {
-        self.sealer.step(conn, &self.damages)?;
-        let transaction = super::transaction::Transaction::begin(conn)?;
-        self.sealer.write(&transaction)?;
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Whether there are blocks to be made.
-    pub(super) fn is_sealing(&self) -> bool {
-        self.sealer.is_busy()
+        let done = self.sealer.step(conn, &self.damages).and_then(|()| {
+            let transaction = super::transaction::Transaction::begin(conn)?;
+            self.sealer.write(&transaction)?;
+            Ok(transaction.commit()?)
+        });
+        if done.is_err() {
+            self.sealer.put_off();
+        }
+        done
     }
 }
 
@@ -318,9 +323,4 @@ pub(super) fn noted_run(conn: &Connection) -> Inner<Option<(u32, i64, i64)>> {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         });
     Ok(row.optional()?)
-}
-
-/// The time of what was committed last.
-pub(super) fn last_time(last: Option<(u32, i64)>) -> Option<Timestamp> {
-    last.map(|(_, time)| Timestamp::from_millis(time))
 }

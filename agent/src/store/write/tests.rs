@@ -2,7 +2,7 @@
 
 use crate::{
     model::{Kind, Labels, Metric, SeriesDef, SeriesId, Timestamp},
-    store::{Commit, Options, Range, Retention, Store, StoredBatch, StoredSample},
+    store::{Aggregate, AggregateQuery, Commit, Options, Range, Retention, Store, StoredBatch, StoredSample},
 };
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -67,4 +67,63 @@ fn a_series_that_is_back_after_a_silent_part_is_found_wholly() {
     store.close().unwrap();
     let store = self::store(&directory);
     assert_eq!(count(&store, silent), expected, "after a restart");
+}
+
+/// A commit with a value of each of these ticks of ten seconds; tried once more if it fails, as `ingest` does.
+fn put_again(store: &mut Store, tick: i64, series: &[SeriesId]) {
+    let sample = |series: &SeriesId| StoredSample { series: *series, reset: false, value: tick as f64 };
+    let time = Timestamp::from_millis(BEGIN + tick * 10_000);
+    let batches = vec![StoredBatch { time, samples: series.iter().map(sample).collect() }];
+    let commit = Commit { batches, ..Commit::default() };
+    store.commit(&commit).or_else(|_| store.commit(&commit)).unwrap();
+}
+
+#[test]
+fn what_can_t_be_sealed_keeps_no_sample_out() {
+    let directory = TempDir::new().unwrap();
+    let mut store = store(&directory);
+    let one = series(&mut store, "one");
+    store
+        .conn
+        .execute_batch("CREATE TRIGGER damaged BEFORE INSERT ON block BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    for tick in 0..4 * 720 {
+        put_again(&mut store, tick, &[one]);
+    }
+    let blocks = |store: &Store| -> i64 {
+        store.conn.query_row("SELECT count(*) FROM block", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count(&store, one), blocks(&store)), (4 * 720, 0));
+    store.conn.execute_batch("DROP TRIGGER damaged").unwrap();
+    for tick in 4 * 720..5 * 720 {
+        put_again(&mut store, tick, &[one]);
+    }
+    assert_eq!(count(&store, one), 5 * 720);
+    assert!(blocks(&store) >= 3, "sealed once that can be done: {}", blocks(&store));
+}
+
+#[test]
+fn what_stays_of_a_part_that_is_not_rolled_up_yet_still_is() {
+    let directory = TempDir::new().unwrap();
+    let mut store = store(&directory);
+    let one = series(&mut store, "one");
+    for tick in 0..700 {
+        put_again(&mut store, tick, &[one]);
+    }
+    let before = BEGIN + 30 * MINUTE;
+    store.delete_before(Timestamp::from_millis(before)).unwrap();
+    // the agent was off until the part was over
+    for tick in 3 * 720..4 * 720 {
+        put_again(&mut store, tick, &[one]);
+    }
+    let query = AggregateQuery {
+        range: Range { from: Timestamp::from_millis(BEGIN), to: Timestamp::from_millis(BEGIN + PART - 1) },
+        step: MINUTE,
+        aggregate: Aggregate::Count,
+    };
+    let steps = store.readers().reader().unwrap().aggregate(&[one], &query).unwrap().remove(0);
+    let counts: Vec<f64> = steps.values.iter().map(|(_, count)| *count).collect();
+    assert_eq!(counts.len(), 87, "700 ticks are 117 minutes, of which 30 are deleted");
+    assert!(counts[..86].iter().all(|count| *count == 6.0), "{counts:?}");
+    assert_eq!(steps.values[0].0.as_millis(), before);
 }
