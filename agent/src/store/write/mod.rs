@@ -173,8 +173,9 @@ impl SampleWriter {
             if let Some(part) = self.frozen_part {
                 sealer.seal_below(part);
             }
-            self.frozen_part = self.part;
+            self.frozen_part = doing.part;
         }
+        self.frozen_part = self.frozen_part.or(doing.part);
         places.committed(&mut doing.stayed);
         journal.committed();
         self.part = doing.part;
@@ -198,7 +199,8 @@ impl SampleWriter {
         let most = head.groups().map(|group| group.current.len()).max().unwrap_or(0);
         let rows = (HEAD_VALUES / head.series().max(1)).clamp(SEGMENT_ROWS, MOST_ROWS);
         most >= rows
-            || part != self.part
+            // not where late samples come between: each would make segments of a few rows
+            || (part != self.part && part > self.frozen_part)
             || self.journal.rows_since >= JOURNAL_ROWS
             || self.journal.bytes_since >= JOURNAL_BYTES
     }

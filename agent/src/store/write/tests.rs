@@ -127,3 +127,17 @@ fn what_stays_of_a_part_that_is_not_rolled_up_yet_still_is() {
     assert!(counts[..86].iter().all(|count| *count == 6.0), "{counts:?}");
     assert_eq!(steps.values[0].0.as_millis(), before);
 }
+
+#[test]
+fn late_samples_between_new_ones_make_no_segment_each() {
+    let directory = TempDir::new().unwrap();
+    let mut store = store(&directory);
+    let (new, late) = (series(&mut store, "new"), series(&mut store, "late"));
+    for tick in 0..600 {
+        put_again(&mut store, tick, &[late]);
+        put_again(&mut store, 10 * 720 + tick, &[new]);
+    }
+    let segments: i64 = store.conn.query_row("SELECT count(*) FROM segment", [], |row| row.get(0)).unwrap();
+    assert!(segments < 20, "{segments}");
+    assert_eq!((count(&store, late), count(&store, new)), (600, 600));
+}
