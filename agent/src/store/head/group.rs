@@ -20,6 +20,8 @@ pub(in super::super) struct Group {
     pub(in super::super) collector: Arc<str>,
     /// The series by slot; 0 where there is none.
     ids: Vec<u32>,
+    /// A bit for each slot that has a series.
+    taken: u64,
     /// Rows that are, or will be, in a segment.
     pub(in super::super) frozen: RowSet,
     /// Whether the frozen rows are in a segment.
@@ -36,6 +38,7 @@ impl Group {
             number,
             collector,
             ids: Vec::new(),
+            taken: 0,
             frozen: RowSet::default(),
             written: true,
             current: RowSet::default(),
@@ -44,6 +47,7 @@ impl Group {
     }
 
     pub(super) fn put(&mut self, slot: u8, series: u32) {
+        self.taken |= bit(slot);
         let slot = usize::from(slot);
         if self.ids.len() <= slot {
             self.ids.resize(slot + 1, 0);
@@ -52,6 +56,7 @@ impl Group {
     }
 
     pub(super) fn clear_slot(&mut self, slot: u8) {
+        self.taken &= !bit(slot);
         if let Some(id) = self.ids.get_mut(usize::from(slot)) {
             *id = 0;
         }
@@ -64,13 +69,14 @@ impl Group {
         self.ids.is_empty()
     }
 
+    /// The first slot that no series has. All groups are asked for each new series.
     pub(super) fn free_slot(&self) -> Option<u8> {
-        self.free_slots().next()
+        (self.taken != u64::MAX).then(|| self.taken.trailing_ones() as u8)
     }
 
     /// The slots that no series has.
     pub(in super::super) fn free_slots(&self) -> impl Iterator<Item = u8> {
-        (0..SLOTS as u8).filter(|slot| self.ids.get(usize::from(*slot)).is_none_or(|id| *id == 0))
+        (0..SLOTS as u8).filter(|slot| self.taken & bit(*slot) == 0)
     }
 
     /// How many series it has.
@@ -119,7 +125,7 @@ pub(in super::super) struct RowSet {
     /// A row takes as many values as there are slots, rounded up to a power of two.
     stride: usize,
     values: Vec<f64>,
-    /// Row and slot of each sample that began a counter anew.
+    /// Row and slot of each sample that began a counter anew, by ascending row.
     resets: Vec<(u32, u8)>,
 }
 
@@ -183,8 +189,7 @@ impl RowSet {
                 continue;
             }
             let at = kept.len() as u32;
-            let resets = self.resets.iter().filter(|(of, _)| *of as usize == row);
-            kept.resets.extend(resets.map(|(_, slot)| (at, *slot)));
+            kept.resets.extend(self.resets_at(row).iter().map(|(_, slot)| (at, *slot)));
             kept.times.push(self.times[row]);
             kept.runs.push(self.runs[row]);
             kept.numbers.push(self.numbers[row]);
@@ -192,6 +197,13 @@ impl RowSet {
             kept.values.extend_from_slice(&self.values[row * self.stride..(row + 1) * self.stride]);
         }
         *self = kept;
+    }
+
+    /// The resets of a row.
+    fn resets_at(&self, row: usize) -> &[(u32, u8)] {
+        let from = self.resets.partition_point(|(of, _)| (*of as usize) < row);
+        let count = self.resets[from..].iter().take_while(|(of, _)| *of as usize == row).count();
+        &self.resets[from..from + count]
     }
 
     /// Time, run and number of a row.
@@ -219,7 +231,7 @@ impl RowSet {
     pub(in super::super) fn sample(&self, row: usize, slot: u8) -> Option<(f64, bool)> {
         let is_there = self.present[row] & bit(slot) != 0;
         is_there.then(|| {
-            let reset = !self.resets.is_empty() && self.resets.contains(&(row as u32, slot));
+            let reset = !self.resets.is_empty() && self.resets_at(row).contains(&(row as u32, slot));
             (self.values[row * self.stride + usize::from(slot)], reset)
         })
     }
