@@ -48,12 +48,6 @@ impl Rows {
         (self.times[row], of(&self.runs), of(&self.numbers))
     }
 
-    pub(in super::super) fn clear(&mut self) {
-        self.times.clear();
-        self.runs.clear();
-        self.numbers.clear();
-    }
-
     pub(in super::super) fn push(&mut self, (time, run, number): (i64, i64, i64)) {
         self.times.push(time);
         self.runs.push(run);

@@ -4,7 +4,7 @@
 use crate::{
     model::{Labels, Timestamp},
     store::{
-        codec::{BlockHead, Damage, JournalDecoder, Samples},
+        codec::{BlockHead, Content, Damage, JournalDecoder, Samples},
         error::{Failure, Inner, Result, StoreError, of},
         file, key,
         merge::read_rollups,
@@ -201,6 +201,10 @@ fn blobs(
 fn whole_blob(tier: Tier, key: i64, n: i64, data: &[u8]) -> std::result::Result<(), String> {
     let told = |damage: Damage| damage.to_string();
     let head = BlockHead::read(data, data.len(), key).map_err(told)?;
+    let content = if tier == Tier::Raw { Content::Samples } else { Content::Rollups };
+    if head.content != content {
+        return Err("it belongs to another tier".into());
+    }
     let (mut found, mut samples) = (0, Samples::default());
     for column in &head.columns {
         let of_series = |damage: Damage| format!("series {}: {damage}", column.series);
