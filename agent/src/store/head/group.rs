@@ -1,7 +1,7 @@
 //! One group: its series, and its rows.
 
 use super::pending::PendingRow;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Series that a group has at most: the bits of a row.
 pub(in super::super) const SLOTS: usize = 64;
@@ -180,12 +180,17 @@ impl RowSet {
         series
     }
 
-    /// Takes out the rows whose place is among these.
-    pub(in super::super) fn drop_rows(&mut self, places: &BTreeSet<(i64, i64, i64)>) {
+    /// The slots of the series for which this holds, a bit each.
+    pub(in super::super) fn slots_of(&self, is_one: impl Fn(u32) -> bool) -> u64 {
+        self.series().into_iter().filter(|(id, _)| is_one(*id)).fold(0, |all, (_, slot)| all | bit(slot))
+    }
+
+    /// Takes out the rows whose place is among these, with slots that are all of those that the row has.
+    pub(in super::super) fn drop_rows(&mut self, places: &BTreeMap<(i64, i64, i64), u64>) {
         let mut kept =
             RowSet { ids: std::mem::take(&mut self.ids), stride: self.stride, ..RowSet::default() };
         for row in 0..self.len() {
-            if places.contains(&self.place(row)) {
+            if places.get(&self.place(row)).is_some_and(|slots| self.present[row] & !slots == 0) {
                 continue;
             }
             let at = kept.len() as u32;

@@ -16,7 +16,7 @@ use crate::{
 };
 use rusqlite::Connection;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, RwLock},
 };
 
@@ -138,12 +138,13 @@ fn newest_stored(conn: &Connection) -> Inner<i64> {
     Ok(newest_part(conn)?.map_or(i64::MIN, |part| key::part_start(Tier::Raw, part + 1) - 1))
 }
 
-/// Takes the rows out of the head that are in segments already: the end came between the segment and the journal.
+/// Takes the rows out of the head that are in segments already: the end came between the segment and the journal. A row
+/// that has a series which its segment has not stays: that series may have been in another group before.
 fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
     let tables = Tables::of(Tier::Raw);
     for group in head.groups_mut() {
         let (Some(oldest), Some(newest)) = (group.current.oldest(), group.current.newest()) else { continue };
-        let mut stored = BTreeSet::new();
+        let mut stored: BTreeMap<(i64, i64, i64), u64> = BTreeMap::new();
         let of_row = |row| places::part(group.current.place(row).0);
         let parts: BTreeSet<i64> = (0..group.current.len()).map(of_row).collect();
         for part in &parts {
@@ -153,8 +154,11 @@ fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
             while let Some(row) = rows.next()? {
                 // a damaged one is noted when it is read for its samples
                 let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };
+                let slots = group.current.slots_of(|series| source.head.find(series).is_some());
                 let places = (0..source.head.rows.len()).map(|row| source.head.rows.place(row));
-                stored.extend(places.filter(|(time, ..)| (oldest..=newest).contains(time)));
+                for place in places.filter(|(time, ..)| (oldest..=newest).contains(time)) {
+                    *stored.entry(place).or_default() |= slots;
+                }
             }
         }
         if !stored.is_empty() {

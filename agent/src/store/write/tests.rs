@@ -4,6 +4,7 @@ use crate::{
     model::{Kind, Labels, Metric, SeriesDef, SeriesId, Timestamp},
     store::{Aggregate, AggregateQuery, Commit, Options, Range, Retention, Store, StoredBatch, StoredSample},
 };
+use rusqlite::Connection;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 
@@ -140,4 +141,39 @@ fn late_samples_between_new_ones_make_no_segment_each() {
     let segments: i64 = store.conn.query_row("SELECT count(*) FROM segment", [], |row| row.get(0)).unwrap();
     assert!(segments < 20, "{segments}");
     assert_eq!((count(&store, late), count(&store, new)), (600, 600));
+}
+
+#[test]
+fn a_row_of_the_journal_that_a_segment_has_in_part_is_kept() {
+    let directory = TempDir::new().unwrap();
+    let mut store = store(&directory);
+    let (one, other) = (series(&mut store, "one"), series(&mut store, "other"));
+    for tick in 0..100 {
+        put_again(&mut store, tick, &[one, other]);
+    }
+    let file = store.file.clone();
+    drop(store);
+    // as if the agent had ended with the group of the one series written, while the other was in another group
+    let aside = TempDir::new().unwrap();
+    let copy = aside.path().join("history.db");
+    std::fs::copy(&file, &copy).unwrap();
+    let moved = Connection::open(&copy).unwrap();
+    moved.execute_batch("UPDATE series SET collector = 'd' WHERE name = 'other'").unwrap();
+    moved.close().unwrap();
+    self::store(&aside).delete_before(Timestamp::from_millis(BEGIN + 1)).unwrap();
+    let conn = Connection::open(&file).unwrap();
+    conn.execute("ATTACH ?1 AS copy", [copy.to_str()]).unwrap();
+    for table in ["segment", "block"] {
+        conn.execute_batch(&format!(
+            "INSERT INTO segment SELECT * FROM copy.{table} WHERE key >> 12 & 65535 = 0"
+        ))
+        .unwrap();
+    }
+    conn.execute_batch("INSERT INTO place SELECT * FROM copy.place WHERE grp = 0; DETACH copy").unwrap();
+    let written = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(written("SELECT count(*) FROM segment"), 1);
+    assert_eq!(written("SELECT count(*) FROM place"), 1);
+    conn.close().unwrap();
+    let store = self::store(&directory);
+    assert_eq!((count(&store, one), count(&store, other)), (100, 100));
 }
