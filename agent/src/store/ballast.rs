@@ -9,7 +9,6 @@ use super::{
     retention::Pages,
     types::Commit,
 };
-use crate::model::Timestamp;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use std::{
     fs::{self, File, OpenOptions},
@@ -266,7 +265,7 @@ fn is_write_error(error: &StoreError) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        model::SeriesId,
+        model::{SeriesId, Timestamp},
         store::{Options, Range, Retention, StoredBatch, StoredSample},
     };
     use tempfile::TempDir;

@@ -218,11 +218,13 @@ fn names(holders: &[Holder]) -> String {
 }
 
 /// What fails within the store, before it is known about which file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// SQLite refused something.
+    #[error("{0}")]
     Sqlite(rusqlite::Error),
     /// The format has no number left for another of these.
+    #[error("no number is left for another {0}")]
     Exhausted(&'static str),
 }
 

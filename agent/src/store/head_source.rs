@@ -4,7 +4,7 @@ use super::{
     error::Inner,
     head::Head,
     reader::DamageLog,
-    write::{Recovered, SharedHead},
+    write::{Recovered, SharedHead, journal_from},
 };
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +18,8 @@ pub(super) enum HeadSource {
     Journal(Mutex<Option<(State, Arc<Head>)>>),
 }
 
-/// What tells one state of the journal from another: its smallest and its largest key.
-type State = (Option<i64>, Option<i64>);
+/// What tells one state of the journal from another: where it begins, and its largest key.
+type State = (i64, Option<i64>);
 
 impl HeadSource {
     /// Of a file that another process may be writing.
@@ -64,8 +64,8 @@ fn recovered(
     known: &Mutex<Option<(State, Arc<Head>)>>,
     damages: &DamageLog,
 ) -> Inner<Arc<Head>> {
-    let end = |sql| -> Inner<Option<i64>> { Ok(conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?) };
-    let state = (end("SELECT min(key) FROM journal")?, end("SELECT max(key) FROM journal")?);
+    let newest = conn.prepare_cached("SELECT max(key) FROM journal")?.query_row([], |row| row.get(0))?;
+    let state = (journal_from(conn)?, newest);
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((of, head)) = &*known
         && *of == state

@@ -15,6 +15,7 @@ use super::{
     schema,
     tables::Tables,
     types::{Range, Tier},
+    write::journal_from,
 };
 use crate::model::{SeriesId, Timestamp};
 use rusqlite::Connection;
@@ -124,13 +125,19 @@ fn tiers(reader: &Reader) -> Result<Vec<TierInfo>> {
     let each = Tier::ALL.into_iter().map(|tier| {
         let mut info = reader.ask(|conn| stored(conn, tier))?;
         if tier == Tier::Raw {
-            info.samples += reader.ask(|conn| number(conn, "SELECT coalesce(sum(n), 0) FROM journal"))?;
+            info.samples += reader.ask(journal_samples)?;
             info.bytes += reader.ask(|conn| table_bytes(conn, &["journal"]))?;
             (info.oldest, info.newest) = (extent.map(|extent| extent.from), extent.map(|extent| extent.to));
         }
         Ok(info)
     });
     each.collect()
+}
+
+/// The samples of the journal that are not in segments.
+fn journal_samples(conn: &Connection) -> Inner<u64> {
+    let from = journal_from(conn)?;
+    number(conn, &format!("SELECT coalesce(sum(n), 0) FROM journal WHERE key >= {from}"))
 }
 
 /// What the segments and blocks of a tier hold; times to the part.

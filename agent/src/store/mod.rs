@@ -119,7 +119,9 @@ impl Store {
         schema::migrate(&mut conn, schema::MIGRATIONS).map_err(sql)?;
         let inner = of(&file);
         let damages = DamageLog::default();
-        let samples = Recovered::read(&conn, &damages).map_err(inner)?.into_writer(damages.clone());
+        let samples = Recovered::read(&conn, &damages)
+            .and_then(|recovered| recovered.into_writer(&conn, damages.clone()))
+            .map_err(inner)?;
         let run = samples.last().map_or(0, |(run, _)| run).saturating_add(1);
         let series = SeriesTable::load(&conn).map_err(inner)?;
         Ok(Store {

@@ -85,10 +85,9 @@ impl Store {
                 delete_gaps(&self.conn, Timestamp::from_millis(limit))?;
             }
             if tier == Tier::Raw && blobs > 0 {
-                self.conn.execute(
-                    "DELETE FROM place WHERE last_part < ?1",
-                    [key::part(Tier::Raw, key::storable(now.minus(retention.hour.max(retention.minute))))],
-                )?;
+                let longest = retention.raw.max(retention.minute).max(retention.hour);
+                let part = key::part(Tier::Raw, key::storable(now.minus(longest)));
+                self.conn.execute("DELETE FROM place WHERE last_part < ?1", [part])?;
             }
         }
         Ok(Deleted { samples })

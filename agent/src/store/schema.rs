@@ -48,7 +48,8 @@ fn format_2(conn: &Connection) -> Result<()> {
         "ALTER TABLE journal RENAME TO journal_1;
          ALTER TABLE layout RENAME TO layout_1;
          ALTER TABLE run RENAME TO run_1;
-         CREATE TABLE journal(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+         CREATE TABLE journal(
+            place INTEGER PRIMARY KEY, key INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL);
          CREATE TABLE segment(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
          CREATE TABLE block(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
          CREATE TABLE segment_1m(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
@@ -58,7 +59,7 @@ fn format_2(conn: &Connection) -> Result<()> {
          CREATE TABLE place(
             series INTEGER NOT NULL, grp INTEGER NOT NULL, first_part INTEGER NOT NULL, last_part INTEGER,
             PRIMARY KEY(series, grp)) WITHOUT ROWID;
-         CREATE TABLE run(number INTEGER PRIMARY KEY, time INTEGER NOT NULL, next_key INTEGER NOT NULL);",
+         CREATE TABLE run(number INTEGER PRIMARY KEY, time INTEGER NOT NULL, journal INTEGER NOT NULL);",
     )
 }
 

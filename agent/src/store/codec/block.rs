@@ -12,8 +12,8 @@ const MAGIC: [u8; 2] = *b"TB";
 const VERSION: u8 = 1;
 /// Magic (2), version (1), content (1), length of the whole (4), length of the head (4), checksum of the head (4).
 pub(in super::super) const PREFIX: usize = 16;
-/// No writer puts more rows into a block; a count that lies reserves no more memory.
-const MOST_ROWS: usize = 1 << 20;
+/// No block has more rows: two hours have fewer milliseconds. A count that lies reserves no more memory.
+const MOST_ROWS: usize = 1 << 23;
 /// Nor more series.
 const MOST_COLUMNS: usize = 1 << 16;
 
@@ -46,12 +46,6 @@ impl Rows {
     pub(in super::super) fn place(&self, row: usize) -> (i64, i64, i64) {
         let of = |values: &[i64]| values.get(row).copied().unwrap_or(0);
         (self.times[row], of(&self.runs), of(&self.numbers))
-    }
-
-    pub(in super::super) fn clear(&mut self) {
-        self.times.clear();
-        self.runs.clear();
-        self.numbers.clear();
     }
 
     pub(in super::super) fn push(&mut self, (time, run, number): (i64, i64, i64)) {

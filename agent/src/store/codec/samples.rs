@@ -88,7 +88,9 @@ impl Samples {
 /// 0 where every row is present, else how many ranges there are, and of each how many rows are absent before it and how
 /// many it has.
 pub(in super::super) fn put_present(present: &[Range<usize>], rows: usize, buf: &mut Vec<u8>) {
-    if *present == [0..rows] {
+    if let [all] = present
+        && *all == (0..rows)
+    {
         buf.push(0);
         return;
     }

@@ -1,10 +1,13 @@
 //! One group: its series, and its rows.
 
 use super::pending::PendingRow;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Series that a group has at most: the bits of a row.
 pub(in super::super) const SLOTS: usize = 64;
+
+/// In the place of a series where a slot has none: no series has this number.
+const VACANT: u32 = u32::MAX;
 
 /// The bit of a slot.
 const fn bit(slot: u8) -> u64 {
@@ -18,8 +21,10 @@ pub(in super::super) struct Group {
     pub(in super::super) number: u32,
     /// The collector whose series it has.
     pub(in super::super) collector: Arc<str>,
-    /// The series by slot; 0 where there is none.
+    /// The series by slot; [`VACANT`] where there is none.
     ids: Vec<u32>,
+    /// A bit for each slot that has a series.
+    taken: u64,
     /// Rows that are, or will be, in a segment.
     pub(in super::super) frozen: RowSet,
     /// Whether the frozen rows are in a segment.
@@ -36,6 +41,7 @@ impl Group {
             number,
             collector,
             ids: Vec::new(),
+            taken: 0,
             frozen: RowSet::default(),
             written: true,
             current: RowSet::default(),
@@ -44,18 +50,20 @@ impl Group {
     }
 
     pub(super) fn put(&mut self, slot: u8, series: u32) {
+        self.taken |= bit(slot);
         let slot = usize::from(slot);
         if self.ids.len() <= slot {
-            self.ids.resize(slot + 1, 0);
+            self.ids.resize(slot + 1, VACANT);
         }
         self.ids[slot] = series;
     }
 
     pub(super) fn clear_slot(&mut self, slot: u8) {
+        self.taken &= !bit(slot);
         if let Some(id) = self.ids.get_mut(usize::from(slot)) {
-            *id = 0;
+            *id = VACANT;
         }
-        while self.ids.last() == Some(&0) {
+        while self.ids.last() == Some(&VACANT) {
             self.ids.pop();
         }
     }
@@ -64,23 +72,24 @@ impl Group {
         self.ids.is_empty()
     }
 
+    /// The first slot that no series has. All groups are asked for each new series.
     pub(super) fn free_slot(&self) -> Option<u8> {
-        self.free_slots().next()
+        (self.taken != u64::MAX).then(|| self.taken.trailing_ones() as u8)
     }
 
     /// The slots that no series has.
     pub(in super::super) fn free_slots(&self) -> impl Iterator<Item = u8> {
-        (0..SLOTS as u8).filter(|slot| self.ids.get(usize::from(*slot)).is_none_or(|id| *id == 0))
+        (0..SLOTS as u8).filter(|slot| self.taken & bit(*slot) == 0)
     }
 
     /// How many series it has.
     pub(in super::super) fn len(&self) -> usize {
-        self.ids.iter().filter(|id| **id != 0).count()
+        self.ids.iter().filter(|id| **id != VACANT).count()
     }
 
     /// Its series.
     pub(in super::super) fn series(&self) -> impl Iterator<Item = u32> {
-        self.ids.iter().copied().filter(|id| *id != 0)
+        self.ids.iter().copied().filter(|id| *id != VACANT)
     }
 
     /// Appends a row.
@@ -110,7 +119,7 @@ impl Group {
 /// Rows of a group: their places (time, run, number), which slots have a sample, and the values row by row.
 #[derive(Debug, Default)]
 pub(in super::super) struct RowSet {
-    /// The series by slot; 0 where there is none.
+    /// The series by slot; [`VACANT`] where there is none.
     ids: Vec<u32>,
     times: Vec<i64>,
     runs: Vec<i64>,
@@ -119,7 +128,7 @@ pub(in super::super) struct RowSet {
     /// A row takes as many values as there are slots, rounded up to a power of two.
     stride: usize,
     values: Vec<f64>,
-    /// Row and slot of each sample that began a counter anew.
+    /// Row and slot of each sample that began a counter anew, by ascending row.
     resets: Vec<(u32, u8)>,
 }
 
@@ -168,23 +177,27 @@ impl RowSet {
 
     /// The slots in use, each with its series, by ascending series.
     pub(in super::super) fn series(&self) -> Vec<(u32, u8)> {
-        let used = self.ids.iter().zip(0_u8..).filter(|(id, _)| **id != 0);
+        let used = self.ids.iter().zip(0_u8..).filter(|(id, _)| **id != VACANT);
         let mut series: Vec<(u32, u8)> = used.map(|(id, slot)| (*id, slot)).collect();
         series.sort_unstable();
         series
     }
 
-    /// Takes out the rows whose place is among these.
-    pub(in super::super) fn drop_rows(&mut self, places: &BTreeSet<(i64, i64, i64)>) {
+    /// The slots of the series for which this holds, a bit each.
+    pub(in super::super) fn slots_of(&self, is_one: impl Fn(u32) -> bool) -> u64 {
+        self.series().into_iter().filter(|(id, _)| is_one(*id)).fold(0, |all, (_, slot)| all | bit(slot))
+    }
+
+    /// Takes out the rows whose place is among these, with slots that are all of those that the row has.
+    pub(in super::super) fn drop_rows(&mut self, places: &BTreeMap<(i64, i64, i64), u64>) {
         let mut kept =
             RowSet { ids: std::mem::take(&mut self.ids), stride: self.stride, ..RowSet::default() };
         for row in 0..self.len() {
-            if places.contains(&self.place(row)) {
+            if places.get(&self.place(row)).is_some_and(|slots| self.present[row] & !slots == 0) {
                 continue;
             }
             let at = kept.len() as u32;
-            let resets = self.resets.iter().filter(|(of, _)| *of as usize == row);
-            kept.resets.extend(resets.map(|(_, slot)| (at, *slot)));
+            kept.resets.extend(self.resets_at(row).iter().map(|(_, slot)| (at, *slot)));
             kept.times.push(self.times[row]);
             kept.runs.push(self.runs[row]);
             kept.numbers.push(self.numbers[row]);
@@ -192,6 +205,13 @@ impl RowSet {
             kept.values.extend_from_slice(&self.values[row * self.stride..(row + 1) * self.stride]);
         }
         *self = kept;
+    }
+
+    /// The resets of a row.
+    fn resets_at(&self, row: usize) -> &[(u32, u8)] {
+        let from = self.resets.partition_point(|(of, _)| (*of as usize) < row);
+        let count = self.resets[from..].iter().take_while(|(of, _)| *of as usize == row).count();
+        &self.resets[from..from + count]
     }
 
     /// Time, run and number of a row.
@@ -219,7 +239,7 @@ impl RowSet {
     pub(in super::super) fn sample(&self, row: usize, slot: u8) -> Option<(f64, bool)> {
         let is_there = self.present[row] & bit(slot) != 0;
         is_there.then(|| {
-            let reset = !self.resets.is_empty() && self.resets.contains(&(row as u32, slot));
+            let reset = !self.resets.is_empty() && self.resets_at(row).contains(&(row as u32, slot));
             (self.values[row * self.stride + usize::from(slot)], reset)
         })
     }

@@ -8,7 +8,7 @@ mod group;
 mod pending;
 
 pub(super) use group::{Group, RowSet, SLOTS};
-pub(super) use pending::{Pending, PendingRow};
+pub(super) use pending::Pending;
 
 use super::types::Point;
 use crate::model::{SeriesId, Timestamp};
@@ -162,14 +162,5 @@ impl Head {
     pub(super) fn extent(&self) -> Option<(i64, i64)> {
         let sets = || self.groups().flat_map(|group| [&group.frozen, &group.current]);
         sets().filter_map(RowSet::oldest).min().zip(sets().filter_map(RowSet::newest).max())
-    }
-
-    /// The time of the oldest row that is here and not in a segment.
-    pub(super) fn oldest(&self) -> Option<i64> {
-        let of = |group: &Group| {
-            let unwritten = [(!group.written).then_some(&group.frozen), Some(&group.current)];
-            unwritten.into_iter().flatten().filter_map(RowSet::oldest).min()
-        };
-        self.groups().filter_map(of).min()
     }
 }

@@ -4,13 +4,14 @@
 use crate::{
     model::{Labels, Timestamp},
     store::{
-        codec::{BlockHead, Damage, JournalDecoder, Samples},
+        codec::{BlockHead, Content, Damage, JournalDecoder, Samples},
         error::{Failure, Inner, Result, StoreError, of},
         file, key,
         merge::read_rollups,
         reader::Readers,
         tables::Tables,
         types::{Range, Tier},
+        write::journal_from,
     },
 };
 use rusqlite::{Connection, params};
@@ -156,7 +157,8 @@ fn in_windows(
 /// The journal as a whole: its rows need one another, and there are never many.
 fn journal(conn: &Connection, after: i64, report: &mut Report) -> Inner<(u64, i64)> {
     let mut select = conn.prepare("SELECT key, n, data FROM journal WHERE key > ?1 ORDER BY key")?;
-    let mut rows = select.query([after])?;
+    // what is before is in segments, and its chains may be broken
+    let mut rows = select.query([after.max(journal_from(conn)? - 1)])?;
     let (mut count, mut last, mut decoder) = (0, after, JournalDecoder::default());
     while let Some(row) = rows.next()? {
         (count, last) = (count + 1, row.get(0)?);
@@ -201,6 +203,10 @@ fn blobs(
 fn whole_blob(tier: Tier, key: i64, n: i64, data: &[u8]) -> std::result::Result<(), String> {
     let told = |damage: Damage| damage.to_string();
     let head = BlockHead::read(data, data.len(), key).map_err(told)?;
+    let content = if tier == Tier::Raw { Content::Samples } else { Content::Rollups };
+    if head.content != content {
+        return Err("it belongs to another tier".into());
+    }
     let (mut found, mut samples) = (0, Samples::default());
     for column in &head.columns {
         let of_series = |damage: Damage| format!("series {}: {damage}", column.series);

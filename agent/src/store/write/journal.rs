@@ -8,9 +8,13 @@ use super::super::{
     types::{StoredBatch, StoredSample},
 };
 use rusqlite::{Connection, params};
+use std::collections::VecDeque;
 
 /// A chain of rows that need one another has at most so many: the most that one damaged row can cost.
 const CHAIN: u32 = 24;
+
+/// So many places are kept free at least, once they are there.
+const MOST_FREE: usize = 512;
 
 /// The writer of the journal.
 #[derive(Debug)]
@@ -25,7 +29,14 @@ pub(super) struct Journal {
     /// For which state of the head the slots hold.
     generation: u64,
     rows: Vec<Row>,
+    /// The key of the row in each place of the table. Places are used again: SQLite then has no page to free, to take or
+    /// to link, and a commit changes one page more often than not.
+    places: Vec<i64>,
+    /// Places whose row is in segments, the one to be used next first.
+    stale: VecDeque<usize>,
     sorted: Vec<StoredSample>,
+    /// The transaction takes the places from this one on away.
+    trimmed: Option<usize>,
     /// Rows and bytes since the last segments were begun.
     pub(super) rows_since: usize,
     pub(super) bytes_since: usize,
@@ -48,7 +59,10 @@ impl Journal {
             slots: Vec::new(),
             generation: 0,
             rows: Vec::new(),
+            places: Vec::new(),
+            stale: VecDeque::new(),
             sorted: Vec::new(),
+            trimmed: None,
             rows_since: 0,
             bytes_since: 0,
         }
@@ -57,6 +71,7 @@ impl Journal {
     /// The next row begins a chain: what was encoded was not written, or rows before it will be gone.
     pub(super) fn break_chain(&mut self) {
         self.chain = None;
+        self.trimmed = None;
     }
 
     /// Encodes the batches of a commit, and puts their samples together as rows of the head. `slot` finds the slot of a
@@ -128,19 +143,68 @@ impl Journal {
 
     /// Writes what was encoded. Gives the bytes.
     pub(super) fn write(&mut self, conn: &Connection) -> Inner<usize> {
-        let mut insert = conn.prepare_cached("INSERT INTO journal(key, n, data) VALUES (?1, ?2, ?3)")?;
+        let mut replace = conn
+            .prepare_cached("INSERT OR REPLACE INTO journal(place, key, n, data) VALUES (?1, ?2, ?3, ?4)")?;
         let mut bytes = 0;
-        for row in &self.rows {
-            insert.execute(params![row.key, row.samples as i64, row.data])?;
+        for (at, row) in self.rows.iter().enumerate() {
+            replace.execute(params![self.place(at) as i64, row.key, row.samples as i64, row.data])?;
             bytes += row.data.len();
         }
         Ok(bytes)
+    }
+
+    /// The place of the n-th row that is written next.
+    fn place(&self, at: usize) -> usize {
+        self.stale.get(at).copied().unwrap_or(self.places.len() + at.saturating_sub(self.stale.len()))
+    }
+
+    /// The places of a table, with the keys of their rows; those before `from` are in segments.
+    pub(super) fn load(&mut self, conn: &Connection, from: i64) -> Inner<()> {
+        let mut select = conn.prepare("SELECT place, key FROM journal ORDER BY place")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let place = row.get::<_, i64>(0)? as usize;
+            if place > self.places.len() + MOST_FREE {
+                continue; // no writer leaves such a hole
+            }
+            self.places.resize(place.max(self.places.len()), i64::MIN);
+            self.places.push(row.get(1)?);
+        }
+        self.reuse(from);
+        Ok(())
+    }
+
+    /// The rows before this key are in segments: their places are free.
+    pub(super) fn reuse(&mut self, from: i64) {
+        self.stale = (0..self.places.len()).filter(|place| self.places[*place] < from).collect();
+    }
+
+    /// Gives back the places that a flood has left, at the end of the table.
+    pub(super) fn trim(&mut self, conn: &Connection, from: i64) -> Inner<()> {
+        let live = self.places.iter().filter(|key| **key >= from).count() + self.rows.len();
+        let kept = MOST_FREE.max(4 * live);
+        if self.places.len() > kept && self.places[kept..].iter().all(|key| *key < from) {
+            let written = (0..self.rows.len()).map(|at| self.place(at)).max().unwrap_or(0);
+            let last = kept.max(written + 1);
+            conn.prepare_cached("DELETE FROM journal WHERE place >= ?1")?.execute([last as i64])?;
+            self.trimmed = Some(last);
+        }
+        Ok(())
     }
 
     /// What was written is committed.
     pub(super) fn committed(&mut self) {
         self.rows_since += self.rows.len();
         self.bytes_since += self.rows.iter().map(|row| row.data.len()).sum::<usize>();
+        for row in &self.rows {
+            match self.stale.pop_front() {
+                Some(place) => self.places[place] = row.key,
+                None => self.places.push(row.key),
+            }
+        }
+        if let Some(kept) = self.trimmed.take() {
+            self.places.truncate(kept);
+        }
         self.rows.clear();
     }
 }
@@ -166,12 +230,13 @@ fn in_order<'a>(samples: &'a [StoredSample], sorted: &'a mut Vec<StoredSample>) 
 /// Reads all rows of the journal in their order. Damaged rows are noted and skipped, with those that need them.
 pub(in super::super) fn replay(
     conn: &Connection,
+    from: i64,
     damages: &DamageLog,
     mut each: impl FnMut(i64, JournalRow, &JournalBatch),
 ) -> Inner<()> {
     let mut decoder = JournalDecoder::default();
-    let mut select = conn.prepare_cached("SELECT key, data FROM journal ORDER BY key")?;
-    let mut rows = select.query([])?;
+    let mut select = conn.prepare_cached("SELECT key, data FROM journal WHERE key >= ?1 ORDER BY key")?;
+    let mut rows = select.query([from])?;
     while let Some(row) = rows.next()? {
         let key: i64 = row.get(0)?;
         let data = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;

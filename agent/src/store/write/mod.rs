@@ -6,6 +6,8 @@ mod places;
 mod recover;
 mod seal;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 pub(super) use delete::delete_blobs;
 pub(super) use places::of_series;
@@ -19,7 +21,7 @@ use super::{
     reader::DamageLog,
     types::{StoredBatch, StoredSample},
 };
-use crate::model::{SeriesId, Timestamp};
+use crate::model::SeriesId;
 use journal::Journal;
 use places::{Places, Stayed};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -58,12 +60,14 @@ pub(super) struct SampleWriter {
     flush: Flush,
     /// The collector of each series that has no slot yet.
     collectors: HashMap<u32, Arc<str>>,
-    /// The part of the newest sample, and that of the last time that rows were frozen.
+    /// The part of the newest sample of the last commit, and of the one with which frozen rows were last all written.
     part: Option<i64>,
     frozen_part: Option<i64>,
     tidied: Option<i64>,
     /// Run and time of what was committed last.
     last: Option<(u32, i64)>,
+    /// The last commit ended a flush.
+    rest: bool,
     /// What the open transaction writes.
     doing: Doing,
 }
@@ -119,10 +123,16 @@ impl SampleWriter {
         let newest = batches.iter().filter(|batch| !batch.samples.is_empty());
         let newest = newest.map(|batch| key::storable(batch.time)).max();
         let part = newest.map(places::part).or(self.part);
-        if self.is_freeze_due(part) {
+        // after each flush a commit without another one, lest nothing but flushing is done in a flood
+        if !std::mem::take(&mut self.rest) && self.is_freeze_due(part) {
             self.freeze();
         }
-        self.seal_a_step(conn)?;
+        if let Err(failure) = self.seal_a_step(conn) {
+            tracing::warn!(
+                "old samples could not be sealed, which is tried again in some minutes: {failure}"
+            );
+            self.sealer.put_off();
+        }
         self.enter(conn, batches, part.unwrap_or_default())?;
         let Self { head, journal, pending, .. } = self;
         let head = head.read().unwrap_or_else(PoisonError::into_inner);
@@ -159,17 +169,20 @@ impl SampleWriter {
             }
         }
         flush.groups.truncate(flush.groups.len() - doing.flushed);
+        journal.committed();
         if doing.closed {
             flush.open = false;
+            self.rest = true;
+            journal.reuse(flush.below);
             let living = head.series();
             sealer.tidy(living);
             if let Some(part) = self.frozen_part {
                 sealer.seal_below(part);
             }
-            self.frozen_part = self.part;
+            self.frozen_part = doing.part;
         }
+        self.frozen_part = self.frozen_part.or(doing.part);
         places.committed(&mut doing.stayed);
-        journal.committed();
         self.part = doing.part;
         self.last = doing.last;
     }
@@ -178,7 +191,8 @@ impl SampleWriter {
     pub(super) fn failed(&mut self) {
         self.journal.break_chain();
         self.places.failed();
-        self.sealer.restart();
+        // should a block be why, the next try goes without
+        self.sealer.put_off();
         self.doing = Doing::default();
     }
 
@@ -190,7 +204,8 @@ impl SampleWriter {
         let most = head.groups().map(|group| group.current.len()).max().unwrap_or(0);
         let rows = (HEAD_VALUES / head.series().max(1)).clamp(SEGMENT_ROWS, MOST_ROWS);
         most >= rows
-            || part != self.part
+            // not where late samples come between: each would make segments of a few rows
+            || (part != self.part && part > self.frozen_part)
             || self.journal.rows_since >= JOURNAL_ROWS
             || self.journal.bytes_since >= JOURNAL_BYTES
     }
@@ -254,10 +269,10 @@ impl SampleWriter {
             doing.written.extend(segment::write(conn, group, encoder, stored)?);
         }
         if doing.flushed == flush.groups.len() {
-            conn.prepare_cached("DELETE FROM journal WHERE key < ?1")?.execute([flush.below])?;
             if let Some((run, time)) = self.last {
-                note_run(conn, run, time, self.journal.next)?;
+                note_run(conn, run, time, flush.below)?;
             }
+            self.journal.trim(conn, flush.below)?;
             doing.closed = true;
         }
         Ok(())
@@ -288,11 +303,15 @@ impl SampleWriter {
 
     /// Does a step of what is left to be done when nothing is committed.
     pub(super) fn idle(&mut self, conn: &Connection) -> Inner<()> {
-        self.seal_a_step(conn)?;
-        let transaction = super::transaction::Transaction::begin(conn)?;
-        self.sealer.write(&transaction)?;
-        transaction.commit()?;
-        Ok(())
+        let done = self.seal_a_step(conn).and_then(|()| {
+            let transaction = super::transaction::Transaction::begin(conn)?;
+            self.sealer.write(&transaction)?;
+            Ok(transaction.commit()?)
+        });
+        if done.is_err() {
+            self.sealer.put_off();
+        }
+        done
     }
 
     fn seal_a_step(&mut self, conn: &Connection) -> Inner<()> {
@@ -305,31 +324,26 @@ impl SampleWriter {
         transaction.finish()?;
         Ok(())
     }
-
-    /// Whether there are blocks to be made.
-    pub(super) fn is_sealing(&self) -> bool {
-        self.sealer.is_busy()
-    }
 }
 
-/// Notes which run wrote last, its newest time, and the number that the next journal row may have.
-pub(super) fn note_run(conn: &Connection, run: u32, time: i64, next: i64) -> Inner<()> {
+/// Notes which run wrote last, its newest time, and where the journal begins: what is before that is in segments.
+pub(super) fn note_run(conn: &Connection, run: u32, time: i64, journal: i64) -> Inner<()> {
     conn.prepare_cached("DELETE FROM run")?.execute([])?;
-    let mut insert = conn.prepare_cached("INSERT INTO run(number, time, next_key) VALUES (?1, ?2, ?3)")?;
-    insert.execute(params![run, time, next])?;
+    let mut insert = conn.prepare_cached("INSERT INTO run(number, time, journal) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![run, time, journal])?;
     Ok(())
+}
+
+/// The key of the first journal row that is not in segments.
+pub(super) fn journal_from(conn: &Connection) -> Inner<i64> {
+    Ok(noted_run(conn)?.map_or(0, |(.., from)| from))
 }
 
 /// What [`note_run`] noted.
 pub(super) fn noted_run(conn: &Connection) -> Inner<Option<(u32, i64, i64)>> {
     let row =
-        conn.query_row("SELECT number, time, next_key FROM run ORDER BY number DESC LIMIT 1", [], |row| {
+        conn.query_row("SELECT number, time, journal FROM run ORDER BY number DESC LIMIT 1", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         });
     Ok(row.optional()?)
-}
-
-/// The time of what was committed last.
-pub(super) fn last_time(last: Option<(u32, i64)>) -> Option<Timestamp> {
-    last.map(|(_, time)| Timestamp::from_millis(time))
 }

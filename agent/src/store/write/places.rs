@@ -3,13 +3,13 @@
 
 use super::super::{
     error::Inner,
-    head::{Head, Slot},
+    head::{Group, Head, Slot},
     key,
     types::Tier,
 };
 use rusqlite::{Connection, params};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -26,18 +26,22 @@ struct Stay {
     seen: i64,
 }
 
-/// A place that a series has left.
+/// A place that a series has left, and that is still open in the file.
 #[derive(Clone, Copy, Debug)]
 struct Left {
-    series: u32,
-    group: u32,
+    first: i64,
+    /// The last part of which the series may have samples there.
     last: i64,
 }
+
+/// A series and the group that it left.
+type SeriesAndGroup = (u32, u32);
 
 /// What a segment changes, once it is committed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stayed {
     series: u32,
+    group: u32,
     part: i64,
 }
 
@@ -45,9 +49,9 @@ pub(super) struct Stayed {
 #[derive(Debug, Default)]
 pub(super) struct Places {
     stays: HashMap<u32, Stay>,
-    left: Vec<Left>,
-    /// How many of those were written by the open transaction.
-    closing: usize,
+    left: BTreeMap<SeriesAndGroup, Left>,
+    /// Those that the open transaction closes.
+    closing: Vec<SeriesAndGroup>,
 }
 
 impl Places {
@@ -74,15 +78,16 @@ impl Places {
                     head.put(series, slot, &collector);
                     places.stays.insert(series, Stay { group, first: Some(first), seen: part });
                 }
-                None => places.left.push(Left { series, group, last: part }),
+                None => drop(places.left.insert((series, group), Left { first, last: part })),
             }
         }
         Ok(places)
     }
 
-    /// A new series has a slot.
+    /// A new series has a slot, or one that is back: its place may not be closed in the file yet, and then stays open.
     pub(super) fn enter(&mut self, series: u32, group: u32, part: i64) {
-        self.stays.insert(series, Stay { group, first: None, seen: part });
+        let first = self.left.remove(&(series, group)).map(|left| left.first);
+        self.stays.insert(series, Stay { group, first, seen: part });
     }
 
     /// Notes in the file that these series have samples in a segment of a part.
@@ -97,9 +102,10 @@ impl Places {
         for series in series {
             let Some(stay) = self.stays.get(series).filter(|stay| stay.group == group) else {
                 passed_through(conn, *series, group, part)?;
+                stayed.push(Stayed { series: *series, group, part });
                 continue;
             };
-            stayed.push(Stayed { series: *series, part });
+            stayed.push(Stayed { series: *series, group, part });
             if stay.first.is_some_and(|first| first <= part) {
                 continue;
             }
@@ -116,30 +122,34 @@ impl Places {
 
     /// What was written is committed.
     pub(super) fn committed(&mut self, stayed: &mut Vec<Stayed>) {
-        for Stayed { series, part } in stayed.drain(..) {
-            if let Some(stay) = self.stays.get_mut(&series) {
+        for Stayed { series, group, part } in stayed.drain(..) {
+            if let Some(stay) = self.stays.get_mut(&series).filter(|stay| stay.group == group) {
                 stay.first = Some(stay.first.map_or(part, |first| first.min(part)));
                 stay.seen = stay.seen.max(part);
+            } else if let Some(left) = self.left.get_mut(&(series, group)) {
+                // it left while its last samples were on their way into the file
+                left.last = left.last.max(part);
             }
         }
-        let closing = std::mem::take(&mut self.closing);
-        self.left.drain(..closing);
+        for closed in self.closing.drain(..) {
+            self.left.remove(&closed);
+        }
     }
 
     pub(super) fn failed(&mut self) {
-        self.closing = 0;
+        self.closing.clear();
     }
 
     /// Notes in the file which places were left, some at a time.
     pub(super) fn close(&mut self, conn: &Connection) -> Inner<()> {
-        let closing = self.left.len().min(CLOSED_A_COMMIT);
-        for Left { series, group, last } in &self.left[..closing] {
+        self.closing.clear();
+        for ((series, group), Left { last, .. }) in self.left.iter().take(CLOSED_A_COMMIT) {
             let mut update = conn.prepare_cached(
                 "UPDATE place SET last_part = ?3 WHERE series = ?1 AND grp = ?2 AND last_part IS NULL",
             )?;
             update.execute(params![series, group, last])?;
+            self.closing.push((*series, *group));
         }
-        self.closing = closing;
         Ok(())
     }
 
@@ -154,14 +164,15 @@ impl Places {
         for (series, to, collector) in moves(head) {
             self.leave(head, series, Some(part));
             head.put(series, to, &collector);
-            self.stays.insert(series, Stay { group: to.group, first: None, seen: part });
+            self.enter(series, to.group, part);
         }
     }
 
     fn leave(&mut self, head: &mut Head, series: u32, last: Option<i64>) {
         let Some(stay) = self.stays.remove(&series) else { return };
-        if stay.first.is_some() {
-            self.left.push(Left { series, group: stay.group, last: last.unwrap_or(stay.seen) });
+        if let Some(first) = stay.first {
+            let last = last.unwrap_or(stay.seen).max(stay.seen);
+            self.left.insert((series, stay.group), Left { first, last });
         }
         head.remove(series);
     }
@@ -198,8 +209,7 @@ fn moves(head: &Head) -> Vec<(u32, Slot, Arc<str>)> {
             .iter()
             .filter_map(|(_, number)| head.group(*number))
             .flat_map(|group| group.free_slots().map(|slot| Slot { group: group.number, slot }));
-        let leaving =
-            from.iter().filter_map(|(_, number)| head.group(*number)).flat_map(|group| group.series());
+        let leaving = from.iter().filter_map(|(_, number)| head.group(*number)).flat_map(Group::series);
         for series in leaving {
             let Some(to) = free.next() else { break };
             moves.push((series, to, collector.clone()));

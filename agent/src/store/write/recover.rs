@@ -16,7 +16,7 @@ use crate::{
 };
 use rusqlite::Connection;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, RwLock},
 };
 
@@ -29,6 +29,8 @@ pub(in super::super) struct Recovered {
     last: Option<(u32, i64)>,
     /// The number that the next row may have.
     next: i64,
+    /// Where the journal begins.
+    from: i64,
     rows: usize,
 }
 
@@ -36,15 +38,15 @@ impl Recovered {
     /// Reads the journal.
     pub(in super::super) fn read(conn: &Connection, damages: &DamageLog) -> Inner<Self> {
         let noted = noted_run(conn)?;
-        let (mut last, mut next) =
-            (noted.map(|(run, time, _)| (run, time)), noted.map_or(1, |(.., next)| next));
+        let from = noted.map_or(0, |(.., from)| from);
+        let (mut last, mut next) = (noted.map(|(run, time, _)| (run, time)), from.max(1));
         let mut head = Head::default();
         let newest = newest_part(conn)?.or(last.map(|(_, time)| places::part(time))).unwrap_or_default();
         let mut places = Places::load(conn, &mut head, last.map_or(newest, |(_, time)| places::part(time)))?;
         let (mut pending, mut rows, mut failure) = (Pending::default(), 0, None);
         let mut open: Option<i64> = None;
         let mut collectors = Collectors { conn, known: HashMap::new() };
-        journal::replay(conn, damages, |number, row, batch| {
+        journal::replay(conn, from, damages, |number, row, batch| {
             rows += usize::from(open.replace(number) != Some(number));
             pending.clear();
             let mut slots: Vec<(Slot, f64, bool)> = Vec::with_capacity(batch.samples.len());
@@ -69,13 +71,14 @@ impl Recovered {
         }
         head.stored_until = newest_stored(conn)?;
         drop_stored(conn, &mut head)?;
-        Ok(Self { head, places, last, next, rows })
+        Ok(Self { head, places, last, next, from, rows })
     }
 
     /// A writer that goes on from here.
-    pub(in super::super) fn into_writer(self, damages: DamageLog) -> SampleWriter {
+    pub(in super::super) fn into_writer(self, conn: &Connection, damages: DamageLog) -> Inner<SampleWriter> {
         let part = self.last.map(|(_, time)| places::part(time));
         let mut journal = journal::Journal::new(self.next);
+        journal.load(conn, self.from)?;
         journal.rows_since = self.rows;
         let mut writer = SampleWriter {
             head: SharedHead::new(RwLock::new(self.head)),
@@ -91,13 +94,14 @@ impl Recovered {
             frozen_part: part,
             tidied: part,
             last: self.last,
+            rest: false,
             doing: super::Doing::default(),
         };
         if let Some(part) = part {
             // what the process before had not come to
             writer.sealer.seal_below(part);
         }
-        writer
+        Ok(writer)
     }
 }
 
@@ -138,12 +142,13 @@ fn newest_stored(conn: &Connection) -> Inner<i64> {
     Ok(newest_part(conn)?.map_or(i64::MIN, |part| key::part_start(Tier::Raw, part + 1) - 1))
 }
 
-/// Takes the rows out of the head that are in segments already: the end came between the segment and the journal.
+/// Takes the rows out of the head that are in segments already: the end came between the segment and the journal. A row
+/// that has a series which its segment has not stays: that series may have been in another group before.
 fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
     let tables = Tables::of(Tier::Raw);
     for group in head.groups_mut() {
         let (Some(oldest), Some(newest)) = (group.current.oldest(), group.current.newest()) else { continue };
-        let mut stored = BTreeSet::new();
+        let mut stored: BTreeMap<(i64, i64, i64), u64> = BTreeMap::new();
         let of_row = |row| places::part(group.current.place(row).0);
         let parts: BTreeSet<i64> = (0..group.current.len()).map(of_row).collect();
         for part in &parts {
@@ -153,8 +158,11 @@ fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
             while let Some(row) = rows.next()? {
                 // a damaged one is noted when it is read for its samples
                 let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };
+                let slots = group.current.slots_of(|series| source.head.find(series).is_some());
                 let places = (0..source.head.rows.len()).map(|row| source.head.rows.place(row));
-                stored.extend(places.filter(|(time, ..)| (oldest..=newest).contains(time)));
+                for place in places.filter(|(time, ..)| (oldest..=newest).contains(time)) {
+                    *stored.entry(place).or_default() |= slots;
+                }
             }
         }
         if !stored.is_empty() {

@@ -48,11 +48,6 @@ impl Sealer {
         self.below = Some(self.below.map_or(part, |below| below.max(part)));
     }
 
-    /// Whether there is something to do.
-    pub(super) fn is_busy(&self) -> bool {
-        self.below.is_some()
-    }
-
     /// A segment was added: a block of it in the making lacks it.
     pub(super) fn segment_added(&mut self, part: i64, group: u32) {
         self.job.take_if(|job| job.tier == Tier::Raw && (job.part, job.group) == (part, group));
@@ -61,6 +56,17 @@ impl Sealer {
     /// Drops what is in the making.
     pub(super) fn restart(&mut self) {
         self.job = None;
+    }
+
+    /// Whether there is something to do.
+    pub(super) fn is_busy(&self) -> bool {
+        self.below.is_some()
+    }
+
+    /// Leaves the work until [`Sealer::seal_below`] asks again: what can't be sealed must not keep new samples out.
+    pub(super) fn put_off(&mut self) {
+        self.job = None;
+        self.below = None;
     }
 
     /// Does a step of the work, outside of any transaction.
@@ -111,7 +117,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Makes a block at once, without the rows before `from`.
+    /// Makes a block at once, without the rows before `from`. What was not rolled up yet is, as if the part were over.
     pub(super) fn rewrite(
         &mut self,
         conn: &Connection,
@@ -120,9 +126,10 @@ impl Sealer {
         damages: &DamageLog,
     ) -> Inner<()> {
         let mut merge = begin(conn, tier, part, group, from, damages)?;
-        while merge.next_series().is_some() {
-            // what is rolled up already was so with the rows that now go
-            merge.advance(About { kind: Kind::Gauge, tail: None }, &mut self.encoder);
+        while let Some(series) = merge.next_series() {
+            let kind = super::super::series::kind(conn, series)?;
+            // the sample before is among those that go
+            merge.advance(About { kind, tail: None }, &mut self.encoder);
         }
         finish(conn, tier, part, group, merge)?;
         Ok(())
@@ -165,20 +172,23 @@ fn begin(
     damages: &DamageLog,
 ) -> Inner<Merge> {
     let tables = Tables::of(tier);
-    let mut sources = Vec::new();
+    let (mut sources, mut segments) = (Vec::new(), 0);
     for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {
         let mut select = conn.prepare_cached(sql)?;
         let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
+            segments += usize::from(what == "segment");
             match Source::read(key, row.get(1)?) {
                 Ok(source) => sources.push(source),
                 Err(damage) => damages.note(what, key, damage),
             }
         }
     }
+    // where there is nothing but a block, it is rolled up already: with the rows that now go
+    let is_rolled_up = from > i64::MIN && segments == 0;
     let rolled = match tier {
-        _ if from > i64::MIN => None,
+        _ if is_rolled_up => None,
         Tier::Raw => Some(rolled_key(Tier::Raw, Tier::Minute, part, group)),
         Tier::Minute => Some(rolled_key(Tier::Minute, Tier::Hour, part, group)),
         Tier::Hour => None,
