@@ -44,10 +44,10 @@ fn everything_is_as_it_was_to_the_bit() {
     is_as_expected(&store);
     let file = directory.path().join("history.db");
     let conn = Connection::open(&file).unwrap();
-    let left = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%\\_1' ESCAPE '\\'";
+    let left = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name LIKE '%\\_1' ESCAPE '\\'";
     assert_eq!(conn.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     drop(conn);
-    assert_eq!(verify(&file, &mut |_, _| {}).unwrap().bad.len(), 0);
+    assert_eq!(verify(&file, &mut |_, _, _| {}).unwrap().bad.len(), 0);
     // a later run, and a known series
     let id = store.series(&def("net_bytes_total", &[("device", "eth\"0\"")]), "net").unwrap();
     put(&mut store, NOW + 10 * HOUR, &[id], 5.0);
@@ -77,7 +77,7 @@ fn the_blocks_that_are_made_afterwards_hold_the_same() {
 fn is_refused_to_readers(directory: &TempDir) {
     let file = directory.path().join("history.db");
     let before = fs::read(&file).unwrap();
-    let errors = [Readers::of_file(&file).err(), info(&file).err(), verify(&file, &mut |_, _| {}).err()];
+    let errors = [Readers::of_file(&file).err(), info(&file).err(), verify(&file, &mut |_, _, _| {}).err()];
     for error in errors {
         let error = error.expect("refused");
         assert!(matches!(&error, StoreError::Older { .. }), "{error:?}");
@@ -99,7 +99,8 @@ fn readers_refuse_a_file_that_was_not_taken_over_and_a_backup_of_it_is_whole() {
 
 #[test]
 fn what_was_stopped_on_the_way_goes_on_and_nothing_is_lost_or_twice() {
-    let conn = Connection::open(old("").path().join("history.db")).unwrap();
+    let whole = old("");
+    let conn = Connection::open(whole.path().join("history.db")).unwrap();
     let mut select = conn.prepare("SELECT key FROM journal ORDER BY key").unwrap();
     let keys: Vec<i64> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let mut steps = BTreeSet::new();
@@ -124,26 +125,30 @@ fn what_was_stopped_on_the_way_goes_on_and_nothing_is_lost_or_twice() {
     assert!(steps.len() > 3 && steps.contains(&(keys.len() as i64)), "{steps:?}");
 }
 
+/// Flips a bit in the n-th of the longer blobs of a table.
+fn damage(directory: &TempDir, table: &str, nth: u32) {
+    let conn = Connection::open(directory.path().join("history.db")).unwrap();
+    let select =
+        format!("SELECT key, data FROM {table} WHERE length(data) > 30 ORDER BY key LIMIT 1 OFFSET ?1");
+    let (key, mut data): (i64, Vec<u8>) =
+        conn.query_row(&select, [nth], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    data[20] ^= 4;
+    conn.execute(&format!("UPDATE {table} SET data = ?1 WHERE key = ?2"), (data, key)).unwrap();
+    conn.close().unwrap();
+}
+
 #[test]
 fn a_damaged_row_costs_its_own_samples_and_a_damaged_layout_its_rows() {
-    let flip = |table: &str, nth: u32| {
-        format!(
-            "UPDATE {table} SET data = substr(data, 1, 20) || x'ff' || substr(data, 22) WHERE key =
-             (SELECT key FROM {table} WHERE length(data) > 30 ORDER BY key LIMIT 1 OFFSET {nth})"
-        )
-    };
-    for (sql, least, most) in [(flip("journal", 40), 1, 128), (flip("layout", 0), 1, 600)] {
-        // the blob that || makes is text to SQLite, and damaged as well
-        let directory = old(&sql
-            .replace("SET data = ", "SET data = CAST(")
-            .replace(" WHERE key =\n", " AS BLOB) WHERE key =\n"));
+    for (table, nth, most) in [("journal", 40, 128), ("layout", 0, 600)] {
+        let directory = old("");
+        damage(&directory, table, nth);
         let store = open(&directory);
-        assert_eq!(store.readers().damaged_rows() > 0, true);
+        assert!(store.readers().damaged_rows() > 0);
         let found = listing(&store, &reader(&store));
         let mut left = EXPECTED.lines();
         assert!(found.lines().all(|line| left.any(|expected| expected == line)), "something is new");
         let lost = EXPECTED.lines().count() - found.lines().count();
-        assert!((least..=most).contains(&lost), "{lost}");
+        assert!((1..=most).contains(&lost), "{lost}");
     }
 }
 
@@ -180,13 +185,4 @@ fn a_later_format_is_refused_with_advice_and_left_alone() {
         );
     }
     assert!(fs::read(file).unwrap() == before);
-}
-#[test]
-fn zz_measure() {
-    let Ok(file) = std::env::var("UPGRADE_FILE") else { return };
-    let begun = std::time::Instant::now();
-    let store = Store::open(Options { file: file.into(), ..options(Path::new("/")) }).unwrap();
-    println!("opened in {:?}", begun.elapsed());
-    store.close().unwrap();
-    println!("closed in {:?}", begun.elapsed());
 }

@@ -134,6 +134,10 @@ impl Places {
     pub(super) fn close(&mut self, conn: &Connection) -> Inner<()> {
         let closing = self.left.len().min(CLOSED_A_COMMIT);
         for Left { series, group, last } in &self.left[..closing] {
+            // it has come back meanwhile: its new segments may be found by this place already
+            if self.stays.get(series).is_some_and(|stay| stay.group == *group) {
+                continue;
+            }
             let mut update = conn.prepare_cached(
                 "UPDATE place SET last_part = ?3 WHERE series = ?1 AND grp = ?2 AND last_part IS NULL",
             )?;
