@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use twarga_agent::{
-    model::Kind,
+    model::{Kind, Timestamp},
     store::{EventFilter, Range, Reader, Store},
 };
 
@@ -12,7 +12,7 @@ const META: [&str; 3] = ["alerts", "empty", "missing"];
 
 /// Everything: small values, machines, events, and of each series its definition, gaps and points, to the bit.
 pub(super) fn listing(store: &Store, reader: &Reader) -> String {
-    let mut text = format!("last commit {:?}\n", store.last_commit().map(|time| time.as_millis()));
+    let mut text = format!("last commit {:?}\n", store.last_commit().map(Timestamp::as_millis));
     for key in META {
         let _ = writeln!(text, "meta {key} {:?}", store.meta(key).unwrap());
     }
