@@ -15,6 +15,11 @@ use rusqlite::params;
 const BORDER: i64 = 1_795_212_000_000;
 const SERIES: u32 = 3;
 
+const TABLES: &str =
+    "CREATE TABLE journal_1(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
+     CREATE TABLE layout_1(key INTEGER PRIMARY KEY, data BLOB NOT NULL);
+     CREATE TABLE run_1(number INTEGER PRIMARY KEY, first_key INTEGER NOT NULL);";
+
 /// A batch: how old, of which layout (the bits of a number are its series).
 type OldBatch = (u64, u32);
 /// A row: its milliseconds from the border, its run, its batches.
@@ -90,11 +95,8 @@ proptest! {
         };
         Store::open(options.clone()).unwrap().close().unwrap();
         let conn = Connection::open(&options.file).unwrap();
-        let old = "CREATE TABLE journal_1(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
-             CREATE TABLE layout_1(key INTEGER PRIMARY KEY, data BLOB NOT NULL);
-             CREATE TABLE run_1(number INTEGER PRIMARY KEY, first_key INTEGER NOT NULL);";
         conn.execute_batch("PRAGMA synchronous = OFF").unwrap();
-        conn.execute_batch(old).unwrap();
+        conn.execute_batch(TABLES).unwrap();
         let expected = write_old(&conn, &rows);
         // begun anew before each step, as if it were always killed
         let damages = DamageLog::default();
@@ -123,6 +125,7 @@ proptest! {
 fn rows_of_impossible_keys_are_passed_over() {
     let mut conn = Connection::open_in_memory().unwrap();
     schema::migrate(&mut conn, schema::MIGRATIONS).unwrap();
+    conn.execute_batch(TABLES).unwrap();
     for key in [i64::MIN, -1, 0, i64::MAX] {
         conn.execute("INSERT INTO journal_1 VALUES (?1, 5, x'00')", [key]).unwrap();
         conn.execute("INSERT INTO layout_1 VALUES (?1, x'00')", [key]).unwrap();
