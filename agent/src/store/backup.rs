@@ -56,7 +56,8 @@ pub fn backup(
     overwrite: Overwrite,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<u64> {
-    Readers::of_file(store)?;
+    // also of an older format: before it is taken over is when a copy is wanted
+    Readers::of_any_format(store)?;
     let store = file::resolve(store)?;
     let target = std::path::absolute(target).map_err(|error| StoreError::io(target, error))?;
     check_target(&store, &target, overwrite)?;

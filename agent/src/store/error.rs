@@ -99,6 +99,15 @@ pub enum StoreError {
         /// The newest format that this agent knows.
         known: u32,
     },
+    /// Written by an older agent, and not wholly taken over yet.
+    #[error(
+        "{}: is of an older format, or is being brought to the new one; start the agent once (`run`), which does that, \
+         and wait until it answers", .file.display()
+    )]
+    Older {
+        /// The store.
+        file: PathBuf,
+    },
     /// Another agent writes it.
     #[error("{}: in use by {}; stop that agent first", .file.display(), match .pid {
         Some(pid) => format!("process {pid}"),

@@ -50,59 +50,13 @@ pub(super) const fn part_and_group(key: i64) -> (i64, u32) {
     (key >> (GROUP_BITS + NUMBER_BITS), (key >> NUMBER_BITS) as u32 & (GROUPS - 1))
 }
 
-/// A batch lies at most this many milliseconds before its row's time.
-pub(super) const SPREAD: i64 = 60_000;
-/// How far a row may be moved into later milliseconds where its own is full (256 rows).
-pub(super) const BUMP: i64 = 60_000;
 /// Times beyond this many milliseconds before or after 1970 (half a million years) are stored as this.
 pub(super) const FARTHEST: i64 = 1 << 54;
-
-const HOUR: i64 = 3_600_000;
-const ROW_BITS: u32 = 8;
-const LAYOUT_BITS: u32 = 28;
 
 /// The nearest time that can be stored, in milliseconds.
 pub(super) fn storable(time: Timestamp) -> i64 {
     time.as_millis().clamp(-FARTHEST, FARTHEST)
 }
-
-/// The first key of a millisecond.
-pub(super) const fn first(millis: i64) -> i64 {
-    millis << ROW_BITS
-}
-
-/// The last key of a millisecond.
-pub(super) const fn last(millis: i64) -> i64 {
-    first(millis) | ((1 << ROW_BITS) - 1)
-}
-
-/// The time of a row, in milliseconds.
-pub(super) const fn millis(key: i64) -> i64 {
-    key >> ROW_BITS
-}
-
-/// The hour of a time: rows of an hour name the layouts of this hour.
-pub(super) const fn hour(millis: i64) -> i64 {
-    millis.div_euclid(HOUR)
-}
-
-/// The first millisecond of an hour.
-pub(super) const fn hour_start(hour: i64) -> i64 {
-    hour * HOUR
-}
-
-/// The key of an hour's layout.
-pub(super) const fn layout(hour: i64, number: u32) -> i64 {
-    hour << LAYOUT_BITS | number as i64
-}
-
-/// The hour and the number of a layout's key.
-pub(super) const fn layout_parts(key: i64) -> (i64, u32) {
-    (key >> LAYOUT_BITS, (key & ((1 << LAYOUT_BITS) - 1)) as u32)
-}
-
-/// The largest number that a layout can have.
-pub(super) const LAST_LAYOUT: u32 = (1 << LAYOUT_BITS) - 1;
 
 #[cfg(test)]
 mod tests {
@@ -110,16 +64,14 @@ mod tests {
 
     #[test]
     fn keys_keep_the_order_of_time_on_both_sides_of_1970() {
-        let times =
-            [-FARTHEST, -HOUR - 1, -HOUR, -1, 0, 1, HOUR - 1, HOUR, 4_102_444_800_000, FARTHEST + BUMP];
-        for pair in times.windows(2) {
-            assert!(last(pair[0]) < first(pair[1]), "{pair:?}");
-            assert!(hour(pair[0]) <= hour(pair[1]), "{pair:?}");
-        }
-        for time in times {
-            assert_eq!((millis(first(time)), millis(last(time))), (time, time));
-            assert!((0..HOUR).contains(&(time - hour_start(hour(time)))));
-            assert_eq!(layout_parts(layout(hour(time), LAST_LAYOUT)), (hour(time), LAST_LAYOUT));
+        let width = part_width(Tier::Raw);
+        for times in [-FARTHEST, -width - 1, -width, -1, 0, width - 1, width, FARTHEST].windows(2) {
+            let [one, other] = [times[0], times[1]].map(|time| part(Tier::Raw, time));
+            assert!(last_segment(one, GROUPS - 1) < block(other, 0) || one == other, "{times:?}");
+            for part in [one, other] {
+                assert_eq!(part_and_group(segment(part, GROUPS - 1, SEGMENTS - 1)), (part, GROUPS - 1));
+                assert_eq!(super::part(Tier::Raw, part_start(Tier::Raw, part)), part);
+            }
         }
     }
 }

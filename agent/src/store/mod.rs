@@ -12,6 +12,7 @@ mod compact;
 mod error;
 mod events;
 mod file;
+mod format_1;
 mod gaps;
 mod head;
 mod head_source;
@@ -35,6 +36,7 @@ mod tests;
 mod tools_tests;
 mod transaction;
 mod types;
+mod upgrade;
 mod write;
 
 pub(crate) use aggregate::step_of;
@@ -119,6 +121,7 @@ impl Store {
         schema::migrate(&mut conn, schema::MIGRATIONS).map_err(sql)?;
         let inner = of(&file);
         let damages = DamageLog::default();
+        upgrade::run(&conn, &damages).map_err(inner)?;
         let samples = Recovered::read(&conn, &damages)
             .and_then(|recovered| recovered.into_writer(&conn, damages.clone()))
             .map_err(inner)?;

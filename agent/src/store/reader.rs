@@ -41,8 +41,21 @@ struct Pool {
 }
 
 impl Readers {
-    /// For another process (the `query` command): refuses a file that isn't there or isn't ours, never creates one.
+    /// For another process (the `query` command): refuses a file that isn't there or isn't ours, never creates one. Also
+    /// refuses one of an older format, all or some of whose samples no reader would find.
     pub fn of_file(file: &Path) -> Result<Readers> {
+        let readers = Self::of_any_format(file)?;
+        let reader = readers.reader()?;
+        let found = reader.ask(|conn| Ok(super::schema::version(conn)?))?;
+        if found < super::schema::FORMAT || reader.ask(super::format_1::is_there)? {
+            return Err(StoreError::Older { file: readers.pool.file.clone() });
+        }
+        drop(reader);
+        Ok(readers)
+    }
+
+    /// For what needs the file but not its samples.
+    pub(super) fn of_any_format(file: &Path) -> Result<Readers> {
         let file = file::resolve(file)?;
         match file::inspect(&file)? {
             Found::Nothing => return Err(StoreError::Missing { file }),

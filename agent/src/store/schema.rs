@@ -44,11 +44,17 @@ fn format_1(conn: &Connection) -> Result<()> {
 
 /// Blocks in the place of long journals. What an older file has is taken over by `upgrade.rs`.
 fn format_2(conn: &Connection) -> Result<()> {
-    conn.execute_batch(
+    let used = "SELECT EXISTS (SELECT 1 FROM journal) OR EXISTS (SELECT 1 FROM run)";
+    conn.execute_batch(if conn.query_row(used, [], |row| row.get(0))? {
         "ALTER TABLE journal RENAME TO journal_1;
          ALTER TABLE layout RENAME TO layout_1;
-         ALTER TABLE run RENAME TO run_1;
-         CREATE TABLE journal(
+         ALTER TABLE run RENAME TO run_1;"
+    } else {
+        // as in every new file, which has no page to spare for them
+        "DROP TABLE journal; DROP TABLE layout; DROP TABLE run;"
+    })?;
+    conn.execute_batch(
+        "CREATE TABLE journal(
             place INTEGER PRIMARY KEY, key INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL);
          CREATE TABLE segment(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);
          CREATE TABLE block(key INTEGER PRIMARY KEY, n INTEGER NOT NULL, data BLOB NOT NULL);

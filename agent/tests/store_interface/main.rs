@@ -10,6 +10,7 @@ mod history;
 mod model;
 mod retention;
 mod steps;
+mod upgrade;
 
 use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;

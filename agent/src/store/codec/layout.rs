@@ -1,11 +1,11 @@
-//! A layout: which series a batch has, in the order of their values.
+//! A layout of format 1: which series a batch has, in the order of their values.
 
-use super::{
-    Damage, envelope,
-    varint::{Cursor, put},
-};
+#[cfg(test)]
+use super::varint::put;
+use super::{Damage, envelope, varint::Cursor};
 
-/// Writes series numbers, which ascend and are unique.
+/// Writes series numbers, which ascend and are unique: as the agent once did.
+#[cfg(test)]
 pub(in super::super) fn write_layout(buf: &mut Vec<u8>, key: i64, ids: &[u32]) {
     envelope::begin(buf);
     put(buf, ids.len() as u64);
@@ -17,7 +17,7 @@ pub(in super::super) fn write_layout(buf: &mut Vec<u8>, key: i64, ids: &[u32]) {
     envelope::seal(buf, key);
 }
 
-/// Reads what [`write_layout`] wrote, into `ids`.
+/// Reads the series numbers, which ascend and are unique, into `ids`.
 pub(in super::super) fn read_layout(bytes: &[u8], key: i64, ids: &mut Vec<u32>) -> Result<(), Damage> {
     ids.clear();
     let mut cursor = Cursor(envelope::open(bytes, key)?);

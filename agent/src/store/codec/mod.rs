@@ -1,4 +1,4 @@
-//! The binary forms of journal rows and layouts (`FORMAT.md`). Pure: bytes in, values out, and no input makes it panic.
+//! The binary forms of what the store holds (`FORMAT.md`). Pure: bytes in, values out, and no input makes it panic.
 
 mod block;
 pub(super) mod column;
@@ -15,8 +15,12 @@ mod varint;
 pub(super) use block::{BlockHead, BlockWriter, Column, Content, PREFIX, Rows, lengths};
 pub(super) use column::{ColumnEncoder, Effort};
 pub(super) use journal::{JournalBatch, JournalDecoder, JournalEncoder, JournalRow};
-pub(super) use layout::{read_layout, write_layout};
-pub(super) use row::{Row, RowWriter};
+pub(super) use layout::read_layout;
+#[cfg(test)]
+pub(super) use layout::write_layout;
+#[cfg(test)]
+pub(super) use row::RowWriter;
+pub(super) use row::{BatchView, Row};
 pub(super) use samples::{Samples, put_present, take_present};
 pub(super) use varint::Cursor;
 

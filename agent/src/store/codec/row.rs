@@ -1,19 +1,20 @@
-//! A journal row: batches of one commit whose times lie close together.
+//! A journal row of format 1: batches of one commit whose times lie close together.
 
-use super::{
-    Damage, envelope,
-    value::{put_value, skip_value, take_value},
-    varint::{Cursor, put},
-};
+use super::{Damage, envelope, value::take_value, varint::Cursor};
+#[cfg(test)]
+use super::{value::put_value, varint::put};
+#[cfg(test)]
 use crate::store::types::StoredSample;
 
-/// Builds rows, one after the other, in the same memory.
+/// Builds rows, one after the other, in the same memory: as the agent once did.
+#[cfg(test)]
 #[derive(Debug, Default)]
 pub(in super::super) struct RowWriter {
     row: Vec<u8>,
     body: Vec<u8>,
 }
 
+#[cfg(test)]
 impl RowWriter {
     /// Begins a row.
     pub(in super::super) fn begin(&mut self, run: u32) {
@@ -43,11 +44,6 @@ impl RowWriter {
         push(&mut self.row, &BatchView { age, layout, count, body: &self.body });
     }
 
-    /// Appends a batch as another row has it.
-    pub(in super::super) fn copy(&mut self, batch: &BatchView<'_>) {
-        push(&mut self.row, batch);
-    }
-
     /// The finished row.
     pub(in super::super) fn finish(&mut self, key: i64) -> &[u8] {
         envelope::seal(&mut self.row, key);
@@ -55,6 +51,7 @@ impl RowWriter {
     }
 }
 
+#[cfg(test)]
 fn push(row: &mut Vec<u8>, batch: &BatchView<'_>) {
     for number in [batch.age, u64::from(batch.layout), batch.count as u64, batch.body.len() as u64] {
         put(row, number);
@@ -121,28 +118,17 @@ impl BatchView<'_> {
         row_millis.saturating_sub_unsigned(self.age)
     }
 
-    /// Gives the values at these positions (ascending, unique), each with its index in `positions` and its reset flag.
-    pub(in super::super) fn values_at(
-        &self,
-        positions: impl IntoIterator<Item = usize>,
-        mut each: impl FnMut(usize, f64, bool),
-    ) -> Result<(), Damage> {
+    /// Gives the values in their order, each with its reset flag.
+    pub(in super::super) fn values(&self, mut each: impl FnMut(f64, bool)) -> Result<(), Damage> {
         let (mut resets, mut values) = self.parts()?;
-        let (mut reset, mut at) = (resets.next()?, 0);
-        for (index, position) in positions.into_iter().enumerate() {
-            if position < at || position >= self.count {
-                return Err(Damage::Malformed("a batch shorter than its layout"));
-            }
-            while at < position {
-                skip_value(&mut values)?;
-                at += 1;
-            }
+        let mut reset = resets.next()?;
+        for position in 0..self.count as u64 {
             let value = take_value(&mut values)?;
-            at += 1;
-            while reset.is_some_and(|flagged| flagged < position as u64) {
+            let flagged = reset == Some(position);
+            if flagged {
                 reset = resets.next()?;
             }
-            each(index, value, reset == Some(position as u64));
+            each(value, flagged);
         }
         Ok(())
     }

@@ -108,6 +108,21 @@ impl Group {
         self.current.resets_of(resets);
     }
 
+    /// Begins a row without samples. Gives its index among the current ones.
+    pub(in super::super) fn begin_row(&mut self, place: (i64, i64, i64)) -> usize {
+        self.current.take_ids(&self.ids);
+        self.current.begin(place);
+        self.current.len() - 1
+    }
+
+    /// Adds samples to a current row: slot, value, whether it began the counter anew.
+    pub(in super::super) fn fill(&mut self, row: usize, samples: impl Iterator<Item = (u8, f64, bool)>) {
+        self.current.take_ids(&self.ids);
+        for (slot, value, reset) in samples {
+            self.current.set(row, slot, value, reset);
+        }
+    }
+
     /// Makes the current rows the frozen ones, which must have been written.
     pub(in super::super) fn freeze(&mut self) {
         std::mem::swap(&mut self.frozen, &mut self.current);
@@ -128,8 +143,8 @@ pub(in super::super) struct RowSet {
     /// A row takes as many values as there are slots, rounded up to a power of two.
     stride: usize,
     values: Vec<f64>,
-    /// Row and slot of each sample that began a counter anew, by ascending row.
-    resets: Vec<(u32, u8)>,
+    /// Which slots have a sample that began a counter anew; shorter than the rows where the last ones have none.
+    resets: Vec<u64>,
 }
 
 impl RowSet {
@@ -162,8 +177,53 @@ impl RowSet {
 
     /// The samples of the newest row that began a counter anew.
     pub(super) fn resets_of(&mut self, slots: impl Iterator<Item = u8>) {
-        let row = self.len().saturating_sub(1) as u32; // far fewer rows than that are ever held
-        self.resets.extend(slots.map(|slot| (row, slot)));
+        let row = self.len().saturating_sub(1);
+        slots.for_each(|slot| self.reset(row, slot));
+    }
+
+    fn reset(&mut self, row: usize, slot: u8) {
+        if self.resets.len() <= row {
+            self.resets.resize(row + 1, 0);
+        }
+        self.resets[row] |= bit(slot);
+    }
+
+    /// The series by slot are these now: those of before and others.
+    fn take_ids(&mut self, ids: &[u32]) {
+        if self.ids.len() == ids.len() && self.ids == ids {
+            return;
+        }
+        ids.clone_into(&mut self.ids);
+        if ids.len() > self.stride {
+            self.widen(ids.len().next_power_of_two().clamp(4, SLOTS));
+        }
+    }
+
+    /// Appends a row without samples.
+    fn begin(&mut self, (time, run, number): (i64, i64, i64)) {
+        self.times.push(time);
+        self.runs.push(run);
+        self.numbers.push(number);
+        self.present.push(0);
+        self.values.resize(self.values.len() + self.stride, 0.0);
+    }
+
+    fn set(&mut self, row: usize, slot: u8, value: f64, reset: bool) {
+        self.present[row] |= bit(slot);
+        self.values[row * self.stride + usize::from(slot)] = value;
+        if reset {
+            self.reset(row, slot);
+        }
+    }
+
+    /// How many values a row takes in memory.
+    pub(in super::super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Which slots have a sample in a row, as bits.
+    pub(in super::super) fn present(&self, row: usize) -> u64 {
+        self.present[row]
     }
 
     fn widen(&mut self, stride: usize) {
@@ -196,8 +256,10 @@ impl RowSet {
             if places.get(&self.place(row)).is_some_and(|slots| self.present[row] & !slots == 0) {
                 continue;
             }
-            let at = kept.len() as u32;
-            kept.resets.extend(self.resets_at(row).iter().map(|(_, slot)| (at, *slot)));
+            if let Some(resets) = self.resets.get(row) {
+                kept.resets.resize(kept.len(), 0);
+                kept.resets.push(*resets);
+            }
             kept.times.push(self.times[row]);
             kept.runs.push(self.runs[row]);
             kept.numbers.push(self.numbers[row]);
@@ -205,13 +267,6 @@ impl RowSet {
             kept.values.extend_from_slice(&self.values[row * self.stride..(row + 1) * self.stride]);
         }
         *self = kept;
-    }
-
-    /// The resets of a row.
-    fn resets_at(&self, row: usize) -> &[(u32, u8)] {
-        let from = self.resets.partition_point(|(of, _)| (*of as usize) < row);
-        let count = self.resets[from..].iter().take_while(|(of, _)| *of as usize == row).count();
-        &self.resets[from..from + count]
     }
 
     /// Time, run and number of a row.
@@ -239,7 +294,7 @@ impl RowSet {
     pub(in super::super) fn sample(&self, row: usize, slot: u8) -> Option<(f64, bool)> {
         let is_there = self.present[row] & bit(slot) != 0;
         is_there.then(|| {
-            let reset = !self.resets.is_empty() && self.resets_at(row).contains(&(row as u32, slot));
+            let reset = self.resets.get(row).is_some_and(|resets| resets & bit(slot) != 0);
             (self.values[row * self.stride + usize::from(slot)], reset)
         })
     }

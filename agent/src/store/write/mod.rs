@@ -1,5 +1,6 @@
 //! The way of samples into the file: head and journal with each commit, then segments, then blocks and roll-ups.
 
+mod bulk;
 mod delete;
 mod journal;
 mod places;
@@ -9,6 +10,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
+pub(super) use bulk::Bulk;
 pub(super) use delete::delete_blobs;
 pub(super) use places::of_series;
 pub(super) use recover::Recovered;

@@ -45,7 +45,7 @@ impl Recovered {
         let mut places = Places::load(conn, &mut head, last.map_or(newest, |(_, time)| places::part(time)))?;
         let (mut pending, mut rows, mut failure) = (Pending::default(), 0, None);
         let mut open: Option<i64> = None;
-        let mut collectors = Collectors { conn, known: HashMap::new() };
+        let mut collectors = Collectors::of(conn);
         journal::replay(conn, from, damages, |number, row, batch| {
             rows += usize::from(open.replace(number) != Some(number));
             pending.clear();
@@ -113,12 +113,19 @@ impl SampleWriter {
 }
 
 /// The collectors of series, as the file has them.
-struct Collectors<'a> {
+pub(super) struct Collectors<'a> {
     conn: &'a Connection,
     known: HashMap<String, Arc<str>>,
 }
 
-fn enter(
+impl<'a> Collectors<'a> {
+    pub(super) fn of(conn: &'a Connection) -> Self {
+        Self { conn, known: HashMap::new() }
+    }
+}
+
+/// Gives a series its first slot.
+pub(super) fn enter(
     head: &mut Head,
     places: &mut Places,
     collectors: &mut Collectors<'_>,

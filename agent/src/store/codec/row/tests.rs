@@ -39,7 +39,7 @@ fn read(bytes: &[u8], key: i64) -> Result<(u32, Vec<ReadBatch>), Damage> {
     for batch in row {
         let batch = batch?;
         let mut values = Vec::new();
-        batch.values_at(0..batch.count, |_, value, reset| values.push((value.to_bits(), reset)))?;
+        batch.values(|value, reset| values.push((value.to_bits(), reset)))?;
         batches.push((batch.age, batch.layout, values));
     }
     Ok((run, batches))
@@ -54,19 +54,6 @@ proptest! {
         let bytes = written(key, run, &batches);
         prop_assert_eq!(read(&bytes, key), Ok((run, expected.collect())));
         prop_assert_eq!(read(&bytes, key.wrapping_add(1)), Err(Damage::Checksum));
-    }
-
-    #[test]
-    fn some_values_are_found_without_the_others(
-        values in prop::collection::vec((any::<i32>().prop_map(f64::from), any::<bool>()), 1..40), picks in any::<u64>()
-    ) {
-        let bytes = written(7, 1, &[(0, 0, values.clone())]);
-        let positions: Vec<usize> = (0..values.len()).filter(|at| picks >> at & 1 == 1).collect();
-        let batch = Row::open(&bytes, 7).unwrap().next().unwrap().unwrap();
-        let mut found = Vec::new();
-        batch.values_at(positions.iter().copied(), |index, value, reset| found.push((index, value, reset))).unwrap();
-        let expected = positions.iter().enumerate().map(|(index, at)| (index, values[*at].0, values[*at].1));
-        prop_assert_eq!(found, expected.collect::<Vec<_>>());
     }
 
     #[test]
