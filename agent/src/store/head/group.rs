@@ -119,7 +119,7 @@ pub(in super::super) struct RowSet {
     /// A row takes as many values as there are slots, rounded up to a power of two.
     stride: usize,
     values: Vec<f64>,
-    /// Row and slot of each sample that began a counter anew.
+    /// Row and slot of each sample that began a counter anew, ascending.
     resets: Vec<(u32, u8)>,
 }
 
@@ -151,7 +151,7 @@ impl RowSet {
         self.values.extend_from_slice(&values[..self.stride]);
     }
 
-    /// The samples of the newest row that began a counter anew.
+    /// The samples of the newest row that began a counter anew, by ascending slot.
     pub(super) fn resets_of(&mut self, slots: impl Iterator<Item = u8>) {
         let row = self.len().saturating_sub(1) as u32; // far fewer rows than that are ever held
         self.resets.extend(slots.map(|slot| (row, slot)));
@@ -183,7 +183,8 @@ impl RowSet {
                 continue;
             }
             let at = kept.len() as u32;
-            let resets = self.resets.iter().filter(|(of, _)| *of as usize == row);
+            let begin = self.resets.partition_point(|(of, _)| (*of as usize) < row);
+            let resets = self.resets[begin..].iter().take_while(|(of, _)| *of as usize == row);
             kept.resets.extend(resets.map(|(_, slot)| (at, *slot)));
             kept.times.push(self.times[row]);
             kept.runs.push(self.runs[row]);
@@ -219,7 +220,7 @@ impl RowSet {
     pub(in super::super) fn sample(&self, row: usize, slot: u8) -> Option<(f64, bool)> {
         let is_there = self.present[row] & bit(slot) != 0;
         is_there.then(|| {
-            let reset = !self.resets.is_empty() && self.resets.contains(&(row as u32, slot));
+            let reset = !self.resets.is_empty() && self.resets.binary_search(&(row as u32, slot)).is_ok();
             (self.values[row * self.stride + usize::from(slot)], reset)
         })
     }
