@@ -1,6 +1,6 @@
 //! `backup`: a consistent copy of the history, also while the agent runs.
 
-use super::progress::bar;
+use super::progress::Progress;
 use crate::{
     app,
     config::{self, Flags},
@@ -23,13 +23,10 @@ pub(super) struct BackupArgs {
 pub(super) fn run(flags: &Flags, args: &BackupArgs) -> Result<ExitCode> {
     let config = config::load(flags)?.config;
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    let bar = bar("pages");
+    let bar = Progress::new("pages");
     let store = app::store_file(&config.agent.data_dir);
-    let copied = backup(&store, &args.file, overwrite, &mut |done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
+    let copied = backup(&store, &args.file, overwrite, &mut |done, all| bar.show(done, all));
+    drop(bar);
     let size = bytesize::ByteSize(copied?);
     writeln!(std::io::stdout(), "{}: {size}, complete and on the disk", args.file.display())?;
     Ok(ExitCode::SUCCESS)

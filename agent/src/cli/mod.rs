@@ -32,10 +32,11 @@ Examples:
   twarga-agent check                                 every mistake in agent.toml, with its line
   twarga-agent plugins list                          what is loaded, and why something is not
   twarga-agent query host_cpu_percent                the last minutes, with a sparkline
+  twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
+  twarga-agent query host_cpu_percent --from 1d --step 1h --agg max
   twarga-agent sql \"SELECT name, count(*) FROM metrics GROUP BY name\"
   twarga-agent store info                            what the history holds; also verify, compact
   twarga-agent backup history-copy.db                a copy, also while the agent runs
-  twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
   twarga-agent export --match host_load1 --from 7d --output load.jsonl
   twarga-agent import load.jsonl
 

@@ -13,10 +13,17 @@ impl Progress {
             true => ProgressDrawTarget::stderr_with_hz(4),
             false => ProgressDrawTarget::hidden(),
         };
-        let count = if what == "bytes" { "{bytes}/{total_bytes}" } else { "{human_pos}/{human_len} {msg}" };
-        let style = ProgressStyle::with_template(&format!("{{bar:30}} {count}  {{eta}} left"));
+        let count =
+            if what == "bytes" { "{bytes} of {total_bytes}" } else { "{human_pos} of {human_len} {msg}" };
+        let style =
+            ProgressStyle::with_template(&format!("{{bar:30}} {{percent:>3}} %  {count}  {{eta}} left"));
         let bar = ProgressBar::with_draw_target(None, target).with_message(what);
         Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// From now on this is counted.
+    pub(super) fn name(&self, what: String) {
+        self.0.set_message(what);
     }
 
     /// So much is done, of so much.
@@ -30,17 +37,4 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }
-}
-
-/// A bar that counts things of this kind: `pages`, `rows`.
-pub(super) fn bar(what: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    // a template of ours is sound; else the bar looks plain
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {percent:>3} %  {human_pos} of {human_len} {msg}  {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar.set_message(what.to_owned());
-    bar
 }

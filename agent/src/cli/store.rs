@@ -1,6 +1,6 @@
 //! `store`: what the file of the history holds, whether it is sound, and giving its free space back.
 
-use super::{progress::bar, table::columns};
+use super::{progress::Progress, table::columns};
 use crate::{
     app,
     config::{self, Flags},
@@ -62,24 +62,16 @@ pub(super) fn run(flags: &Flags, command: &StoreCommand) -> Result<ExitCode> {
 }
 
 fn verify_with_bar(file: &Path) -> store::Result<Report> {
-    let bar = bar("rows");
-    let report = verify(file, &mut |table, done, all| {
-        bar.set_message(format!("rows of {table}"));
-        bar.set_length(all);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    report
+    let bar = Progress::new("rows");
+    verify(file, &mut |table, done, all| {
+        bar.name(format!("rows of {table}"));
+        bar.show(done, all);
+    })
 }
 
 fn compact_with_bar(file: &Path) -> store::Result<String> {
-    let bar = bar("pages");
-    let compacted = compact(file, &mut |done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    let compacted = compacted?;
+    let bar = Progress::new("pages");
+    let compacted = compact(file, &mut |done, all| bar.show(done, all))?;
     let [before, after] = [compacted.before, compacted.after].map(ByteSize);
     Ok(format!("{}: {before} before, {after} now\n", file.display()))
 }

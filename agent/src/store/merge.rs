@@ -11,10 +11,7 @@ pub(super) use rollups::{read_body as read_rollups, replaced, union as union_rol
 use rows::Union;
 
 use super::{
-    codec::{
-        BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows,
-        rollup::{Rollups, encode_rollups},
-    },
+    codec::{BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows, rollup::Rollups},
     types::Tier,
 };
 use crate::model::Kind;

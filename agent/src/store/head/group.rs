@@ -175,7 +175,7 @@ impl RowSet {
         self.values.extend_from_slice(&values[..self.stride]);
     }
 
-    /// The samples of the newest row that began a counter anew.
+    /// The samples of the newest row that began a counter anew, by ascending slot.
     pub(super) fn resets_of(&mut self, slots: impl Iterator<Item = u8>) {
         let row = self.len().saturating_sub(1);
         slots.for_each(|slot| self.reset(row, slot));

@@ -136,7 +136,7 @@ impl Head {
     pub(super) fn apply(&mut self, pending: &Pending, run: u32) {
         for row in pending.rows() {
             if let Some(group) = self.group_mut(row.group) {
-                group.append(row, pending.values(row), i64::from(run), pending.resets(row));
+                group.append(row, pending.values(row), i64::from(run), Pending::resets(row));
             }
         }
     }

@@ -1,9 +1,7 @@
 //! The rows that a commit adds, put together before anything is written: what fails then leaves nothing behind.
 
 use super::{SLOTS, Slot};
-
-/// No row.
-const NONE: u32 = u32::MAX;
+use std::collections::HashMap;
 
 /// A row to be.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +14,9 @@ pub(in super::super) struct PendingRow {
     pub(in super::super) number: i64,
     /// Which slots have a sample.
     pub(in super::super) present: u64,
+    /// Which slots have one that began a counter anew.
+    resets: u64,
     index: u32,
-    /// The row of the same group before it.
-    before: u32,
 }
 
 /// The rows of one commit.
@@ -26,42 +24,28 @@ pub(in super::super) struct PendingRow {
 pub(in super::super) struct Pending {
     rows: Vec<PendingRow>,
     values: Vec<[f64; SLOTS]>,
-    /// Row and slot.
-    resets: Vec<(u32, u8)>,
-    /// The last row of each group.
-    last: Vec<u32>,
+    /// The row of a group at a time, under a number: an import brings thousands of times at once.
+    places: HashMap<(u32, i64, i64), u32>,
 }
 
 impl Pending {
     pub(in super::super) fn clear(&mut self) {
-        for row in &self.rows {
-            self.last[row.group as usize] = NONE;
-        }
         self.rows.clear();
         self.values.clear();
-        self.resets.clear();
+        self.places.clear();
     }
 
     /// The row of a group at a time, under a number.
     fn find(&self, group: u32, time: i64, number: i64) -> Option<usize> {
-        let mut at = self.last.get(group as usize).copied().unwrap_or(NONE);
-        while let Some(row) = self.rows.get(at as usize) {
-            if (row.time, row.number) == (time, number) {
-                return Some(at as usize);
-            }
-            at = row.before;
-        }
-        None
+        self.places.get(&(group, time, number)).map(|row| *row as usize)
     }
 
     /// Whether one of these slots has a sample at this time, under this number.
     pub(in super::super) fn has_any(&self, slots: &[Slot], time: i64, number: i64) -> bool {
-        if !self.rows.iter().any(|row| (row.time, row.number) == (time, number)) {
-            return false;
-        }
-        slots.iter().any(|slot| {
-            let row = self.find(slot.group, time, number);
-            row.is_some_and(|row| self.rows[row].present >> slot.slot & 1 == 1)
+        // series that follow one another are of one group, as a rule
+        slots.chunk_by(|a, b| a.group == b.group).any(|slots| {
+            let row = self.find(slots[0].group, time, number); // a chunk is never empty
+            row.is_some_and(|row| slots.iter().any(|slot| self.rows[row].present >> slot.slot & 1 == 1))
         })
     }
 
@@ -73,27 +57,23 @@ impl Pending {
         samples: impl Iterator<Item = (Slot, f64, bool)>,
     ) {
         let mut row = usize::MAX;
-        let mut group = NONE;
+        let mut group = None;
         for (slot, value, reset) in samples {
-            if slot.group != group {
-                group = slot.group;
-                row = self.find(group, time, number).unwrap_or_else(|| self.begin(group, time, number));
+            if group != Some(slot.group) {
+                group = Some(slot.group);
+                let found = self.find(slot.group, time, number);
+                row = found.unwrap_or_else(|| self.begin(slot.group, time, number));
             }
             self.rows[row].present |= 1 << slot.slot;
+            self.rows[row].resets |= u64::from(reset) << slot.slot;
             self.values[row][usize::from(slot.slot)] = value;
-            if reset {
-                self.resets.push((row as u32, slot.slot));
-            }
         }
     }
 
     fn begin(&mut self, group: u32, time: i64, number: i64) -> usize {
         let index = self.rows.len();
-        if self.last.len() <= group as usize {
-            self.last.resize(group as usize + 1, NONE);
-        }
-        let before = std::mem::replace(&mut self.last[group as usize], index as u32);
-        self.rows.push(PendingRow { group, time, number, present: 0, index: index as u32, before });
+        self.places.insert((group, time, number), index as u32);
+        self.rows.push(PendingRow { group, time, number, present: 0, resets: 0, index: index as u32 });
         self.values.push([0.0; SLOTS]);
         index
     }
@@ -108,8 +88,35 @@ impl Pending {
         &self.values[row.index as usize]
     }
 
-    /// The slots of a row whose sample began a counter anew.
-    pub(in super::super) fn resets(&self, row: &PendingRow) -> impl Iterator<Item = u8> {
-        self.resets.iter().filter(move |(of, _)| *of == row.index).map(|(_, slot)| *slot)
+    /// The slots of a row whose sample began a counter anew, ascending.
+    pub(in super::super) fn resets(row: &PendingRow) -> impl Iterator<Item = u8> {
+        let resets = row.resets;
+        (0..SLOTS as u8).filter(move |slot| resets >> slot & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(group: u32, slot: u8) -> Slot {
+        Slot { group, slot }
+    }
+
+    #[test]
+    fn batches_of_one_time_and_number_share_the_rows_of_their_groups() {
+        let mut pending = Pending::default();
+        pending.add(10, 1, [(slot(0, 63), 1.0, true), (slot(1, 0), 2.0, false)].into_iter());
+        pending.add(20, 1, std::iter::once((slot(0, 0), 3.0, false)));
+        pending.add(10, 1, [(slot(0, 2), 4.0, true), (slot(2, 5), 5.0, false)].into_iter());
+        let rows: Vec<_> = pending.rows().iter().map(|row| (row.group, row.time, row.present)).collect();
+        assert_eq!(rows, [(0, 10, 1 << 63 | 1 << 2), (1, 10, 1), (0, 20, 1), (2, 10, 1 << 5)]);
+        let first = pending.rows()[0];
+        assert_eq!(Pending::resets(&first).collect::<Vec<_>>(), [2, 63]);
+        assert_eq!((pending.values(&first)[2], pending.values(&first)[63]), (4.0, 1.0));
+        assert!(pending.has_any(&[slot(1, 1), slot(0, 1), slot(0, 2)], 10, 1));
+        assert!(!pending.has_any(&[slot(0, 2)], 20, 1) && !pending.has_any(&[slot(0, 2)], 10, 2));
+        pending.clear();
+        assert!(pending.rows().is_empty() && !pending.has_any(&[slot(0, 2)], 10, 1));
     }
 }

@@ -253,9 +253,9 @@ impl Merged {
         for (at, row) in present.into_iter().enumerate() {
             let Some(row) = map.of(row) else { continue };
             match &rollups {
-                Rollups::Gauges(gauges) => drop(gauges.get(at).map(|gauge| self.gauges.insert(row, gauge))),
+                Rollups::Gauges(gauges) => self.gauges.extend(gauges.get(at).map(|gauge| (row, gauge))),
                 Rollups::Counters(counters) => {
-                    drop(counters.get(at).map(|counter| self.counters.insert(row, counter)))
+                    self.counters.extend(counters.get(at).map(|counter| (row, counter)));
                 }
             }
         }
