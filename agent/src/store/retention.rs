@@ -6,7 +6,7 @@ use super::{
     error::{Inner, Result, of},
     events, key,
     types::{Deleted, Tier},
-    write::delete_blobs,
+    write::{delete_blobs, delete_blobs_between},
 };
 use crate::model::Timestamp;
 use rusqlite::{Connection, params};
@@ -22,6 +22,8 @@ const EVENTS: Duration = Duration::from_secs(90 * 24 * 3600);
 const EVENTS_A_CALL: u32 = 500;
 /// Pages that are given back to the file system at once.
 const BYTES_A_CALL: u64 = 2 << 20;
+/// Milliseconds. What is stamped later than that from now is of a wrong clock.
+const DAY: i64 = 24 * 3_600_000;
 /// Less free space than this is kept for what comes next.
 const FREE_BYTES_KEPT: u64 = 4 << 20;
 
@@ -45,12 +47,13 @@ impl Store {
         }
         self.untrusted_step &= !trusted;
         let mut deleted = Deleted::default();
-        if !self.untrusted_step {
+        // after a long stop all may be too old before it is rolled up
+        if !self.untrusted_step && !self.samples.is_sealing() {
             deleted = self.outlived(now).map_err(of(&self.file))?;
             self.untrusted_step = !trusted && deleted.samples > 0;
         }
         if deleted.samples == 0 {
-            deleted = self.oversized().map_err(of(&self.file))?;
+            deleted = self.oversized(now, trusted).map_err(of(&self.file))?;
         }
         if trusted {
             let before = now.minus(EVENTS.max(self.options.retention.raw));
@@ -85,20 +88,30 @@ impl Store {
                 delete_gaps(&self.conn, Timestamp::from_millis(limit))?;
             }
             if tier == Tier::Raw && blobs > 0 {
-                self.conn.execute(
-                    "DELETE FROM place WHERE last_part < ?1",
-                    [key::part(Tier::Raw, key::storable(now.minus(retention.hour.max(retention.minute))))],
-                )?;
+                // by what is there, not by a clock that may be wrong: without its place nothing is found
+                if let Some(oldest) = oldest_of_all(&self.conn)? {
+                    self.conn.execute("DELETE FROM place WHERE last_part < ?1", [oldest])?;
+                }
             }
         }
         Ok(Deleted { samples })
     }
 
-    /// Deletes some of the oldest samples, then of the oldest roll-ups, where the file is too large.
-    fn oversized(&mut self) -> Inner<Deleted> {
+    /// Deletes some samples where the file is too large: what a wrong clock stamped more than a day into the future first,
+    /// as it would never be the oldest, then the oldest, then the oldest roll-ups.
+    fn oversized(&mut self, now: Timestamp, trusted: bool) -> Inner<Deleted> {
         let pages = Pages::of(&self.conn)?;
         if pages.bytes() - pages.free_bytes() <= self.options.max_size {
             return Ok(Deleted::default());
+        }
+        let tomorrow = key::storable(now).saturating_add(DAY).min(key::FARTHEST);
+        for tier in Tier::ALL.into_iter().filter(|_| trusted) {
+            let first = key::part(tier, tomorrow) + 1;
+            if let Some(part) = part_after(&self.conn, tier, first)? {
+                let range = (key::block(part, 0), key::block(part + 1, 0));
+                let (_, count) = delete_blobs_between(&self.conn, tier, range, BLOBS_A_CALL)?;
+                return Ok(Deleted { samples: if tier == Tier::Raw { count } else { 0 } });
+            }
         }
         self.drop_oldest()
     }
@@ -128,6 +141,15 @@ fn oldest_of_several(conn: &Connection, tier: Tier) -> Inner<Option<i64>> {
 /// The oldest part of a tier.
 fn oldest(conn: &Connection, tier: Tier) -> Inner<Option<i64>> {
     part_after(conn, tier, i64::MIN)
+}
+
+/// The part of the finest tier in which the oldest of all data is; nothing of an empty store.
+fn oldest_of_all(conn: &Connection) -> Inner<Option<i64>> {
+    let mut all = Vec::new();
+    for tier in Tier::ALL {
+        all.extend(oldest(conn, tier)?.map(|part| key::part(Tier::Raw, key::part_start(tier, part))));
+    }
+    Ok(all.into_iter().min())
 }
 
 fn delete_gaps(conn: &Connection, before: Timestamp) -> Inner<usize> {

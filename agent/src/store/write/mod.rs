@@ -7,7 +7,7 @@ mod recover;
 mod seal;
 mod segment;
 
-pub(super) use delete::delete_blobs;
+pub(super) use delete::{delete_blobs, delete_blobs_between};
 pub(super) use places::of_series;
 pub(super) use recover::Recovered;
 
@@ -17,6 +17,7 @@ use super::{
     head::{Head, Pending},
     key,
     reader::DamageLog,
+    sizes::Sizes,
     types::{StoredBatch, StoredSample},
 };
 use crate::model::{SeriesId, Timestamp};
@@ -164,7 +165,8 @@ impl SampleWriter {
             let living = head.series();
             sealer.tidy(living);
             if let Some(part) = self.frozen_part {
-                sealer.seal_below(part);
+                // after a step back of the clock the open part is the older one
+                sealer.seal_below(self.part.map_or(part, |now| now.min(part)));
             }
             self.frozen_part = self.part;
         }
@@ -298,6 +300,22 @@ impl SampleWriter {
     /// Whether there are blocks to be made.
     pub(super) fn is_sealing(&self) -> bool {
         self.sealer.is_busy()
+    }
+
+    /// How much is kept in memory.
+    pub(super) fn sizes(&self) -> Sizes {
+        let head = self.read();
+        let (stays, left) = self.places.sizes();
+        Sizes {
+            groups: head.groups().count(),
+            series: head.series(),
+            stays,
+            left,
+            homeless: self.collectors.len(),
+            tails: self.sealer.remembered(),
+            owners: 0,
+            sealing: self.sealer.is_busy(),
+        }
     }
 }
 

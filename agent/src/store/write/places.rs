@@ -82,6 +82,8 @@ impl Places {
 
     /// A new series has a slot.
     pub(super) fn enter(&mut self, series: u32, group: u32, part: i64) {
+        // one that comes back before the file knows that it left has never left
+        self.left.retain(|left| (left.series, left.group) != (series, group));
         self.stays.insert(series, Stay { group, first: None, seen: part });
     }
 
@@ -135,7 +137,7 @@ impl Places {
         let closing = self.left.len().min(CLOSED_A_COMMIT);
         for Left { series, group, last } in &self.left[..closing] {
             let mut update = conn.prepare_cached(
-                "UPDATE place SET last_part = ?3 WHERE series = ?1 AND grp = ?2 AND last_part IS NULL",
+                "UPDATE place SET last_part = max(coalesce(last_part, ?3), ?3) WHERE series = ?1 AND grp = ?2",
             )?;
             update.execute(params![series, group, last])?;
         }
@@ -154,25 +156,29 @@ impl Places {
         for (series, to, collector) in moves(head) {
             self.leave(head, series, Some(part));
             head.put(series, to, &collector);
-            self.stays.insert(series, Stay { group: to.group, first: None, seen: part });
+            self.enter(series, to.group, part);
         }
+    }
+
+    /// Of how many series it knows the place, and how many places it is still to note as left.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.stays.len(), self.left.len())
     }
 
     fn leave(&mut self, head: &mut Head, series: u32, last: Option<i64>) {
         let Some(stay) = self.stays.remove(&series) else { return };
-        if stay.first.is_some() {
-            self.left.push(Left { series, group: stay.group, last: last.unwrap_or(stay.seen) });
-        }
+        self.left.push(Left { series, group: stay.group, last: last.unwrap_or(stay.seen) });
         head.remove(series);
     }
 }
 
-/// Notes that a series that is elsewhere now has samples in a segment of a group.
+/// Notes that a series that is elsewhere now has samples in a segment of a group. It may have left before they were
+/// written: the place then ends with them at the earliest, whether its end is noted before or after.
 fn passed_through(conn: &Connection, series: u32, group: u32, part: i64) -> Inner<()> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO place(series, grp, first_part, last_part) VALUES (?1, ?2, ?3, ?3)
          ON CONFLICT(series, grp) DO UPDATE SET first_part = min(first_part, excluded.first_part),
-            last_part = max(last_part, excluded.last_part)",
+            last_part = max(coalesce(last_part, excluded.last_part), excluded.last_part)",
     )?;
     insert.execute(params![series, group, part])?;
     Ok(())
