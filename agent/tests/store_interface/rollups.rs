@@ -331,7 +331,7 @@ fn six_hours() -> History {
 }
 
 #[test]
-#[ignore = "a late sample of a series that had left its group hides its newer ones"]
+#[ignore = "a late sample in a part without a block does not have the pair after it made again"]
 fn late_samples_at_a_seam_are_counted_once() {
     let mut history = History::new();
     // a sample in the last minute of a part, and one in the first of the next

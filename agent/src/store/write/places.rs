@@ -46,6 +46,9 @@ pub(super) struct Stayed {
 pub(super) struct Places {
     stays: HashMap<u32, Stay>,
     left: Vec<Left>,
+    /// No series has had samples of a later part: a place that is left ends here, lest it hides what a series had there
+    /// before it came back with late samples.
+    newest: i64,
     /// How many of those were written by the open transaction.
     closing: usize,
 }
@@ -53,7 +56,8 @@ pub(super) struct Places {
 impl Places {
     /// Reads the places that were not left, and puts their series into the head. `part`: the newest one.
     pub(super) fn load(conn: &Connection, head: &mut Head, part: i64) -> Inner<Self> {
-        let mut places = Self::default();
+        let known: Option<i64> = conn.query_row("SELECT max(last_part) FROM place", [], |row| row.get(0))?;
+        let mut places = Self { newest: known.map_or(part, |known| known.max(part)), ..Self::default() };
         let mut select = conn.prepare(
             "SELECT place.series, place.grp, place.first_part, series.collector FROM place
              JOIN series ON series.id = place.series WHERE place.last_part IS NULL
@@ -74,7 +78,7 @@ impl Places {
                     head.put(series, slot, &collector);
                     places.stays.insert(series, Stay { group, first: Some(first), seen: part });
                 }
-                None => places.left.push(Left { series, group, last: part }),
+                None => places.left.push(Left { series, group, last: places.newest }),
             }
         }
         Ok(places)
@@ -82,6 +86,7 @@ impl Places {
 
     /// A new series has a slot.
     pub(super) fn enter(&mut self, series: u32, group: u32, part: i64) {
+        self.newest = self.newest.max(part);
         // one that comes back before the file knows that it left has never left
         self.left.retain(|left| (left.series, left.group) != (series, group));
         self.stays.insert(series, Stay { group, first: None, seen: part });
@@ -122,6 +127,7 @@ impl Places {
             if let Some(stay) = self.stays.get_mut(&series) {
                 stay.first = Some(stay.first.map_or(part, |first| first.min(part)));
                 stay.seen = stay.seen.max(part);
+                self.newest = self.newest.max(part);
             }
         }
         let closing = std::mem::take(&mut self.closing);
@@ -148,13 +154,14 @@ impl Places {
     /// Takes series without samples since before the last part out of the head, and moves the rest together where a
     /// collector has many more groups than it needs. To be called while no group has current rows. `part`: the newest.
     pub(super) fn tidy(&mut self, head: &mut Head, part: i64) {
+        self.newest = self.newest.max(part);
         let gone: Vec<u32> =
             self.stays.iter().filter(|(_, stay)| stay.seen + 1 < part).map(|(series, _)| *series).collect();
         for series in gone {
-            self.leave(head, series, None);
+            self.leave(head, series);
         }
         for (series, to, collector) in moves(head) {
-            self.leave(head, series, Some(part));
+            self.leave(head, series);
             head.put(series, to, &collector);
             self.enter(series, to.group, part);
         }
@@ -165,9 +172,9 @@ impl Places {
         (self.stays.len(), self.left.len())
     }
 
-    fn leave(&mut self, head: &mut Head, series: u32, last: Option<i64>) {
+    fn leave(&mut self, head: &mut Head, series: u32) {
         let Some(stay) = self.stays.remove(&series) else { return };
-        self.left.push(Left { series, group: stay.group, last: last.unwrap_or(stay.seen) });
+        self.left.push(Left { series, group: stay.group, last: self.newest });
         head.remove(series);
     }
 }
