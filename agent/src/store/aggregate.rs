@@ -9,6 +9,9 @@ use std::{fmt, str::FromStr};
 const MOST_RANKED: usize = 1 << 20;
 /// Runs whose last sample is remembered. Only where a clock was stepped back do times of several runs mix.
 const MOST_RUNS: usize = 16;
+/// Samples farther apart than this are not paired, in milliseconds: what a counter did in a day of silence is not known
+/// to the hour, and a pair must be found again without reading all history.
+pub(super) const LONGEST_PAIR: i64 = 24 * 3_600_000;
 
 impl Aggregate {
     /// Whether only a counter has it.
@@ -170,8 +173,8 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// The growth up to this sample; nothing where it is the first of its run. After a reset, or where the value fell,
-    /// the counter began at zero.
+    /// The growth up to this sample; nothing where it is the first of its run, or the first for more than a day. After a
+    /// reset, or where the value fell, the counter began at zero.
     pub fn next(&mut self, later: &Point) -> Option<Growth> {
         let known = self.last.iter().rposition(|known| known.run == later.run);
         let earlier = known.map(|at| self.last.remove(at));
@@ -179,7 +182,8 @@ impl Pairs {
             self.last.remove(0);
         }
         self.last.push(*later);
-        let earlier = earlier?;
+        let near = |earlier: &Point| later.time.millis_since(earlier.time) <= LONGEST_PAIR;
+        let earlier = earlier.filter(near)?;
         let anew = later.reset || later.value < earlier.value;
         let increase = if anew { later.value.max(0.0) } else { later.value - earlier.value };
         Some(Growth { increase, covered_ms: later.time.millis_since(earlier.time).max(0) })

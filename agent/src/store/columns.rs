@@ -87,19 +87,7 @@ impl<'a> Columns<'a> {
         give: &mut impl FnMut(&BlockHead, &Column, &[u8]) -> Result<(), Damage>,
     ) -> Inner<Result<(), Damage>> {
         let Self { blob: Some(blob), bytes, body, .. } = self else { return Ok(Ok(())) };
-        bytes.resize(HEAD.min(length), 0);
-        blob.read_at_exact(bytes, 0)?;
-        let head = match lengths(bytes) {
-            Ok((head, _)) if head > length || length < PREFIX => return Ok(Err(Damage::Truncated)),
-            Ok((head, _)) => head,
-            Err(damage) => return Ok(Err(damage)),
-        };
-        if head > bytes.len() {
-            let known = bytes.len();
-            bytes.resize(head, 0);
-            blob.read_at_exact(&mut bytes[known..], known)?;
-        }
-        let head = match BlockHead::read(bytes, length, key) {
+        let head = match read_head(blob, bytes, length, key)? {
             Ok(head) => head,
             Err(damage) => return Ok(Err(damage)),
         };
@@ -156,4 +144,53 @@ pub(super) fn segment_part_after(conn: &Connection, tier: Tier, part: i64) -> In
     let mut select = conn.prepare_cached(Tables::of(tier).oldest[0])?;
     let key: Option<i64> = select.query_row([key::block(part.max(-(1 << 34)), 0)], |row| row.get(0))?;
     Ok(key.map(|key| key::part_and_group(key).0))
+}
+
+/// The time of the newest row of a part, of which only the heads are read; its end where one of them can't be.
+pub(super) fn newest_row(conn: &Connection, tier: Tier, part: i64) -> Inner<i64> {
+    let end = key::part_start(tier, part + 1) - 1;
+    let mut newest = i64::MIN;
+    let mut bytes = Vec::new();
+    for table in Tables::of(tier).names {
+        let mut select =
+            conn.prepare_cached(&format!("SELECT key FROM {table} WHERE key BETWEEN ?1 AND ?2"))?;
+        let mut rows = select.query([key::block(part, 0), key::last_segment(part, key::GROUPS - 1)])?;
+        let mut blob: Option<Blob<'_>> = None;
+        while let Some(row) = rows.next()? {
+            let key: i64 = row.get(0)?;
+            let blob = match &mut blob {
+                Some(blob) => {
+                    blob.reopen(key)?;
+                    blob
+                }
+                None => blob.insert(conn.blob_open(MAIN_DB, table, "data", key, true)?),
+            };
+            let length = blob.len();
+            let Ok(head) = read_head(blob, &mut bytes, length, key)? else { return Ok(end) };
+            newest = newest.max(head.rows.times.iter().copied().max().unwrap_or(i64::MIN));
+        }
+    }
+    Ok(newest)
+}
+
+/// Reads the head of a blob.
+fn read_head(
+    blob: &Blob<'_>,
+    bytes: &mut Vec<u8>,
+    length: usize,
+    key: i64,
+) -> Inner<Result<BlockHead, Damage>> {
+    bytes.resize(HEAD.min(length), 0);
+    blob.read_at_exact(bytes, 0)?;
+    let head = match lengths(bytes) {
+        Ok((head, _)) if head > length || length < PREFIX => return Ok(Err(Damage::Truncated)),
+        Ok((head, _)) => head,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    if head > bytes.len() {
+        let known = bytes.len();
+        bytes.resize(head, 0);
+        blob.read_at_exact(&mut bytes[known..], known)?;
+    }
+    Ok(BlockHead::read(bytes, length, key))
 }

@@ -46,6 +46,11 @@ impl Owners {
         }
     }
 
+    /// How many series it knows.
+    pub(super) fn len(&self) -> usize {
+        self.of_series.len()
+    }
+
     fn of(&self, series: SeriesId) -> Option<u32> {
         self.of_series.get(&series).copied()
     }

@@ -1,6 +1,7 @@
 //! Reading samples: those in memory, and part by part of time those in segments and blocks.
 
 use super::{
+    aggregate::LONGEST_PAIR,
     codec::{BlockHead, Column, Damage, Samples},
     columns::{Columns, part_after, part_before},
     error::Inner,
@@ -8,6 +9,7 @@ use super::{
     key,
     merge::Tail,
     reader::DamageLog,
+    segments::Segments,
     types::{Point, Range, Tier},
     write,
 };
@@ -41,7 +43,7 @@ impl InHead {
     }
 
     /// The points of a part.
-    fn of_part(&self, part: i64) -> &[Numbered] {
+    pub(super) fn of_part(&self, part: i64) -> &[Numbered] {
         let start = key::part_start(Tier::Raw, part);
         let end = key::part_start(Tier::Raw, part + 1);
         let from = self.points.partition_point(|(point, _)| point.time.as_millis() < start);
@@ -68,7 +70,7 @@ fn place((point, number): &Numbered) -> (i64, u32, i64) {
 }
 
 /// Brings points into order, each once: of one that is there twice, the last stays.
-fn in_order(points: &mut Vec<Numbered>) {
+pub(super) fn in_order(points: &mut Vec<Numbered>) {
     if points.is_sorted_by(|a, b| place(a) < place(b)) {
         return;
     }
@@ -87,45 +89,76 @@ pub(super) fn millis(range: Range) -> RangeInclusive<i64> {
     key::storable(range.from)..=key::storable(range.to)
 }
 
-/// The newest `limit` points of a series within the range, newest first. To be called within a transaction that began
-/// after the head was read.
-pub(super) fn newest(
-    conn: &Connection,
-    series: SeriesId,
-    head: &InHead,
-    range: &RangeInclusive<i64>,
-    limit: usize,
-    damages: &DamageLog,
-) -> Inner<Vec<Point>> {
-    let mut found: Vec<Point> = Vec::new();
-    if limit == 0 || range.is_empty() {
-        return Ok(found);
+/// What reads the newest points of several series: those of one group share what was read.
+pub(super) struct Newest<'a> {
+    conn: &'a Connection,
+    parts: Parts<'a>,
+    segments: Segments<'a>,
+}
+
+impl<'a> Newest<'a> {
+    /// To be used within a transaction that began after the head was read.
+    pub(super) fn new(conn: &'a Connection, damages: &'a DamageLog) -> Self {
+        Self { conn, parts: Parts::new(conn, damages), segments: Segments::new(conn, damages) }
     }
-    if let Some(points) = newest_of_head(head, limit) {
-        return Ok(points);
-    }
-    let groups = write::of_series(conn, series.0)?;
-    let mut parts = Parts::new(conn, damages);
-    let first = key::part(Tier::Raw, *range.start());
-    let from = key::part(Tier::Raw, *range.end());
-    let mut next = part_before(conn, Tier::Raw, from)?.max(head.newest_part());
-    let mut points = Vec::new();
-    while let Some(part) = next.filter(|part| *part >= first) {
-        let was_there = parts.read(part, &groups, series, head, &mut points)?;
-        let wanted = points.iter().rev().map(|(point, _)| *point);
-        let wanted = wanted.filter(|point| range.contains(&point.time.as_millis()));
-        found.extend(wanted.take(limit - found.len()));
-        if found.len() >= limit {
-            break;
+
+    /// The newest `limit` points of a series within the range, newest first.
+    pub(super) fn of(
+        &mut self,
+        series: SeriesId,
+        head: &InHead,
+        range: &RangeInclusive<i64>,
+        limit: usize,
+    ) -> Inner<Vec<Point>> {
+        let mut found: Vec<Point> = Vec::new();
+        if limit == 0 || range.is_empty() {
+            return Ok(found);
         }
-        // where one part was, the next is likely right before it
-        next = if was_there {
-            Some(part - 1)
-        } else {
-            part_before(conn, Tier::Raw, part - 1)?.max(head.part_below(part))
-        };
+        if let Some(points) = newest_of_head(head, limit) {
+            return Ok(points);
+        }
+        let groups = write::of_series(self.conn, series.0)?;
+        let first = key::part(Tier::Raw, *range.start());
+        let from = key::part(Tier::Raw, *range.end());
+        let mut next = part_before(self.conn, Tier::Raw, from)?.max(head.newest_part());
+        let mut points = Vec::new();
+        while let Some(part) = next.filter(|part| *part >= first) {
+            let left = (range, limit - found.len());
+            let was_there = self.part(part, &groups, series, head, left, &mut points)?;
+            let wanted = points.iter().rev().map(|(point, _)| *point);
+            let wanted = wanted.filter(|point| range.contains(&point.time.as_millis()));
+            found.extend(wanted.take(limit - found.len()));
+            if found.len() >= limit {
+                break;
+            }
+            // where one part was, the next is likely right before it
+            next = if was_there {
+                Some(part - 1)
+            } else {
+                part_before(self.conn, Tier::Raw, part - 1)?.max(head.part_below(part))
+            };
+        }
+        Ok(found)
     }
-    Ok(found)
+
+    /// The newest points of a part. Whether the file has anything of it.
+    fn part(
+        &mut self,
+        part: i64,
+        groups: &[(u32, i64, i64)],
+        series: SeriesId,
+        head: &InHead,
+        wanted: (&RangeInclusive<i64>, usize),
+        points: &mut Vec<Numbered>,
+    ) -> Inner<bool> {
+        let mut there = groups.iter().filter(|(_, first, last)| (*first..=*last).contains(&part));
+        if let (Some((group, ..)), None) = (there.next(), there.next())
+            && let Some(was_there) = self.segments.newest((part, *group), series, head, wanted, points)?
+        {
+            return Ok(was_there);
+        }
+        self.parts.read(part, groups, series, head, points)
+    }
 }
 
 /// The newest points, where the head has them all.
@@ -176,7 +209,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Appends the points of a column.
-fn take(
+pub(super) fn take(
     head: &BlockHead,
     column: &Column,
     body: &[u8],
@@ -193,13 +226,39 @@ fn take(
     Ok(())
 }
 
-/// The last sample of a series in the part before this one.
-pub(super) fn tail(conn: &Connection, series: u32, part: i64) -> Inner<Option<Tail>> {
-    let damages = DamageLog::default();
+/// The last sample of each of these runs before a part, oldest first, as far back as samples are paired.
+pub(super) fn last_of_runs(
+    parts: &mut Parts<'_>,
+    groups: &[(u32, i64, i64)],
+    series: SeriesId,
+    head: &InHead,
+    part: i64,
+    runs: &[u32],
+) -> Inner<Vec<Point>> {
+    let mut found: Vec<Point> = Vec::new();
     let mut points = Vec::new();
+    for back in 1..=LONGEST_PAIR / key::part_width(Tier::Raw) {
+        if found.len() == runs.len() {
+            break;
+        }
+        parts.read(part - back, groups, series, head, &mut points)?;
+        for (point, _) in points.iter().rev() {
+            if runs.contains(&point.run) && !found.iter().any(|known| known.run == point.run) {
+                found.push(*point);
+            }
+        }
+    }
+    found.sort_by_key(|point| (point.time, point.run));
+    Ok(found)
+}
+
+/// The same of what is stored, for roll-ups.
+pub(super) fn tails(conn: &Connection, series: u32, part: i64, runs: &[u32]) -> Inner<Vec<Tail>> {
+    let damages = DamageLog::default();
     let groups = write::of_series(conn, series)?;
-    Parts::new(conn, &damages).read(part - 1, &groups, SeriesId(series), &InHead::default(), &mut points)?;
-    Ok(points.last().map(|(point, _)| (point.time.as_millis(), point.run, point.value)))
+    let (mut parts, head) = (Parts::new(conn, &damages), InHead::default());
+    let found = last_of_runs(&mut parts, &groups, SeriesId(series), &head, part, runs)?;
+    Ok(found.iter().map(|point| (point.time.as_millis(), point.run, point.value)).collect())
 }
 
 /// The time within which all samples lie. `in_head`: the oldest and the newest time in the head.

@@ -30,8 +30,11 @@ impl Source {
     }
 }
 
-/// The sample before a part: time, run, value.
+/// The last sample of a run: time, run, value.
 pub(super) type Tail = (i64, u32, f64);
+
+/// The last samples of each series, one a run.
+pub(super) type Tails = Vec<(u32, Vec<Tail>)>;
 
 /// A block in the making.
 #[derive(Debug)]
@@ -47,8 +50,8 @@ pub(super) struct Merge {
     block: BlockWriter,
     /// The roll-ups for the coarser tier.
     rolled: Option<Rolled>,
-    /// The last sample of each series.
-    tails: Vec<(u32, Tail)>,
+    /// The last sample of each run of each counter.
+    tails: Vec<(u32, Vec<Tail>)>,
     /// Columns that could not be read.
     pub(super) damaged: Vec<(u32, Damage)>,
     scratch: samples::Scratch,
@@ -64,11 +67,16 @@ struct Rolled {
 }
 
 /// What is to be known of a series for its roll-ups.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct About {
     pub(super) kind: Kind,
-    /// The sample before this part.
-    pub(super) tail: Option<Tail>,
+    /// The last sample of each run before this part, oldest first.
+    pub(super) tails: Vec<Tail>,
+}
+
+impl About {
+    /// Where no roll-ups are made, or none that are of pairs.
+    pub(super) const NOTHING: Self = Self { kind: Kind::Gauge, tails: Vec::new() };
 }
 
 /// A finished blob.
@@ -127,6 +135,14 @@ impl Merge {
         self.series.get(self.next).copied()
     }
 
+    /// The runs of all rows.
+    pub(super) fn runs(&self) -> Vec<u32> {
+        let mut runs: Vec<u32> = self.union.rows.runs.iter().map(|run| run_of(*run)).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        runs
+    }
+
     /// How many rows there are.
     pub(super) fn rows(&self) -> usize {
         self.union.rows.len()
@@ -155,19 +171,21 @@ impl Merge {
             }
         }
         let merged = scratch.finish();
-        let Some(last) = merged.present.last().map(|range| range.end - 1) else { return };
+        if merged.values.is_empty() {
+            return;
+        }
         let count = u32::try_from(merged.values.len()).unwrap_or(u32::MAX);
         let mut body = Vec::new();
         merged.encode(self.union.rows.len(), encoder, self.effort, &mut body);
         self.block.push(self.key, series, count, &body);
-        let (time, run, _) = self.union.rows.place(last);
-        let run_of = |run: i64| u32::try_from(run).unwrap_or(u32::MAX);
-        self.tails.push((series, (time, run_of(run), merged.values.last().copied().unwrap_or_default())));
         if let Some(rolled) = &mut self.rolled {
             let points = merged.iter().map(|(row, value, reset)| {
                 let (time, run, _) = self.union.rows.place(row);
                 rollups::Sample { time, run: run_of(run), value, reset }
             });
+            if about.kind == Kind::Counter {
+                self.tails.push((series, last_of_runs(points.clone())));
+            }
             let (starts, rollups) = rollups::of_samples(points, rolled.width, about);
             rolled.push(series, &starts, &rollups, self.effort, encoder);
         }
@@ -198,8 +216,8 @@ impl Merge {
     }
 
     /// The block and its roll-ups, once all columns are made; nothing where there are no samples. And the last sample of
-    /// each series.
-    pub(super) fn finish(mut self) -> (Option<Blob>, Option<Blob>, Vec<(u32, Tail)>) {
+    /// each run of each counter that was rolled up.
+    pub(super) fn finish(mut self) -> (Option<Blob>, Option<Blob>, Tails) {
         let content = match self.tier {
             Tier::Raw => Content::Samples,
             Tier::Minute | Tier::Hour => Content::Rollups,
@@ -229,6 +247,26 @@ impl Rolled {
             self.block.push(self.key, series, rollups.len() as u32, &body);
         }
     }
+}
+
+/// The run of a row.
+fn run_of(run: i64) -> u32 {
+    u32::try_from(run).unwrap_or(u32::MAX)
+}
+
+/// The last sample of each run, oldest first.
+fn last_of_runs(samples: impl Iterator<Item = rollups::Sample>) -> Vec<Tail> {
+    let mut tails: Vec<Tail> = Vec::new();
+    for rollups::Sample { time, run, value, .. } in samples {
+        match tails.last_mut() {
+            Some(last) if last.1 == run => *last = (time, run, value),
+            _ => {
+                tails.retain(|(_, known, _)| *known != run);
+                tails.push((time, run, value));
+            }
+        }
+    }
+    tails
 }
 
 fn finished(writer: &mut BlockWriter, key: i64, content: Content, rows: &Rows) -> Option<Blob> {

@@ -27,7 +27,9 @@ mod names;
 mod reader;
 mod retention;
 mod schema;
+mod segments;
 mod series;
+mod sizes;
 mod steps;
 mod tables;
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub use holder::Holder;
 pub use inspect::{Bad, Checked, Info, Report, TierInfo, info, verify};
 pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
+pub use sizes::Sizes;
 pub use types::*;
 
 /// The codecs, for benchmarks and fuzzing alone.

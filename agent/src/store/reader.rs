@@ -8,7 +8,7 @@ use super::{
     gaps,
     head::Head,
     head_source::HeadSource,
-    history::{self, InHead},
+    history::{self, InHead, Newest},
     names, series, steps,
     types::{AggregateQuery, EventFilter, Point, Range, Selector, Steps, StoredEvent, StoredSeries},
     write::SharedHead,
@@ -143,11 +143,9 @@ impl Reader {
             return Ok(points);
         }
         self.ask_with(in_head, |conn, found| {
+            let mut newest = Newest::new(conn, &self.pool.damages);
             let each = series.iter().zip(&found);
-            each.map(|(series, head)| {
-                history::newest(conn, *series, head, &millis, limit, &self.pool.damages)
-            })
-            .collect()
+            each.map(|(series, head)| newest.of(*series, head, &millis, limit)).collect()
         })
     }
 

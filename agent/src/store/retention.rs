@@ -5,8 +5,9 @@ use super::{
     columns::{part_after, part_before},
     error::{Inner, Result, of},
     events, key,
+    tables::Tables,
     types::{Deleted, Tier},
-    write::delete_blobs,
+    write::{delete_blobs, delete_blobs_between, delete_sealed},
 };
 use crate::model::Timestamp;
 use rusqlite::{Connection, params};
@@ -22,6 +23,8 @@ const EVENTS: Duration = Duration::from_secs(90 * 24 * 3600);
 const EVENTS_A_CALL: u32 = 500;
 /// Pages that are given back to the file system at once.
 const BYTES_A_CALL: u64 = 2 << 20;
+/// Milliseconds. What is stamped later than that from now is of a wrong clock.
+const DAY: i64 = 24 * 3_600_000;
 /// Less free space than this is kept for what comes next.
 const FREE_BYTES_KEPT: u64 = 4 << 20;
 
@@ -45,12 +48,13 @@ impl Store {
         }
         self.untrusted_step &= !trusted;
         let mut deleted = Deleted::default();
+        // after a long stop all may be too old before it is rolled up
         if !self.untrusted_step {
             deleted = self.outlived(now).map_err(of(&self.file))?;
             self.untrusted_step = !trusted && deleted.samples > 0;
         }
         if deleted.samples == 0 {
-            deleted = self.oversized().map_err(of(&self.file))?;
+            deleted = self.oversized(now, trusted).map_err(of(&self.file))?;
         }
         if trusted {
             let before = now.minus(EVENTS.max(self.options.retention.raw));
@@ -61,11 +65,15 @@ impl Store {
             give_back(&self.conn, self.options.max_size).map_err(of(&self.file))?;
             self.restore_reserve();
         }
+        if deleted.samples > 0 {
+            self.samples.deleted();
+        }
         self.samples.idle(&self.conn).map_err(of(&self.file))?;
         Ok(deleted)
     }
 
-    /// Deletes some of the parts all of which outlived the retention of their tier.
+    /// Deletes some of the oldest part, if all of it outlived the retention of its tier. Segments stay until they are
+    /// sealed: what is not rolled up yet would be lost for the coarser tiers, too.
     fn outlived(&mut self, now: Timestamp) -> Inner<Deleted> {
         let retention = self.options.retention;
         let mut samples = 0;
@@ -74,10 +82,14 @@ impl Store {
         {
             let limit = key::storable(now.minus(keep));
             // one part at most
-            let part =
-                key::part(tier, limit).min(oldest(&self.conn, tier)?.map_or(i64::MIN, |part| part + 1));
-            let (blobs, count) =
-                delete_blobs(&self.conn, tier, key::block(part.max(-(1 << 34)), 0), BLOBS_A_CALL)?;
+            let below = key::block(key::part(tier, limit), 0);
+            let (blobs, count) = match oldest_block(&self.conn, tier)?.filter(|oldest| *oldest < below) {
+                Some(oldest) => {
+                    let (part, _) = key::part_and_group(oldest);
+                    delete_sealed(&self.conn, tier, key::block(part + 1, 0), BLOBS_A_CALL)?
+                }
+                None => continue,
+            };
             if tier == Tier::Raw {
                 samples = count;
             }
@@ -85,19 +97,30 @@ impl Store {
                 delete_gaps(&self.conn, Timestamp::from_millis(limit))?;
             }
             if tier == Tier::Raw && blobs > 0 {
-                let longest = retention.raw.max(retention.minute).max(retention.hour);
-                let part = key::part(Tier::Raw, key::storable(now.minus(longest)));
-                self.conn.execute("DELETE FROM place WHERE last_part < ?1", [part])?;
+                // by what is there, not by a clock that may be wrong: without its place nothing is found
+                if let Some(oldest) = oldest_of_all(&self.conn)? {
+                    self.conn.execute("DELETE FROM place WHERE last_part < ?1", [oldest])?;
+                }
             }
         }
         Ok(Deleted { samples })
     }
 
-    /// Deletes some of the oldest samples, then of the oldest roll-ups, where the file is too large.
-    fn oversized(&mut self) -> Inner<Deleted> {
+    /// Deletes some samples where the file is too large: what a wrong clock stamped more than a day into the future first,
+    /// as it would never be the oldest, then the oldest, then the oldest roll-ups.
+    fn oversized(&mut self, now: Timestamp, trusted: bool) -> Inner<Deleted> {
         let pages = Pages::of(&self.conn)?;
         if pages.bytes() - pages.free_bytes() <= self.options.max_size {
             return Ok(Deleted::default());
+        }
+        let tomorrow = key::storable(now).saturating_add(DAY).min(key::FARTHEST);
+        for tier in Tier::ALL.into_iter().filter(|_| trusted) {
+            let first = key::part(tier, tomorrow) + 1;
+            if let Some(part) = part_after(&self.conn, tier, first)? {
+                let range = (key::block(part, 0), key::block(part + 1, 0));
+                let (_, count) = delete_blobs_between(&self.conn, tier, range, BLOBS_A_CALL)?;
+                return Ok(Deleted { samples: if tier == Tier::Raw { count } else { 0 } });
+            }
         }
         self.drop_oldest()
     }
@@ -124,9 +147,24 @@ fn oldest_of_several(conn: &Connection, tier: Tier) -> Inner<Option<i64>> {
     Ok(oldest.filter(|_| oldest < newest))
 }
 
+/// The key of the oldest block of a tier.
+fn oldest_block(conn: &Connection, tier: Tier) -> Inner<Option<i64>> {
+    let [_, oldest] = Tables::of(tier).oldest;
+    Ok(conn.prepare_cached(oldest)?.query_row([i64::MIN], |row| row.get(0))?)
+}
+
 /// The oldest part of a tier.
 fn oldest(conn: &Connection, tier: Tier) -> Inner<Option<i64>> {
     part_after(conn, tier, i64::MIN)
+}
+
+/// The part of the finest tier in which the oldest of all data is; nothing of an empty store.
+fn oldest_of_all(conn: &Connection) -> Inner<Option<i64>> {
+    let mut all = Vec::new();
+    for tier in Tier::ALL {
+        all.extend(oldest(conn, tier)?.map(|part| key::part(Tier::Raw, key::part_start(tier, part))));
+    }
+    Ok(all.into_iter().min())
 }
 
 fn delete_gaps(conn: &Connection, before: Timestamp) -> Inner<usize> {

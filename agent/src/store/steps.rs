@@ -6,7 +6,7 @@ use super::{
     codec::rollup::{Counter, Gauge, Rollups},
     columns::{Columns, has_segment, part_after, part_before, segment_part_after},
     error::Inner,
-    history::{InHead, Numbered, Parts},
+    history::{self, InHead, Numbered, Parts},
     key,
     merge::{read_rollups, replaced, union_rollups},
     reader::DamageLog,
@@ -41,7 +41,8 @@ pub(super) fn steps(
         points: Vec::new(),
         folder: Folder::new(query, is_counter),
         open: [BTreeSet::new(), BTreeSet::new()],
-        fed: None,
+        is_counter,
+        fed: false,
     };
     if from <= to {
         walk.look_for_open()?;
@@ -72,8 +73,9 @@ struct Walk<'a> {
     /// The parts of which the coarser tier has not all roll-ups yet: two-hour parts with samples in the head or in
     /// segments, days with these or with segments of their own.
     open: [BTreeSet<i64>; 2],
-    /// The part of the finest tier that was fed last.
-    fed: Option<i64>,
+    is_counter: bool,
+    /// Whether the folder has had all samples before those that come next, as far as any are paired with them.
+    fed: bool,
 }
 
 impl Walk<'_> {
@@ -146,23 +148,29 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Feeds the samples of a part. The one before them is the earlier one of the first pair.
+    /// Feeds the samples of a part. The ones before them are the earlier ones of the first pairs.
     fn part(&mut self, part: i64, range: &RangeInclusive<i64>) -> Inner<()> {
-        let begins = *range.start() > key::part_start(Tier::Raw, part);
-        if self.fed != Some(part - 1) {
-            self.folder.unpair();
-            self.raw.read(part - 1, &self.groups, self.series, self.head, &mut self.points)?;
-            if let Some((point, _)) = self.points.last() {
-                self.folder.prime(point);
-            }
+        let Self { raw, groups, series, head, points, folder, .. } = self;
+        raw.read(part, groups, *series, head, points)?;
+        if points.is_empty() {
+            return Ok(());
         }
-        self.fed = Some(part);
-        self.raw.read(part, &self.groups, self.series, self.head, &mut self.points)?;
-        for (point, _) in &self.points {
+        if !self.fed {
+            folder.unpair();
+            let mut runs: Vec<u32> = points.iter().map(|(point, _)| point.run).collect();
+            runs.sort_unstable();
+            runs.dedup();
+            if self.is_counter {
+                let earlier = history::last_of_runs(raw, groups, *series, head, part, &runs)?;
+                earlier.iter().for_each(|point| folder.prime(point));
+            }
+            self.fed = true;
+        }
+        for (point, _) in points {
             if range.contains(&point.time.as_millis()) {
-                self.folder.push(point);
-            } else if begins && point.time.as_millis() < *range.start() {
-                self.folder.prime(point);
+                folder.push(point);
+            } else if point.time.as_millis() < *range.start() {
+                folder.prime(point);
             }
         }
         Ok(())
@@ -174,6 +182,7 @@ impl Walk<'_> {
         if from > to {
             return Ok(());
         }
+        self.fed = false;
         if let Some(coarser) = coarser(tier) {
             let oldest =
                 part_after(self.conn, tier, i64::MIN)?.map_or(i64::MAX, |part| key::part_start(tier, part));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy takes the helpers of tests for ordinary code
 
+mod churn;
 mod crashes;
 mod events;
 mod files;
@@ -9,6 +10,7 @@ mod gaps;
 mod history;
 mod model;
 mod retention;
+mod rollups;
 mod steps;
 mod upgrade;
 

@@ -8,6 +8,14 @@ fn opened(directory: &TempDir, change: impl FnOnce(&mut Options)) -> Store {
     Store::open(options).unwrap()
 }
 
+/// Has what is due made into blocks.
+fn seal(store: &mut Store) {
+    for _ in 0..1000 {
+        store.expire(at(NOW), true).unwrap();
+    }
+    assert!(!store.sizes().sealing);
+}
+
 #[test]
 fn deletes_what_is_strictly_older_to_the_sample() {
     let directory = TempDir::new().unwrap();
@@ -32,13 +40,14 @@ fn deletes_what_is_strictly_older_to_the_sample() {
 }
 
 #[test]
-fn retention_goes_an_hour_a_call() {
+fn retention_goes_a_part_a_call() {
     let directory = TempDir::new().unwrap();
     let mut store = opened(&directory, |options| options.retention.raw = Duration::from_secs(10 * 3600));
     let ids = series(&mut store, 2);
     for minute in 0..20 * 60 {
         put(&mut store, NOW + minute * 60_000, &ids, minute as f64);
     }
+    seal(&mut store);
     let now = NOW + 20 * HOUR;
     let mut calls = 0;
     loop {
@@ -46,15 +55,15 @@ fn retention_goes_an_hour_a_call() {
         if deleted == 0 {
             break;
         }
-        assert!(deleted <= 120, "an hour's worth: {deleted}");
+        assert!(deleted <= 240, "two hours' worth: {deleted}");
         calls += 1;
     }
-    assert_eq!(calls, 10);
+    assert_eq!(calls, 5);
     let oldest = all(&reader(&store), ids[0]).pop().unwrap().time.as_millis();
     assert_eq!(oldest, now - 10 * HOUR);
-    // a little over the retention is not worth a transaction
-    assert_eq!(store.expire(at(now + 60_000 * 2), true).unwrap().samples, 0);
-    assert!(store.expire(at(now + 60_000 * 20), true).unwrap().samples > 0);
+    // a part goes as a whole, once all of it is too old
+    assert_eq!(store.expire(at(now + 2 * HOUR - 1), true).unwrap().samples, 0);
+    assert_eq!(store.expire(at(now + 2 * HOUR), true).unwrap().samples, 240);
 }
 
 #[test]
@@ -62,19 +71,56 @@ fn a_clock_that_is_not_trusted_costs_one_step() {
     let directory = TempDir::new().unwrap();
     let mut store = open(&directory);
     let ids = series(&mut store, 1);
-    for minute in 0..10 * 60 {
+    for minute in 0..20 * 60 {
         put(&mut store, NOW + minute * 60_000, &ids, 0.0);
     }
+    seal(&mut store);
     let year_3000 = at(32_503_680_000_000);
-    assert_eq!(store.expire(year_3000, false).unwrap().samples, 60);
+    assert_eq!(store.expire(year_3000, false).unwrap().samples, 120);
     for _ in 0..10 {
         assert_eq!(store.expire(year_3000, false).unwrap().samples, 0);
     }
-    assert_eq!(store.expire(at(NOW + 10 * HOUR), true).unwrap().samples, 0, "the clock was right before");
-    assert_eq!(store.expire(year_3000, false).unwrap().samples, 60, "a new jump, a new step");
-    assert_eq!(store.expire(year_3000, true).unwrap().samples, 60);
-    assert_eq!(store.expire(year_3000, true).unwrap().samples, 60, "a time that lasts is the time");
-    assert_eq!(all(&reader(&store), ids[0]).len(), 360);
+    assert_eq!(all(&reader(&store), ids[0]).len(), 1080, "what is left is still found");
+    assert_eq!(store.expire(at(NOW + 20 * HOUR), true).unwrap().samples, 0, "the clock was right before");
+    assert_eq!(store.expire(year_3000, false).unwrap().samples, 120, "a new jump, a new step");
+    assert_eq!(store.expire(year_3000, true).unwrap().samples, 120);
+    assert_eq!(store.expire(year_3000, true).unwrap().samples, 120, "a time that lasts is the time");
+    assert_eq!(all(&reader(&store), ids[0]).len(), 720);
+}
+
+#[test]
+fn what_was_stamped_in_the_future_is_kept_until_there_is_no_room() {
+    let directory = TempDir::new().unwrap();
+    let mut store = open(&directory);
+    let ids = series(&mut store, 20);
+    let fill = |store: &mut Store, from: i64, new_run: bool| {
+        for tick in 0..600 {
+            let batches = vec![batch(from + tick * 1000, &ids, tick as f64 / 7.0)];
+            let new_run = new_run && tick == 0;
+            store.commit(&Commit { batches, new_run, ..Commit::default() }).unwrap();
+        }
+    };
+    let future = NOW + 56 * 365 * 24 * HOUR;
+    fill(&mut store, NOW, false);
+    fill(&mut store, future, true);
+    fill(&mut store, NOW + 2 * HOUR, true);
+    let now = at(NOW + 3 * HOUR);
+    for _ in 0..200 {
+        store.expire(now, true).unwrap();
+    }
+    assert!(!store.sizes().sealing, "the part of the future waits for its time");
+    assert_eq!(all(&reader(&store), ids[0]).len(), 1800, "nothing is lost");
+    store.close().unwrap();
+    let mut store = opened(&directory, |options| options.max_size = 1);
+    assert!(
+        store.expire(now, false).unwrap().samples > 0,
+        "of a clock that is not trusted nothing is concluded"
+    );
+    let oldest = all(&reader(&store), ids[0]).pop().unwrap().time;
+    assert!(oldest > at(NOW), "the oldest went");
+    assert!(store.expire(now, true).unwrap().samples > 0);
+    let newest = all(&reader(&store), ids[0])[0].time;
+    assert_eq!(newest, at(NOW + 2 * HOUR + 599_000), "the future goes before what is right");
 }
 
 #[test]

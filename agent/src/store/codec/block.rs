@@ -181,6 +181,11 @@ impl BlockHead {
         Ok(Self { key, content, rows, columns })
     }
 
+    /// The key under which the block is stored.
+    pub(in super::super) fn key(&self) -> i64 {
+        self.key
+    }
+
     /// The column of a series.
     pub(in super::super) fn find(&self, series: u32) -> Option<&Column> {
         let at = self.columns.binary_search_by_key(&series, |column| column.series).ok()?;

@@ -38,7 +38,7 @@ impl Samples {
     }
 
     /// Each sample: row, value, whether it began the counter anew.
-    pub(in super::super) fn iter(&self) -> impl Iterator<Item = (usize, f64, bool)> {
+    pub(in super::super) fn iter(&self) -> impl Iterator<Item = (usize, f64, bool)> + Clone {
         let mut resets = self.resets.iter().copied().peekable();
         let rows = self.present.iter().cloned().flatten();
         rows.zip(&self.values).map(move |(row, value)| {

@@ -112,7 +112,7 @@ fn counters(
         reset: sample.reset,
         run: sample.run,
     };
-    if let Some((time, run, value)) = about.tail {
+    for (time, run, value) in about.tails {
         pairs.next(&point(&Sample { time, run, value, reset: false }));
     }
     for sample in samples {

@@ -18,9 +18,10 @@ impl SampleWriter {
             self.flush_all(conn)?;
             self.forget_rows();
         }
-        self.sealer.restart();
+        self.sealer.forget();
         let mut samples = 0;
-        for tier in Tier::ALL {
+        // the coarsest first: what is left of a roll-up is made again of the finer ones
+        for tier in Tier::ALL.into_iter().rev() {
             let part = key::part(tier, before);
             loop {
                 let (blobs, count) = delete_blobs(conn, tier, key::block(part, 0), BLOBS)?;
@@ -39,6 +40,9 @@ impl SampleWriter {
                 self.sealer.rewrite(&transaction, (tier, part, group), before, &self.damages)?;
                 transaction.commit()?;
             }
+        }
+        if let Some(part) = self.part {
+            self.sealer.seal_below(part);
         }
         conn.execute("DELETE FROM place WHERE last_part < ?1", [key::part(Tier::Raw, before)])?;
         Ok(samples)
@@ -76,15 +80,46 @@ pub(in super::super) fn delete_blobs(
     below: i64,
     most: i64,
 ) -> Inner<(u64, u64)> {
+    delete_blobs_between(conn, tier, (i64::MIN, below), most)
+}
+
+/// The same of blocks alone.
+pub(in super::super) fn delete_sealed(
+    conn: &Connection,
+    tier: Tier,
+    below: i64,
+    most: i64,
+) -> Inner<(u64, u64)> {
+    let [_, block] = Tables::of(tier).names;
+    delete(conn, &[block], (i64::MIN, below), most)
+}
+
+/// The same of those whose key is not smaller than the first and smaller than the second.
+pub(in super::super) fn delete_blobs_between(
+    conn: &Connection,
+    tier: Tier,
+    range: (i64, i64),
+    most: i64,
+) -> Inner<(u64, u64)> {
+    delete(conn, &Tables::of(tier).names, range, most)
+}
+
+fn delete(
+    conn: &Connection,
+    tables: &[&'static str],
+    (from, below): (i64, i64),
+    most: i64,
+) -> Inner<(u64, u64)> {
     let transaction = Transaction::begin(conn)?;
     let (mut blobs, mut samples) = (0, 0);
-    for table in Tables::of(tier).names {
-        let oldest = format!("SELECT key, n FROM {table} WHERE key < ?1 ORDER BY key LIMIT ?2");
+    for table in tables {
+        let oldest = format!("SELECT key, n FROM {table} WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3");
         let (count, sum, last): (i64, i64, Option<i64>) = transaction
             .prepare_cached(&format!("SELECT count(*), coalesce(sum(n), 0), max(key) FROM ({oldest})"))?
-            .query_row(params![below, most], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row(params![from, below, most], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         if let Some(last) = last {
-            transaction.prepare_cached(&format!("DELETE FROM {table} WHERE key <= ?1"))?.execute([last])?;
+            let delete = format!("DELETE FROM {table} WHERE key BETWEEN ?1 AND ?2");
+            transaction.prepare_cached(&delete)?.execute([from, last])?;
         }
         blobs += count.unsigned_abs();
         samples += sum.unsigned_abs();

@@ -11,7 +11,7 @@ mod segment;
 mod tests;
 
 pub(super) use bulk::Bulk;
-pub(super) use delete::delete_blobs;
+pub(super) use delete::{delete_blobs, delete_blobs_between, delete_sealed};
 pub(super) use places::of_series;
 pub(super) use recover::Recovered;
 
@@ -21,6 +21,7 @@ use super::{
     head::{Head, Pending},
     key,
     reader::DamageLog,
+    sizes::Sizes,
     types::{StoredBatch, StoredSample},
 };
 use crate::model::SeriesId;
@@ -179,7 +180,8 @@ impl SampleWriter {
             let living = head.series();
             sealer.tidy(living);
             if let Some(part) = self.frozen_part {
-                sealer.seal_below(part);
+                // after a step back of the clock the open part is the older one
+                sealer.seal_below(self.part.map_or(part, |now| now.min(part)));
             }
             self.frozen_part = doing.part;
         }
@@ -316,6 +318,11 @@ impl SampleWriter {
         done
     }
 
+    /// Some of what is stored was deleted: a block in the making may be of it.
+    pub(super) fn deleted(&mut self) {
+        self.sealer.restart();
+    }
+
     fn seal_a_step(&mut self, conn: &Connection) -> Inner<()> {
         if !self.sealer.is_busy() {
             return Ok(());
@@ -325,6 +332,22 @@ impl SampleWriter {
         self.sealer.step(&transaction, &self.damages)?;
         transaction.finish()?;
         Ok(())
+    }
+
+    /// How much is kept in memory.
+    pub(super) fn sizes(&self) -> Sizes {
+        let head = self.read();
+        let (stays, left) = self.places.sizes();
+        Sizes {
+            groups: head.groups().count(),
+            series: head.series(),
+            stays,
+            left,
+            homeless: self.collectors.len(),
+            tails: self.sealer.remembered(),
+            owners: 0,
+            sealing: self.sealer.is_busy(),
+        }
     }
 }
 

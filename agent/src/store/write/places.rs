@@ -52,12 +52,16 @@ pub(super) struct Places {
     left: BTreeMap<SeriesAndGroup, Left>,
     /// Those that the open transaction closes.
     closing: Vec<SeriesAndGroup>,
+    /// No series has had samples of a later part: a place that is left ends here, lest it hides what a series had there
+    /// before it came back with late samples.
+    newest: i64,
 }
 
 impl Places {
     /// Reads the places that were not left, and puts their series into the head. `part`: the newest one.
     pub(super) fn load(conn: &Connection, head: &mut Head, part: i64) -> Inner<Self> {
-        let mut places = Self::default();
+        let known: Option<i64> = conn.query_row("SELECT max(last_part) FROM place", [], |row| row.get(0))?;
+        let mut places = Self { newest: known.map_or(part, |known| known.max(part)), ..Self::default() };
         let mut select = conn.prepare(
             "SELECT place.series, place.grp, place.first_part, series.collector FROM place
              JOIN series ON series.id = place.series WHERE place.last_part IS NULL
@@ -78,7 +82,7 @@ impl Places {
                     head.put(series, slot, &collector);
                     places.stays.insert(series, Stay { group, first: Some(first), seen: part });
                 }
-                None => drop(places.left.insert((series, group), Left { first, last: part })),
+                None => drop(places.left.insert((series, group), Left { first, last: places.newest })),
             }
         }
         Ok(places)
@@ -86,6 +90,7 @@ impl Places {
 
     /// A new series has a slot, or one that is back: its place may not be closed in the file yet, and then stays open.
     pub(super) fn enter(&mut self, series: u32, group: u32, part: i64) {
+        self.newest = self.newest.max(part);
         let first = self.left.remove(&(series, group)).map(|left| left.first);
         self.stays.insert(series, Stay { group, first, seen: part });
     }
@@ -126,6 +131,7 @@ impl Places {
             if let Some(stay) = self.stays.get_mut(&series).filter(|stay| stay.group == group) {
                 stay.first = Some(stay.first.map_or(part, |first| first.min(part)));
                 stay.seen = stay.seen.max(part);
+                self.newest = self.newest.max(part);
             } else if let Some(left) = self.left.get_mut(&(series, group)) {
                 // it left while its last samples were on their way into the file
                 left.last = left.last.max(part);
@@ -145,7 +151,7 @@ impl Places {
         self.closing.clear();
         for ((series, group), Left { last, .. }) in self.left.iter().take(CLOSED_A_COMMIT) {
             let mut update = conn.prepare_cached(
-                "UPDATE place SET last_part = ?3 WHERE series = ?1 AND grp = ?2 AND last_part IS NULL",
+                "UPDATE place SET last_part = max(coalesce(last_part, ?3), ?3) WHERE series = ?1 AND grp = ?2",
             )?;
             update.execute(params![series, group, last])?;
             self.closing.push((*series, *group));
@@ -156,34 +162,40 @@ impl Places {
     /// Takes series without samples since before the last part out of the head, and moves the rest together where a
     /// collector has many more groups than it needs. To be called while no group has current rows. `part`: the newest.
     pub(super) fn tidy(&mut self, head: &mut Head, part: i64) {
+        self.newest = self.newest.max(part);
         let gone: Vec<u32> =
             self.stays.iter().filter(|(_, stay)| stay.seen + 1 < part).map(|(series, _)| *series).collect();
         for series in gone {
-            self.leave(head, series, None);
+            self.leave(head, series);
         }
         for (series, to, collector) in moves(head) {
-            self.leave(head, series, Some(part));
+            self.leave(head, series);
             head.put(series, to, &collector);
             self.enter(series, to.group, part);
         }
     }
 
-    fn leave(&mut self, head: &mut Head, series: u32, last: Option<i64>) {
+    /// Of how many series it knows the place, and how many places it is still to note as left.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.stays.len(), self.left.len())
+    }
+
+    fn leave(&mut self, head: &mut Head, series: u32) {
         let Some(stay) = self.stays.remove(&series) else { return };
         if let Some(first) = stay.first {
-            let last = last.unwrap_or(stay.seen).max(stay.seen);
-            self.left.insert((series, stay.group), Left { first, last });
+            self.left.insert((series, stay.group), Left { first, last: self.newest.max(stay.seen) });
         }
         head.remove(series);
     }
 }
 
-/// Notes that a series that is elsewhere now has samples in a segment of a group.
+/// Notes that a series that is elsewhere now has samples in a segment of a group. It may have left before they were
+/// written: the place then ends with them at the earliest, whether its end is noted before or after.
 fn passed_through(conn: &Connection, series: u32, group: u32, part: i64) -> Inner<()> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO place(series, grp, first_part, last_part) VALUES (?1, ?2, ?3, ?3)
          ON CONFLICT(series, grp) DO UPDATE SET first_part = min(first_part, excluded.first_part),
-            last_part = max(last_part, excluded.last_part)",
+            last_part = max(coalesce(last_part, excluded.last_part), excluded.last_part)",
     )?;
     insert.execute(params![series, group, part])?;
     Ok(())

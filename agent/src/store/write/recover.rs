@@ -4,7 +4,7 @@ use super::{Places, SampleWriter, SharedHead, journal, noted_run, places};
 use crate::{
     model::SeriesId,
     store::{
-        columns::part_before,
+        columns::{newest_row, part_before},
         error::{Failure, Inner},
         head::{Head, Pending, Slot},
         key,
@@ -144,9 +144,12 @@ fn newest_part(conn: &Connection) -> Inner<Option<i64>> {
     part_before(conn, Tier::Raw, i64::MAX)
 }
 
-/// No stored row is newer than the end of the newest part.
+/// The time of the newest stored row: no stored one is newer.
 fn newest_stored(conn: &Connection) -> Inner<i64> {
-    Ok(newest_part(conn)?.map_or(i64::MIN, |part| key::part_start(Tier::Raw, part + 1) - 1))
+    match newest_part(conn)? {
+        Some(part) => newest_row(conn, Tier::Raw, part),
+        None => Ok(i64::MIN),
+    }
 }
 
 /// Takes the rows out of the head that are in segments already: the end came between the segment and the journal. A row

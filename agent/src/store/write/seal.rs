@@ -2,6 +2,7 @@
 //! so that no commit waits long.
 
 use super::super::{
+    aggregate::LONGEST_PAIR,
     codec::{ColumnEncoder, Effort},
     error::Inner,
     key,
@@ -12,7 +13,7 @@ use super::super::{
 };
 use crate::model::Kind;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Samples (or roll-ups) that are encoded in one step, about: a few milliseconds.
 const STEP: usize = 60_000;
@@ -23,8 +24,10 @@ pub(super) struct Sealer {
     job: Option<Job>,
     /// Parts of the finest tier below this are sealed; nothing while none needs it.
     below: Option<i64>,
-    /// The last sealed sample of each counter.
-    tails: HashMap<u32, Tail>,
+    /// Of each counter the part that was sealed last, and the last sample of each run up to its end.
+    tails: HashMap<u32, (i64, Vec<Tail>)>,
+    /// Parts and groups whose roll-ups are to be made again, as samples were added right before them.
+    again: BTreeSet<(i64, u32)>,
     encoder: ColumnEncoder,
 }
 
@@ -35,6 +38,8 @@ struct Job {
     part: i64,
     group: u32,
     merge: Merge,
+    /// The runs of its rows.
+    runs: Vec<u32>,
     /// All columns are made.
     ready: bool,
 }
@@ -60,20 +65,23 @@ impl Sealer {
 
     /// Whether there is something to do.
     pub(super) fn is_busy(&self) -> bool {
-        self.below.is_some()
+        self.below.is_some() || !self.again.is_empty()
     }
 
     /// Leaves the work until [`Sealer::seal_below`] asks again: what can't be sealed must not keep new samples out.
     pub(super) fn put_off(&mut self) {
         self.job = None;
         self.below = None;
+        self.again.clear();
     }
 
     /// Does a step of the work, outside of any transaction.
     pub(super) fn step(&mut self, conn: &Connection, damages: &DamageLog) -> Inner<()> {
-        let Some(below) = self.below else { return Ok(()) };
+        if !self.is_busy() {
+            return Ok(());
+        }
         if self.job.is_none() {
-            self.job = self.begin(conn, below, damages)?;
+            self.job = self.begin(conn, damages)?;
         }
         let Some(job) = &mut self.job else {
             self.below = None;
@@ -91,7 +99,11 @@ impl Sealer {
     }
 
     /// The next block to be made.
-    fn begin(&self, conn: &Connection, below: i64, damages: &DamageLog) -> Inner<Option<Job>> {
+    fn begin(&mut self, conn: &Connection, damages: &DamageLog) -> Inner<Option<Job>> {
+        if let Some((part, group)) = self.again.first().copied() {
+            return Ok(Some(Job::begin(conn, Tier::Raw, part, group, damages)?));
+        }
+        let Some(below) = self.below else { return Ok(None) };
         let mut start = key::part_start(Tier::Raw, below);
         for tier in ORDER {
             let part = key::part(tier, start);
@@ -101,8 +113,8 @@ impl Sealer {
             let next: Option<i64> = select.query_row([key::block(part, 0)], |row| row.get(0)).optional()?;
             if let Some(next) = next {
                 let (part, group) = key::part_and_group(next);
-                let merge = begin(conn, tier, part, group, i64::MIN, damages)?;
-                return Ok(Some(Job { tier, part, group, merge, ready: false }));
+                let job = Job::begin(conn, tier, part, group, damages)?;
+                return Ok(Some(job));
             }
         }
         Ok(None)
@@ -113,11 +125,29 @@ impl Sealer {
         let Some(job) = self.job.take_if(|job| job.ready) else { return Ok(()) };
         // should the transaction fail, the segments are still there and it all begins again
         let tails = finish(conn, job.tier, job.part, job.group, job.merge)?;
-        self.tails.extend(tails);
+        let again = job.tier == Tier::Raw && self.again.remove(&(job.part, job.group));
+        // late samples may be the earlier ones of pairs that are rolled up already
+        if job.tier == Tier::Raw && !again {
+            self.again.extend(followers(conn, job.part, job.group, &tails)?);
+        }
+        for (series, tails) in tails {
+            self.carry(series, job.part, tails);
+        }
         Ok(())
     }
 
-    /// Makes a block at once, without the rows before `from`. What was not rolled up yet is, as if the part were over.
+    /// Notes the last samples of a counter in a part; those of before stay, of runs that it has no samples of.
+    fn carry(&mut self, series: u32, part: i64, tails: Vec<Tail>) {
+        let known = self.tails.remove(&series).filter(|(of, _)| (part - 1..=part).contains(of));
+        let mut all = known.map(|(_, known)| known).unwrap_or_default();
+        let oldest = key::part_start(Tier::Raw, part) - LONGEST_PAIR;
+        all.retain(|(time, run, _)| *time >= oldest && tails.iter().all(|(_, of, _)| of != run));
+        all.extend(tails);
+        self.tails.insert(series, (part, all));
+    }
+
+    /// Makes a block at once, without the rows before `from`, and its roll-ups of what is left. The first of these have no
+    /// earlier sample to be paired with.
     pub(super) fn rewrite(
         &mut self,
         conn: &Connection,
@@ -125,14 +155,28 @@ impl Sealer {
         from: i64,
         damages: &DamageLog,
     ) -> Inner<()> {
-        let mut merge = begin(conn, tier, part, group, from, damages)?;
+        let sources = read(conn, tier, part, group, damages)?;
+        let mut merge = begin(tier, part, group, from, sources);
         while let Some(series) = merge.next_series() {
-            let kind = super::super::series::kind(conn, series)?;
-            // the sample before is among those that go
-            merge.advance(About { kind, tail: None }, &mut self.encoder);
+            let kind = match tier {
+                Tier::Raw => super::super::series::kind(conn, series)?,
+                Tier::Minute | Tier::Hour => Kind::Gauge,
+            };
+            merge.advance(About { kind, ..About::NOTHING }, &mut self.encoder);
         }
         finish(conn, tier, part, group, merge)?;
         Ok(())
+    }
+
+    /// Forgets what it knows of samples, as some are deleted.
+    pub(super) fn forget(&mut self) {
+        self.job = None;
+        self.tails.clear();
+    }
+
+    /// Of how many series it knows the last samples.
+    pub(super) fn remembered(&self) -> usize {
+        self.tails.len()
     }
 
     /// Forgets the tails of all but these many newest: they are looked up again.
@@ -143,57 +187,83 @@ impl Sealer {
     }
 }
 
-fn about(conn: &Connection, series: u32, tails: &HashMap<u32, Tail>, job: &Job) -> Inner<About> {
+impl Job {
+    fn begin(conn: &Connection, tier: Tier, part: i64, group: u32, damages: &DamageLog) -> Inner<Self> {
+        let sources = read(conn, tier, part, group, damages)?;
+        let merge = begin(tier, part, group, i64::MIN, sources);
+        let runs = if tier == Tier::Raw { merge.runs() } else { Vec::new() };
+        Ok(Self { tier, part, group, merge, runs, ready: false })
+    }
+}
+
+fn about(conn: &Connection, series: u32, known: &HashMap<u32, (i64, Vec<Tail>)>, job: &Job) -> Inner<About> {
     if job.tier != Tier::Raw {
-        return Ok(About { kind: Kind::Gauge, tail: None });
+        return Ok(About::NOTHING);
     }
     let kind = super::super::series::kind(conn, series)?;
     if kind != Kind::Counter {
-        return Ok(About { kind, tail: None });
+        return Ok(About { kind, ..About::NOTHING });
     }
-    let start = key::part_start(Tier::Raw, job.part);
-    let known = tails.get(&series).copied().filter(|(time, ..)| *time < start);
-    // of a later start of the agent, or of a part that is sealed again
-    let fresh = known.filter(|(time, ..)| key::part(Tier::Raw, *time) + 1 == job.part);
-    let tail = match fresh {
-        Some(tail) => Some(tail),
-        None => super::super::history::tail(conn, series, job.part)?.or(known),
+    // else it is of a later start of the agent, or a part that is sealed again
+    let known = known.get(&series).filter(|(part, _)| part + 1 == job.part).map(|(_, tails)| tails);
+    let has_all = |tails: &&Vec<Tail>| job.runs.iter().all(|run| tails.iter().any(|(_, of, _)| of == run));
+    let tails = match known.filter(has_all) {
+        Some(tails) => tails.clone(),
+        None => super::super::history::tails(conn, series, job.part, &job.runs)?,
     };
-    Ok(About { kind, tail })
+    Ok(About { kind, tails })
+}
+
+/// The parts after this one whose first pairs are with these last samples, and that were sealed already.
+fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)]) -> Inner<Vec<(i64, u32)>> {
+    let mut open: BTreeSet<u32> = tails.iter().map(|(series, _)| *series).collect();
+    let mut found = Vec::new();
+    for part in part + 1..=part + LONGEST_PAIR / key::part_width(Tier::Raw) {
+        if open.is_empty() {
+            break;
+        }
+        let mut select = conn.prepare_cached(Tables::of(Tier::Raw).block)?;
+        let key = key::block(part, group);
+        let blob: Option<Vec<u8>> = select.query_row([key, key], |row| row.get(1)).optional()?;
+        // a damaged one is noted when it is read for its samples
+        let Some(Ok(source)) = blob.map(|blob| Source::read(key, blob)) else { continue };
+        let before = open.len();
+        for column in &source.head.columns {
+            open.remove(&column.series);
+        }
+        if open.len() < before {
+            found.push((part, group));
+        }
+    }
+    Ok(found)
 }
 
 /// Reads what there is of a group in a part.
-fn begin(
-    conn: &Connection,
-    tier: Tier,
-    part: i64,
-    group: u32,
-    from: i64,
-    damages: &DamageLog,
-) -> Inner<Merge> {
+fn read(conn: &Connection, tier: Tier, part: i64, group: u32, damages: &DamageLog) -> Inner<Vec<Source>> {
     let tables = Tables::of(tier);
-    let (mut sources, mut segments) = (Vec::new(), 0);
+    let mut sources = Vec::new();
     for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {
         let mut select = conn.prepare_cached(sql)?;
         let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
-            segments += usize::from(what == "segment");
             match Source::read(key, row.get(1)?) {
                 Ok(source) => sources.push(source),
                 Err(damage) => damages.note(what, key, damage),
             }
         }
     }
-    // where there is nothing but a block, it is rolled up already: with the rows that now go
-    let is_rolled_up = from > i64::MIN && segments == 0;
+    Ok(sources)
+}
+
+/// Begins a block, without the rows before `from`.
+fn begin(tier: Tier, part: i64, group: u32, from: i64, sources: Vec<Source>) -> Merge {
     let rolled = match tier {
-        _ if is_rolled_up => None,
         Tier::Raw => Some(rolled_key(Tier::Raw, Tier::Minute, part, group)),
         Tier::Minute => Some(rolled_key(Tier::Minute, Tier::Hour, part, group)),
         Tier::Hour => None,
     };
-    Ok(Merge::begin(tier, key::block(part, group), Effort::Small, sources, from, rolled))
+    Merge::begin(tier, key::block(part, group), Effort::Small, sources, from, rolled)
 }
 
 /// Where the roll-ups of a part go: the same part always to the same place, so that they replace those of before.
@@ -205,7 +275,13 @@ fn rolled_key(tier: Tier, coarser: Tier, part: i64, group: u32) -> i64 {
 }
 
 /// Writes a block in the place of what it was made of, and its roll-ups.
-fn finish(conn: &Connection, tier: Tier, part: i64, group: u32, merge: Merge) -> Inner<Vec<(u32, Tail)>> {
+fn finish(
+    conn: &Connection,
+    tier: Tier,
+    part: i64,
+    group: u32,
+    merge: Merge,
+) -> Inner<Vec<(u32, Vec<Tail>)>> {
     let tables = Tables::of(tier);
     for (series, damage) in &merge.damaged {
         tracing::warn!(series, part, group, "lost a damaged column of the store: {damage}");

@@ -9,7 +9,6 @@ use super::super::{
     types::Tier,
 };
 use super::places;
-use crate::model::Kind;
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// A segment takes the next rows of its group while it has no more than this: rare rows would else make many small blobs.
@@ -100,7 +99,7 @@ fn gather(key: i64, before: Vec<u8>, added: Counted, encoder: &mut ColumnEncoder
     let mut merge = Merge::begin(Tier::Raw, key, Effort::Fast, vec![before, more], i64::MIN, None);
     let rows = merge.rows();
     while merge.next_series().is_some() {
-        merge.advance(About { kind: Kind::Gauge, tail: None }, encoder);
+        merge.advance(About::NOTHING, encoder);
     }
     match merge.finish().0 {
         Some(blob) => ((blob.data, blob.count), rows),
