@@ -142,31 +142,28 @@ fn commits_are_synced_as_often_as_the_loss_allows() {
 }
 
 #[test]
-fn the_same_series_share_their_layouts_for_an_hour() {
+fn series_lie_in_groups_of_64_which_go_with_their_part_of_time() {
     let directory = TempDir::new().unwrap();
     let mut store = Store::open(options(&directory)).unwrap();
-    let samples =
-        (0..10_000).map(|n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) });
-    let samples: Vec<StoredSample> = samples.collect();
-    let count = |store: &Store| {
-        store.conn.query_row("SELECT count(*) FROM layout", [], |row| row.get::<_, u32>(0)).unwrap()
-    };
-    for hour in 1..4 {
-        for tick in 0..5 {
-            let time = at(hour * 3_600_000 + tick * 1000);
-            store
-                .commit(&Commit {
-                    batches: vec![StoredBatch { time, samples: samples.clone() }],
-                    ..Commit::default()
-                })
-                .unwrap();
-        }
-        assert_eq!(i64::from(count(&store)), hour * 79);
+    let sample = |n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) };
+    let samples: Vec<StoredSample> = (1..=1000).map(sample).collect();
+    // three parts of forty commits: the first is sealed, the second in segments, the third in memory
+    for tick in 0..120 {
+        let batches = vec![StoredBatch { time: at(tick * 180_000), samples: samples.clone() }];
+        store.commit(&Commit { batches, ..Commit::default() }).unwrap();
     }
-    let points = store.readers().reader().unwrap().last(SeriesId(9_999), Range::ALL, 100).unwrap();
-    assert_eq!(points.len(), 15);
-    store.delete_before(at(3 * 3_600_000)).unwrap();
-    assert_eq!(count(&store), 79, "they go with their hour");
+    let count = |store: &Store, what: &str| {
+        store.conn.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    let counts = |store: &Store| (count(store, "block"), count(store, "segment"), count(store, "place"));
+    assert_eq!(counts(&store), (16, 16, 1000), "16 groups have 1000 series");
+    let points = store.readers().reader().unwrap().last(SeriesId(999), Range::ALL, 100).unwrap();
+    assert_eq!(points.len(), 100);
+    assert_eq!(store.delete_before(at(2 * 3_600_000)).unwrap().samples, 40_000);
+    assert_eq!(counts(&store), (0, 16, 1000));
+    assert_eq!(store.delete_before(at(4 * 3_600_000)).unwrap().samples, 40_000);
+    assert_eq!(store.delete_before(at(6 * 3_600_000)).unwrap().samples, 40_000);
+    assert_eq!((count(&store, "block"), count(&store, "segment"), count(&store, "journal")), (0, 0, 0));
 }
 
 #[test]

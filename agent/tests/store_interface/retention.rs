@@ -32,7 +32,7 @@ fn deletes_what_is_strictly_older_to_the_sample() {
 }
 
 #[test]
-fn retention_goes_an_hour_a_call() {
+fn retention_goes_a_part_of_two_hours_a_call() {
     let directory = TempDir::new().unwrap();
     let mut store = opened(&directory, |options| options.retention.raw = Duration::from_secs(10 * 3600));
     let ids = series(&mut store, 2);
@@ -46,15 +46,15 @@ fn retention_goes_an_hour_a_call() {
         if deleted == 0 {
             break;
         }
-        assert!(deleted <= 120, "an hour's worth: {deleted}");
+        assert_eq!(deleted, 2 * 120, "a part's worth");
         calls += 1;
     }
-    assert_eq!(calls, 10);
+    assert_eq!(calls, 5);
     let oldest = all(&reader(&store), ids[0]).pop().unwrap().time.as_millis();
     assert_eq!(oldest, now - 10 * HOUR);
-    // a little over the retention is not worth a transaction
-    assert_eq!(store.expire(at(now + 60_000 * 2), true).unwrap().samples, 0);
-    assert!(store.expire(at(now + 60_000 * 20), true).unwrap().samples > 0);
+    // a part goes when the last of its samples has outlived the retention
+    assert_eq!(store.expire(at(now + 2 * HOUR - 1), true).unwrap().samples, 0);
+    assert_eq!(store.expire(at(now + 2 * HOUR), true).unwrap().samples, 2 * 120);
 }
 
 #[test]
@@ -66,19 +66,18 @@ fn a_clock_that_is_not_trusted_costs_one_step() {
         put(&mut store, NOW + minute * 60_000, &ids, 0.0);
     }
     let year_3000 = at(32_503_680_000_000);
-    assert_eq!(store.expire(year_3000, false).unwrap().samples, 60);
+    assert_eq!(store.expire(year_3000, false).unwrap().samples, 120);
     for _ in 0..10 {
         assert_eq!(store.expire(year_3000, false).unwrap().samples, 0);
     }
     assert_eq!(store.expire(at(NOW + 10 * HOUR), true).unwrap().samples, 0, "the clock was right before");
-    assert_eq!(store.expire(year_3000, false).unwrap().samples, 60, "a new jump, a new step");
-    assert_eq!(store.expire(year_3000, true).unwrap().samples, 60);
-    assert_eq!(store.expire(year_3000, true).unwrap().samples, 60, "a time that lasts is the time");
-    assert_eq!(all(&reader(&store), ids[0]).len(), 360);
+    assert_eq!(store.expire(year_3000, false).unwrap().samples, 120, "a new jump, a new step");
+    assert_eq!(store.expire(year_3000, true).unwrap().samples, 120, "a time that lasts is the time");
+    assert_eq!(all(&reader(&store), ids[0]).len(), 240);
 }
 
 #[test]
-fn a_file_that_grows_too_large_loses_its_oldest_hours() {
+fn a_file_that_grows_too_large_loses_its_oldest_parts() {
     let directory = TempDir::new().unwrap();
     const LIMIT: u64 = 1 << 20;
     let mut store = opened(&directory, |options| options.max_size = LIMIT);

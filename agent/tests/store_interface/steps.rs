@@ -37,7 +37,7 @@ fn steps_go_over_hours_runs_and_series() {
     let all = both(query(i64::MIN, i64::MAX, 2 * HOUR, Aggregate::Increase));
     assert_eq!(shown(&all[0]), [(0, 10.0), (2 * HOUR, 5.0), (50 * HOUR, 1.0)]);
     assert_eq!(shown(&all[1]), [(50 * HOUR, 1.0)]);
-    assert_eq!((all[0].tier, all[0].left_out), (Some(Tier::Raw), None));
+    assert_eq!((all[0].tier, all[0].left_out), (Some(Tier::Minute), None), "the first hours are rolled up");
     let rate = both(query(NOW, NOW + 3 * HOUR, HOUR, Aggregate::Rate));
     assert_eq!(shown(&rate[0]), [(HOUR, 10.0 / 3600.0), (2 * HOUR, 5.0 / 3600.0)]);
     assert_eq!(rate[1], Steps::default());

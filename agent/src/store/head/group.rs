@@ -1,7 +1,7 @@
 //! One group: its series, and its rows.
 
 use super::pending::PendingRow;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 /// Series that a group has at most: the bits of a row.
 pub(in super::super) const SLOTS: usize = 64;
@@ -174,12 +174,20 @@ impl RowSet {
         series
     }
 
-    /// Takes out the rows whose place is among these.
-    pub(in super::super) fn drop_rows(&mut self, places: &BTreeSet<(i64, i64, i64)>) {
+    /// Takes a sample out. Its row stays, until [`drop_empty_rows`](RowSet::drop_empty_rows).
+    pub(in super::super) fn drop_sample(&mut self, row: usize, slot: u8) {
+        self.present[row] &= !bit(slot);
+    }
+
+    /// Takes out the rows without samples.
+    pub(in super::super) fn drop_empty_rows(&mut self) {
+        if self.present.iter().all(|present| *present != 0) {
+            return;
+        }
         let mut kept =
             RowSet { ids: std::mem::take(&mut self.ids), stride: self.stride, ..RowSet::default() };
         for row in 0..self.len() {
-            if places.contains(&self.place(row)) {
+            if self.present[row] == 0 {
                 continue;
             }
             let at = kept.len() as u32;

@@ -4,9 +4,10 @@ use super::{Places, SampleWriter, SharedHead, journal, noted_run, places};
 use crate::{
     model::SeriesId,
     store::{
+        codec::Samples,
         columns::part_before,
         error::{Failure, Inner},
-        head::{Head, Pending, Slot},
+        head::{Head, Pending, RowSet, Slot},
         key,
         merge::Source,
         reader::DamageLog,
@@ -16,7 +17,7 @@ use crate::{
 };
 use rusqlite::Connection;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, RwLock},
 };
 
@@ -138,28 +139,59 @@ fn newest_stored(conn: &Connection) -> Inner<i64> {
     Ok(newest_part(conn)?.map_or(i64::MIN, |part| key::part_start(Tier::Raw, part + 1) - 1))
 }
 
-/// Takes the rows out of the head that are in segments already: the end came between the segment and the journal.
+/// Takes the samples out of the head that are in segments already: the end came between the segment and the journal. Sample
+/// by sample, for a series whose place the file didn't know yet may now share a group with series whose rows are stored.
 fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
-    let tables = Tables::of(Tier::Raw);
-    for group in head.groups_mut() {
-        let (Some(oldest), Some(newest)) = (group.current.oldest(), group.current.newest()) else { continue };
-        let mut stored = BTreeSet::new();
-        let of_row = |row| places::part(group.current.place(row).0);
-        let parts: BTreeSet<i64> = (0..group.current.len()).map(of_row).collect();
-        for part in &parts {
-            let mut select = conn.prepare_cached(tables.segments)?;
-            let mut rows =
-                select.query([key::block(*part, group.number), key::last_segment(*part, group.number)])?;
-            while let Some(row) = rows.next()? {
-                // a damaged one is noted when it is read for its samples
-                let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };
-                let places = (0..source.head.rows.len()).map(|row| source.head.rows.place(row));
-                stored.extend(places.filter(|(time, ..)| (oldest..=newest).contains(time)));
+    let rows_of: HashMap<u32, RowsByPlace> =
+        head.groups().map(|group| (group.number, by_place(&group.current))).collect();
+    let times = || rows_of.values().flat_map(|rows| rows.keys().map(|(time, ..)| *time));
+    let parts: BTreeSet<i64> = times().map(places::part).collect();
+    let mut stored = Vec::new();
+    let mut samples = Samples::default();
+    for part in parts {
+        let mut select = conn.prepare_cached(Tables::of(Tier::Raw).segments)?;
+        let mut rows = select.query([key::block(part, 0), key::last_segment(part, key::GROUPS - 1)])?;
+        while let Some(row) = rows.next()? {
+            // a damaged one is noted when it is read for its samples, and those that the journal has stay
+            let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };
+            let mut known: Option<(u32, Vec<Option<usize>>)> = None;
+            for column in &source.head.columns {
+                let Some(slot) = head.slot(column.series) else { continue };
+                let Some(of_group) = rows_of.get(&slot.group) else { continue };
+                let (_, at) = match known.take_if(|(group, _)| *group == slot.group) {
+                    Some(same) => known.insert(same),
+                    None => known.insert((slot.group, whereabouts(&source, of_group))),
+                };
+                if at.iter().all(Option::is_none) {
+                    continue;
+                }
+                let Ok(body) = source.head.body(column, &source.blob) else { continue };
+                if samples.decode(body, source.head.rows.len(), column.count as usize).is_ok() {
+                    stored.extend(samples.iter().filter_map(|(row, ..)| Some((slot, at[row]?))));
+                }
             }
         }
-        if !stored.is_empty() {
-            group.current.drop_rows(&stored);
+    }
+    for (slot, row) in stored {
+        if let Some(group) = head.group_mut(slot.group) {
+            group.current.drop_sample(row, slot.slot);
         }
     }
+    for group in head.groups_mut() {
+        group.current.drop_empty_rows();
+    }
     Ok(())
+}
+
+/// The rows of a group by time, run and number.
+type RowsByPlace = BTreeMap<(i64, i64, i64), usize>;
+
+fn by_place(rows: &RowSet) -> RowsByPlace {
+    (0..rows.len()).map(|row| (rows.place(row), row)).collect()
+}
+
+/// Which row of a group each row of a segment is.
+fn whereabouts(source: &Source, rows: &RowsByPlace) -> Vec<Option<usize>> {
+    let of_segment = &source.head.rows;
+    (0..of_segment.len()).map(|row| rows.get(&of_segment.place(row)).copied()).collect()
 }
