@@ -22,14 +22,17 @@ use crate::model::Kind;
 /// A blob that was read.
 #[derive(Debug)]
 pub(super) struct Source {
+    /// A segment or a block.
+    pub(super) what: &'static str,
+    pub(super) key: i64,
     pub(super) head: BlockHead,
     pub(super) blob: Vec<u8>,
 }
 
 impl Source {
     /// Reads the head of a blob; its columns are checked when they are used.
-    pub(super) fn read(key: i64, blob: Vec<u8>) -> Result<Self, Damage> {
-        Ok(Self { head: BlockHead::read(&blob, blob.len(), key)?, blob })
+    pub(super) fn read(what: &'static str, key: i64, blob: Vec<u8>) -> Result<Self, Damage> {
+        Ok(Self { what, key, head: BlockHead::read(&blob, blob.len(), key)?, blob })
     }
 }
 
@@ -52,8 +55,8 @@ pub(super) struct Merge {
     rolled: Option<Rolled>,
     /// The last sample of each series.
     tails: Vec<(u32, Tail)>,
-    /// Columns that could not be read.
-    pub(super) damaged: Vec<(u32, Damage)>,
+    /// Where columns could not be read: in a segment or a block, and its key.
+    pub(super) damaged: Vec<(&'static str, i64, Damage)>,
     scratch: samples::Scratch,
 }
 
@@ -154,7 +157,7 @@ impl Merge {
             let taken =
                 body.and_then(|body| scratch.take(body, source.head.rows.len(), column.count as usize, map));
             if let Err(damage) = taken {
-                self.damaged.push((series, damage));
+                self.damaged.push((source.what, source.key, damage));
             }
         }
         let merged = scratch.finish();
@@ -184,7 +187,7 @@ impl Merge {
             let taken =
                 body.and_then(|body| merged.take(body, source.head.rows.len(), column.count as usize, map));
             if let Err(damage) = taken {
-                self.damaged.push((series, damage));
+                self.damaged.push((source.what, source.key, damage));
             }
         }
         let (rows, rollups) = merged.finish();

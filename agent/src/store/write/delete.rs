@@ -113,15 +113,15 @@ fn older(conn: &Connection, part: i64, group: u32, before: i64, damages: &Damage
     let tables = Tables::of(Tier::Raw);
     let mut found = 0;
     let mut samples = Samples::default();
-    for sql in [tables.block, tables.segments] {
+    for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {
         let mut select = conn.prepare_cached(sql)?;
         let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
-            let source = match Source::read(key, row.get(1)?) {
+            let source = match Source::read(what, key, row.get(1)?) {
                 Ok(source) => source,
                 Err(damage) => {
-                    damages.note("block", key, damage);
+                    damages.note(what, key, damage);
                     continue;
                 }
             };

@@ -138,7 +138,7 @@ impl SampleWriter {
         if self.flush.open {
             self.flush(conn, self.flush.at_once)?;
         } else {
-            self.sealer.write(conn)?;
+            self.sealer.write(conn, &self.damages)?;
             self.places.close(conn)?;
         }
         Ok(bytes)
@@ -290,7 +290,7 @@ impl SampleWriter {
     pub(super) fn idle(&mut self, conn: &Connection) -> Inner<()> {
         self.sealer.step(conn, &self.damages)?;
         let transaction = super::transaction::Transaction::begin(conn)?;
-        self.sealer.write(&transaction)?;
+        self.sealer.write(&transaction, &self.damages)?;
         transaction.commit()?;
         Ok(())
     }

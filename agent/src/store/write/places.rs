@@ -9,7 +9,7 @@ use super::super::{
 };
 use rusqlite::{Connection, params};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -26,18 +26,11 @@ struct Stay {
     seen: i64,
 }
 
-/// A place that a series has left.
-#[derive(Clone, Copy, Debug)]
-struct Left {
-    series: u32,
-    group: u32,
-    last: i64,
-}
-
 /// What a segment changes, once it is committed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stayed {
     series: u32,
+    group: u32,
     part: i64,
 }
 
@@ -45,14 +38,16 @@ pub(super) struct Stayed {
 #[derive(Debug, Default)]
 pub(super) struct Places {
     stays: HashMap<u32, Stay>,
-    left: Vec<Left>,
-    /// How many of those were written by the open transaction.
-    closing: usize,
+    /// Series and group of the places that were left, and the last part of which each may have samples.
+    left: BTreeMap<(u32, u32), i64>,
+    /// Those of them that the open transaction closes.
+    closing: Vec<(u32, u32)>,
 }
 
 impl Places {
-    /// Reads the places that were not left, and puts their series into the head. `part`: the newest one.
-    pub(super) fn load(conn: &Connection, head: &mut Head, part: i64) -> Inner<Self> {
+    /// Reads the places that were not left, and puts their series into the head. `part`: that of the last commit; no part
+    /// is newer than `newest`.
+    pub(super) fn load(conn: &Connection, head: &mut Head, part: i64, newest: i64) -> Inner<Self> {
         let mut places = Self::default();
         let mut select = conn.prepare(
             "SELECT place.series, place.grp, place.first_part, series.collector FROM place
@@ -74,7 +69,7 @@ impl Places {
                     head.put(series, slot, &collector);
                     places.stays.insert(series, Stay { group, first: Some(first), seen: part });
                 }
-                None => places.left.push(Left { series, group, last: part }),
+                None => drop(places.left.insert((series, group), newest)),
             }
         }
         Ok(places)
@@ -82,6 +77,8 @@ impl Places {
 
     /// A new series has a slot.
     pub(super) fn enter(&mut self, series: u32, group: u32, part: i64) {
+        // it may have just left this very place
+        self.left.remove(&(series, group));
         self.stays.insert(series, Stay { group, first: None, seen: part });
     }
 
@@ -95,11 +92,11 @@ impl Places {
         stayed: &mut Vec<Stayed>,
     ) -> Inner<()> {
         for series in series {
+            stayed.push(Stayed { series: *series, group, part });
             let Some(stay) = self.stays.get(series).filter(|stay| stay.group == group) else {
                 passed_through(conn, *series, group, part)?;
                 continue;
             };
-            stayed.push(Stayed { series: *series, part });
             if stay.first.is_some_and(|first| first <= part) {
                 continue;
             }
@@ -116,52 +113,56 @@ impl Places {
 
     /// What was written is committed.
     pub(super) fn committed(&mut self, stayed: &mut Vec<Stayed>) {
-        for Stayed { series, part } in stayed.drain(..) {
-            if let Some(stay) = self.stays.get_mut(&series) {
+        for Stayed { series, group, part } in stayed.drain(..) {
+            if let Some(stay) = self.stays.get_mut(&series).filter(|stay| stay.group == group) {
                 stay.first = Some(stay.first.map_or(part, |first| first.min(part)));
                 stay.seen = stay.seen.max(part);
+            } else if let Some(last) = self.left.get_mut(&(series, group)) {
+                *last = part.max(*last);
             }
         }
-        let closing = std::mem::take(&mut self.closing);
-        self.left.drain(..closing);
+        for place in self.closing.drain(..) {
+            self.left.remove(&place);
+        }
     }
 
     pub(super) fn failed(&mut self) {
-        self.closing = 0;
+        self.closing.clear();
     }
 
     /// Notes in the file which places were left, some at a time.
     pub(super) fn close(&mut self, conn: &Connection) -> Inner<()> {
-        let closing = self.left.len().min(CLOSED_A_COMMIT);
-        for Left { series, group, last } in &self.left[..closing] {
+        self.closing.clear();
+        for (&(series, group), last) in self.left.iter().take(CLOSED_A_COMMIT) {
             let mut update = conn.prepare_cached(
                 "UPDATE place SET last_part = ?3 WHERE series = ?1 AND grp = ?2 AND last_part IS NULL",
             )?;
             update.execute(params![series, group, last])?;
+            self.closing.push((series, group));
         }
-        self.closing = closing;
         Ok(())
     }
 
     /// Takes series without samples since before the last part out of the head, and moves the rest together where a
-    /// collector has many more groups than it needs. To be called while no group has current rows. `part`: the newest.
+    /// collector has many more groups than it needs. To be called while no group has current rows; samples in frozen rows
+    /// keep a series where it is. `part`: the newest.
     pub(super) fn tidy(&mut self, head: &mut Head, part: i64) {
-        let gone: Vec<u32> =
-            self.stays.iter().filter(|(_, stay)| stay.seen + 1 < part).map(|(series, _)| *series).collect();
+        let long_ago = self.stays.iter().filter(|(_, stay)| stay.seen + 1 < part).map(|(series, _)| *series);
+        let gone: Vec<u32> = long_ago.filter(|series| !head.is_frozen(*series)).collect();
         for series in gone {
             self.leave(head, series, None);
         }
         for (series, to, collector) in moves(head) {
             self.leave(head, series, Some(part));
             head.put(series, to, &collector);
-            self.stays.insert(series, Stay { group: to.group, first: None, seen: part });
+            self.enter(series, to.group, part);
         }
     }
 
     fn leave(&mut self, head: &mut Head, series: u32, last: Option<i64>) {
         let Some(stay) = self.stays.remove(&series) else { return };
         if stay.first.is_some() {
-            self.left.push(Left { series, group: stay.group, last: last.unwrap_or(stay.seen) });
+            self.left.insert((series, stay.group), last.map_or(stay.seen, |last| last.max(stay.seen)));
         }
         head.remove(series);
     }

@@ -40,8 +40,9 @@ impl Recovered {
         let (mut last, mut next) =
             (noted.map(|(run, time, _)| (run, time)), noted.map_or(1, |(.., next)| next));
         let mut head = Head::default();
-        let newest = newest_part(conn)?.or(last.map(|(_, time)| places::part(time))).unwrap_or_default();
-        let mut places = Places::load(conn, &mut head, last.map_or(newest, |(_, time)| places::part(time)))?;
+        let newest = newest_part(conn)?.unwrap_or_default();
+        let part = last.map_or(newest, |(_, time)| places::part(time));
+        let mut places = Places::load(conn, &mut head, part, newest.max(part))?;
         let (mut pending, mut rows, mut failure) = (Pending::default(), 0, None);
         let mut open: Option<i64> = None;
         let mut collectors = Collectors { conn, known: HashMap::new() };
@@ -153,7 +154,7 @@ fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
         let mut rows = select.query([key::block(part, 0), key::last_segment(part, key::GROUPS - 1)])?;
         while let Some(row) = rows.next()? {
             // a damaged one is noted when it is read for its samples, and those that the journal has stay
-            let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };
+            let Ok(source) = Source::read("segment", row.get(0)?, row.get(1)?) else { continue };
             let mut known: Option<(u32, Vec<Option<usize>>)> = None;
             for column in &source.head.columns {
                 let Some(slot) = head.slot(column.series) else { continue };

@@ -103,10 +103,10 @@ impl Sealer {
     }
 
     /// Writes a block that is ready.
-    pub(super) fn write(&mut self, conn: &Connection) -> Inner<()> {
+    pub(super) fn write(&mut self, conn: &Connection, damages: &DamageLog) -> Inner<()> {
         let Some(job) = self.job.take_if(|job| job.ready) else { return Ok(()) };
         // should the transaction fail, the segments are still there and it all begins again
-        let tails = finish(conn, job.tier, job.part, job.group, job.merge)?;
+        let tails = finish(conn, (job.tier, job.part, job.group), job.merge, damages)?;
         self.tails.extend(tails);
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Sealer {
             // what is rolled up already was so with the rows that now go
             merge.advance(About { kind: Kind::Gauge, tail: None }, &mut self.encoder);
         }
-        finish(conn, tier, part, group, merge)?;
+        finish(conn, (tier, part, group), merge, damages)?;
         Ok(())
     }
 
@@ -171,7 +171,7 @@ fn begin(
         let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
-            match Source::read(key, row.get(1)?) {
+            match Source::read(what, key, row.get(1)?) {
                 Ok(source) => sources.push(source),
                 Err(damage) => damages.note(what, key, damage),
             }
@@ -195,10 +195,15 @@ fn rolled_key(tier: Tier, coarser: Tier, part: i64, group: u32) -> i64 {
 }
 
 /// Writes a block in the place of what it was made of, and its roll-ups.
-fn finish(conn: &Connection, tier: Tier, part: i64, group: u32, merge: Merge) -> Inner<Vec<(u32, Tail)>> {
+fn finish(
+    conn: &Connection,
+    (tier, part, group): (Tier, i64, u32),
+    merge: Merge,
+    damages: &DamageLog,
+) -> Inner<Vec<(u32, Tail)>> {
     let tables = Tables::of(tier);
-    for (series, damage) in &merge.damaged {
-        tracing::warn!(series, part, group, "lost a damaged column of the store: {damage}");
+    for (what, key, damage) in &merge.damaged {
+        damages.note(what, *key, *damage);
     }
     let (block, rolled, tails) = merge.finish();
     let whole = [key::block(part, group), key::last_segment(part, group)];

@@ -95,7 +95,7 @@ fn encode(
 
 /// The segment with the rows that are added to it; and how many it has then. One that can't be read is replaced.
 fn gather(key: i64, before: Vec<u8>, added: Counted, encoder: &mut ColumnEncoder) -> (Counted, usize) {
-    let sources = [before, added.0.clone()].map(|blob| Source::read(key, blob));
+    let sources = [before, added.0.clone()].map(|blob| Source::read("segment", key, blob));
     let [Ok(before), Ok(more)] = sources else { return (added, 0) };
     let mut merge = Merge::begin(Tier::Raw, key, Effort::Fast, vec![before, more], i64::MIN, None);
     let rows = merge.rows();
