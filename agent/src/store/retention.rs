@@ -78,6 +78,7 @@ impl Store {
                 key::part(tier, limit).min(oldest(&self.conn, tier)?.map_or(i64::MIN, |part| part + 1));
             let (blobs, count) =
                 delete_blobs(&self.conn, tier, key::block(part.max(-(1 << 34)), 0), BLOBS_A_CALL)?;
+            self.samples.blobs_deleted(tier, part);
             if tier == Tier::Raw {
                 samples = count;
             }
@@ -109,6 +110,7 @@ impl Store {
         for tier in Tier::ALL {
             if let Some(part) = oldest_of_several(&self.conn, tier)? {
                 let (_, count) = delete_blobs(&self.conn, tier, key::block(part + 1, 0), BLOBS_A_CALL)?;
+                self.samples.blobs_deleted(tier, part + 1);
                 return Ok(Deleted { samples: if tier == Tier::Raw { count } else { 0 } });
             }
         }

@@ -167,6 +167,36 @@ fn series_lie_in_groups_of_64_which_go_with_their_part_of_time() {
 }
 
 #[test]
+fn what_is_deleted_while_a_block_is_made_of_it_stays_deleted() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let mut ticks = 0;
+    let mut tick = |store: &mut Store| {
+        let samples =
+            (1..=64).map(|n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) });
+        let batches = vec![StoredBatch { time: at(ticks * 3000), samples: samples.collect() }];
+        store.commit(&Commit { batches, ..Commit::default() }).unwrap();
+        ticks += 1;
+        ticks
+    };
+    // 2400 rows of 64 series make a part, and are more than one step of sealing takes
+    while tick(&mut store) < 3000 || !store.samples.is_sealing() {}
+    tick(&mut store);
+    let blocks = |store: &Store| {
+        store.conn.query_row("SELECT count(*) FROM block", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(blocks(&store), 0, "in the making");
+    let deleted = store.expire(at(3 * 3_600_000), true).unwrap().samples;
+    assert_eq!(deleted, 2400 * 64);
+    for _ in 0..20 {
+        tick(&mut store);
+    }
+    assert_eq!((blocks(&store), store.samples.is_sealing()), (0, false));
+    let oldest = store.readers().reader().unwrap().last(SeriesId(64), Range::ALL, usize::MAX).unwrap().pop();
+    assert_eq!(oldest.map(|point| point.time), Some(at(2 * 3_600_000)));
+}
+
+#[test]
 fn the_store_moves_to_its_thread_and_readers_go_everywhere() {
     fn sent<T: Send>() {}
     fn shared<T: Send + Sync>() {}

@@ -181,7 +181,7 @@ fn verify_finds_each_kind_of_damage() {
             "no block begins so",
         ),
         (
-            "UPDATE segment_1m SET data = data || x'00' WHERE key = (SELECT min(key) FROM segment_1m) AND ?1",
+            "UPDATE segment_1m SET data = CAST(data || x'00' AS BLOB) WHERE key = (SELECT min(key) FROM segment_1m) AND ?1",
             "segment_1m",
             "bytes after the end",
         ),

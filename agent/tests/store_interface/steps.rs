@@ -51,6 +51,21 @@ fn steps_go_over_hours_runs_and_series() {
 }
 
 #[test]
+fn what_a_deletion_leaves_of_an_open_part_is_rolled_up() {
+    let directory = TempDir::new().unwrap();
+    let mut store = open(&directory);
+    let ids = series(&mut store, 2);
+    let minute = |store: &mut Store, tick: i64| put(store, NOW + tick * 60_000, &ids, 1.0);
+    (0..100).for_each(|tick| minute(&mut store, tick));
+    assert_eq!(store.delete_before(at(NOW + 30 * 60_000)).unwrap().samples, 60);
+    (100..720).for_each(|tick| minute(&mut store, tick));
+    let hours = ask(&reader(&store), ids[1], &query(NOW, NOW + 12 * HOUR - 1, HOUR, Aggregate::Count));
+    let expected: Vec<(i64, f64)> =
+        (0..12).map(|hour| (hour * HOUR, if hour == 0 { 30.0 } else { 60.0 })).collect();
+    assert_eq!((shown(&hours), hours.tier), (expected, Some(Tier::Hour)));
+}
+
+#[test]
 fn the_newest_data_is_told() {
     let directory = TempDir::new().unwrap();
     let mut store = open(&directory);

@@ -17,7 +17,7 @@ use super::{
     head::{Head, Pending},
     key,
     reader::DamageLog,
-    types::{StoredBatch, StoredSample},
+    types::{StoredBatch, StoredSample, Tier},
 };
 use crate::model::{SeriesId, Timestamp};
 use journal::Journal;
@@ -293,6 +293,11 @@ impl SampleWriter {
         self.sealer.write(&transaction, &self.damages)?;
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Blobs of a tier were deleted, of parts before this one.
+    pub(super) fn blobs_deleted(&mut self, tier: Tier, below: i64) {
+        self.sealer.blobs_deleted(tier, below);
     }
 
     /// Whether there are blocks to be made.

@@ -17,6 +17,9 @@ use std::collections::HashMap;
 /// Samples (or roll-ups) that are encoded in one step, about: a few milliseconds.
 const STEP: usize = 60_000;
 
+const BLOCK: &str = "block";
+const SEGMENT: &str = "segment";
+
 /// What seals.
 #[derive(Debug, Default)]
 pub(super) struct Sealer {
@@ -58,6 +61,11 @@ impl Sealer {
         self.job.take_if(|job| job.tier == Tier::Raw && (job.part, job.group) == (part, group));
     }
 
+    /// Blobs of older parts were deleted: a block that is made of such would bring them back.
+    pub(super) fn blobs_deleted(&mut self, tier: Tier, below: i64) {
+        self.job.take_if(|job| job.tier == tier && job.part < below);
+    }
+
     /// Drops what is in the making.
     pub(super) fn restart(&mut self) {
         self.job = None;
@@ -95,7 +103,7 @@ impl Sealer {
             let next: Option<i64> = select.query_row([key::block(part, 0)], |row| row.get(0)).optional()?;
             if let Some(next) = next {
                 let (part, group) = key::part_and_group(next);
-                let merge = begin(conn, tier, part, group, i64::MIN, damages)?;
+                let merge = begin(conn, tier, part, group, damages)?;
                 return Ok(Some(Job { tier, part, group, merge, ready: false }));
             }
         }
@@ -111,7 +119,8 @@ impl Sealer {
         Ok(())
     }
 
-    /// Makes a block at once, without the rows before `from`.
+    /// Takes the rows before `from` out of what a group has in a part. A segment stays a segment, so that it is still rolled
+    /// up; what is rolled up already was so with the rows that now go.
     pub(super) fn rewrite(
         &mut self,
         conn: &Connection,
@@ -119,12 +128,29 @@ impl Sealer {
         from: i64,
         damages: &DamageLog,
     ) -> Inner<()> {
-        let mut merge = begin(conn, tier, part, group, from, damages)?;
-        while merge.next_series().is_some() {
-            // what is rolled up already was so with the rows that now go
-            merge.advance(About { kind: Kind::Gauge, tail: None }, &mut self.encoder);
+        let tables = Tables::of(tier);
+        for (what, effort, put, delete) in [
+            (BLOCK, Effort::Small, tables.put_block, tables.delete_blocks),
+            (SEGMENT, Effort::Fast, tables.put_segment, tables.delete_segments),
+        ] {
+            for source in sources(conn, (tier, part, group), what, damages)? {
+                if source.head.rows.times.first().is_none_or(|first| *first >= from) {
+                    continue;
+                }
+                let key = source.key;
+                let mut merge = Merge::begin(tier, key, effort, vec![source], from, None);
+                while merge.next_series().is_some() {
+                    merge.advance(About { kind: Kind::Gauge, tail: None }, &mut self.encoder);
+                }
+                note(&merge, damages);
+                match merge.finish().0 {
+                    Some(Blob { count, data, .. }) => {
+                        conn.prepare_cached(put)?.execute(params![key, count as i64, data])?;
+                    }
+                    None => drop(conn.prepare_cached(delete)?.execute([key, key])?),
+                }
+            }
         }
-        finish(conn, (tier, part, group), merge, damages)?;
         Ok(())
     }
 
@@ -156,34 +182,43 @@ fn about(conn: &Connection, series: u32, tails: &HashMap<u32, Tail>, job: &Job) 
 }
 
 /// Reads what there is of a group in a part.
-fn begin(
-    conn: &Connection,
-    tier: Tier,
-    part: i64,
-    group: u32,
-    from: i64,
-    damages: &DamageLog,
-) -> Inner<Merge> {
-    let tables = Tables::of(tier);
-    let mut sources = Vec::new();
-    for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {
-        let mut select = conn.prepare_cached(sql)?;
-        let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
-        while let Some(row) = rows.next()? {
-            let key: i64 = row.get(0)?;
-            match Source::read(what, key, row.get(1)?) {
-                Ok(source) => sources.push(source),
-                Err(damage) => damages.note(what, key, damage),
-            }
-        }
-    }
+fn begin(conn: &Connection, tier: Tier, part: i64, group: u32, damages: &DamageLog) -> Inner<Merge> {
+    let mut all = sources(conn, (tier, part, group), BLOCK, damages)?;
+    all.extend(sources(conn, (tier, part, group), SEGMENT, damages)?);
     let rolled = match tier {
-        _ if from > i64::MIN => None,
         Tier::Raw => Some(rolled_key(Tier::Raw, Tier::Minute, part, group)),
         Tier::Minute => Some(rolled_key(Tier::Minute, Tier::Hour, part, group)),
         Tier::Hour => None,
     };
-    Ok(Merge::begin(tier, key::block(part, group), Effort::Small, sources, from, rolled))
+    Ok(Merge::begin(tier, key::block(part, group), Effort::Small, all, i64::MIN, rolled))
+}
+
+/// The block, or the segments, of a group in a part. What can't be read is noted and left out.
+fn sources(
+    conn: &Connection,
+    (tier, part, group): (Tier, i64, u32),
+    what: &'static str,
+    damages: &DamageLog,
+) -> Inner<Vec<Source>> {
+    let tables = Tables::of(tier);
+    let mut select = conn.prepare_cached(if what == BLOCK { tables.block } else { tables.segments })?;
+    let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
+    let mut sources = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key: i64 = row.get(0)?;
+        match Source::read(what, key, row.get(1)?) {
+            Ok(source) => sources.push(source),
+            Err(damage) => damages.note(what, key, damage),
+        }
+    }
+    Ok(sources)
+}
+
+/// Notes the columns that could not be read.
+fn note(merge: &Merge, damages: &DamageLog) {
+    for (what, key, damage) in &merge.damaged {
+        damages.note(what, *key, *damage);
+    }
 }
 
 /// Where the roll-ups of a part go: the same part always to the same place, so that they replace those of before.
@@ -202,9 +237,7 @@ fn finish(
     damages: &DamageLog,
 ) -> Inner<Vec<(u32, Tail)>> {
     let tables = Tables::of(tier);
-    for (what, key, damage) in &merge.damaged {
-        damages.note(what, *key, *damage);
-    }
+    note(&merge, damages);
     let (block, rolled, tails) = merge.finish();
     let whole = [key::block(part, group), key::last_segment(part, group)];
     match block {
