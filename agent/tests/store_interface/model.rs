@@ -1,7 +1,10 @@
 //! Random work on a store and on a plain list; both must agree. Hours go by, so that rows become segments, parts of time
 //! become blocks, and samples come late for them.
 
-use super::{crashes::snapshot, *};
+use super::{
+    crashes::{check, snapshot},
+    *,
+};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -209,6 +212,6 @@ proptest! {
         both.compare((i64::MIN, i64::MAX), limit)?;
         both.compare((both.now + from, both.now + from + length), limit)?;
         both.compare((both.now + from, both.now + from + length), usize::MAX)?;
-        super::crashes::check(&both.directory);
+        check(&both.directory);
     }
 }

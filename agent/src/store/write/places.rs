@@ -3,7 +3,7 @@
 
 use super::super::{
     error::Inner,
-    head::{Head, Slot},
+    head::{Group, Head, Slot},
     key,
     types::Tier,
 };
@@ -199,8 +199,7 @@ fn moves(head: &Head) -> Vec<(u32, Slot, Arc<str>)> {
             .iter()
             .filter_map(|(_, number)| head.group(*number))
             .flat_map(|group| group.free_slots().map(|slot| Slot { group: group.number, slot }));
-        let leaving =
-            from.iter().filter_map(|(_, number)| head.group(*number)).flat_map(|group| group.series());
+        let leaving = from.iter().filter_map(|(_, number)| head.group(*number)).flat_map(Group::series);
         for series in leaving {
             let Some(to) = free.next() else { break };
             moves.push((series, to, collector.clone()));

@@ -190,7 +190,7 @@ fn each_flipped_bit_of_a_block_is_noticed() {
 
 #[test]
 fn what_no_writer_writes_is_refused() {
-    let mut head = |times: &[i64], counts: u64| {
+    let head = |times: &[i64], counts: u64| {
         let mut head = Vec::new();
         put(&mut head, times.len() as u64);
         put_sequence(&mut head, times.iter().copied());
@@ -237,6 +237,6 @@ fn a_reset_stands_at_a_sample() {
         };
         assert_eq!(column(&[2..4, 6..7], row), refused, "{row}");
     }
-    assert_eq!(column(&[0..9], 8), Ok(()));
-    assert_eq!(column(&[0..9], 9), Err(Damage::Malformed("the place of a reset")));
+    assert_eq!(column(std::slice::from_ref(&(0..9)), 8), Ok(()));
+    assert_eq!(column(std::slice::from_ref(&(0..9)), 9), Err(Damage::Malformed("the place of a reset")));
 }
