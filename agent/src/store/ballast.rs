@@ -289,14 +289,14 @@ mod tests {
             |n| StoredSample { series: SeriesId(n), reset: false, value: tick as f64 + f64::from(n) / 7.0 };
         let batch = StoredBatch {
             time: Timestamp::from_millis(BEGIN + tick * 10_000),
-            samples: (0..200).map(sample).collect(),
+            samples: (1..=200).map(sample).collect(),
         };
         Commit { batches: vec![batch], ..Commit::default() }
     }
 
     /// The ticks that are there, oldest first.
     fn ticks(store: &Store) -> Vec<i64> {
-        let points = store.readers().reader().unwrap().last(SeriesId(0), Range::ALL, 100_000).unwrap();
+        let points = store.readers().reader().unwrap().last(SeriesId(1), Range::ALL, 100_000).unwrap();
         points.iter().rev().map(|point| point.value as i64).collect()
     }
 

@@ -6,6 +6,8 @@ mod aggregate;
 mod aside;
 mod backup;
 mod ballast;
+#[doc(hidden)]
+pub mod bench_codec;
 mod codec;
 mod columns;
 mod compact;
@@ -53,16 +55,6 @@ pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
 pub use sizes::Sizes;
 pub use types::*;
-
-/// The codecs, for benchmarks and fuzzing alone.
-#[doc(hidden)]
-pub mod bench_codec {
-    pub use super::codec::{
-        Damage,
-        column::{ColumnEncoder, Effort, decode_column},
-        rollup::{Counter, Counters, Gauge, Gauges, Rollups, decode_rollups, encode_rollups, on_grid},
-    };
-}
 
 use crate::model::{SeriesDef, SeriesId, Timestamp};
 use ballast::Ballast;

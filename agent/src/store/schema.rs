@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_migration_goes_forward_once_and_all_or_nothing() {
-        fn format_2(conn: &Connection) -> Result<()> {
+        fn next(conn: &Connection) -> Result<()> {
             conn.execute_batch(
                 "ALTER TABLE vm ADD COLUMN name TEXT; INSERT INTO vm(uuid, name) VALUES ('u', 'n');",
             )
@@ -136,10 +136,11 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         assert_eq!(migrate(&mut conn, MIGRATIONS).unwrap(), 0);
         assert_eq!(version(&conn).unwrap(), FORMAT);
-        assert!(migrate(&mut conn, &[format_1, fails]).is_err());
-        assert_eq!(version(&conn).unwrap(), 1);
-        assert_eq!(migrate(&mut conn, &[format_1, format_2]).unwrap(), 1);
-        assert_eq!(migrate(&mut conn, &[format_1, format_2]).unwrap(), 2);
+        let with = |last: Migration| [MIGRATIONS, &[last]].concat();
+        assert!(migrate(&mut conn, &with(fails)).is_err());
+        assert_eq!(version(&conn).unwrap(), FORMAT);
+        assert_eq!(migrate(&mut conn, &with(next)).unwrap(), FORMAT);
+        assert_eq!(migrate(&mut conn, &with(next)).unwrap(), FORMAT + 1);
         let vms =
             conn.query_row("SELECT group_concat(uuid || name) FROM vm", [], |row| row.get::<_, String>(0));
         assert_eq!(vms.unwrap(), "un");

@@ -142,31 +142,58 @@ fn commits_are_synced_as_often_as_the_loss_allows() {
 }
 
 #[test]
-fn the_same_series_share_their_layouts_for_an_hour() {
+fn series_lie_in_groups_of_64_which_go_with_their_part_of_time() {
     let directory = TempDir::new().unwrap();
     let mut store = Store::open(options(&directory)).unwrap();
-    let samples =
-        (0..10_000).map(|n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) });
-    let samples: Vec<StoredSample> = samples.collect();
-    let count = |store: &Store| {
-        store.conn.query_row("SELECT count(*) FROM layout", [], |row| row.get::<_, u32>(0)).unwrap()
-    };
-    for hour in 1..4 {
-        for tick in 0..5 {
-            let time = at(hour * 3_600_000 + tick * 1000);
-            store
-                .commit(&Commit {
-                    batches: vec![StoredBatch { time, samples: samples.clone() }],
-                    ..Commit::default()
-                })
-                .unwrap();
-        }
-        assert_eq!(i64::from(count(&store)), hour * 79);
+    let sample = |n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) };
+    let samples: Vec<StoredSample> = (1..=1000).map(sample).collect();
+    // three parts of forty commits: the first is sealed, the second in segments, the third in memory
+    for tick in 0..120 {
+        let batches = vec![StoredBatch { time: at(tick * 180_000), samples: samples.clone() }];
+        store.commit(&Commit { batches, ..Commit::default() }).unwrap();
     }
-    let points = store.readers().reader().unwrap().last(SeriesId(9_999), Range::ALL, 100).unwrap();
-    assert_eq!(points.len(), 15);
-    store.delete_before(at(3 * 3_600_000)).unwrap();
-    assert_eq!(count(&store), 79, "they go with their hour");
+    let count = |store: &Store, what: &str| {
+        store.conn.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    let counts = |store: &Store| (count(store, "block"), count(store, "segment"), count(store, "place"));
+    assert_eq!(counts(&store), (16, 16, 1000), "16 groups have 1000 series");
+    let points = store.readers().reader().unwrap().last(SeriesId(999), Range::ALL, 100).unwrap();
+    assert_eq!(points.len(), 100);
+    assert_eq!(store.delete_before(at(2 * 3_600_000)).unwrap().samples, 40_000);
+    assert_eq!(counts(&store), (0, 16, 1000));
+    assert_eq!(store.delete_before(at(4 * 3_600_000)).unwrap().samples, 40_000);
+    assert_eq!(store.delete_before(at(6 * 3_600_000)).unwrap().samples, 40_000);
+    assert_eq!((count(&store, "block"), count(&store, "segment"), count(&store, "journal")), (0, 0, 0));
+}
+
+#[test]
+fn what_is_deleted_while_a_block_is_made_of_it_stays_deleted() {
+    let directory = TempDir::new().unwrap();
+    let mut store = Store::open(options(&directory)).unwrap();
+    let mut ticks = 0;
+    let mut tick = |store: &mut Store| {
+        let samples =
+            (1..=64).map(|n| StoredSample { series: SeriesId(n), reset: false, value: f64::from(n) });
+        let batches = vec![StoredBatch { time: at(ticks * 3000), samples: samples.collect() }];
+        store.commit(&Commit { batches, ..Commit::default() }).unwrap();
+        ticks += 1;
+        ticks
+    };
+    // 2400 rows of 64 series make a part, and are more than one step of sealing takes
+    while tick(&mut store) < 3000 || !store.samples.sizes().sealing {}
+    tick(&mut store);
+    let blocks = |store: &Store| {
+        store.conn.query_row("SELECT count(*) FROM block", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(blocks(&store), 0, "in the making");
+    let deleted = store.expire(at(3 * 3_600_000), true).unwrap().samples;
+    assert_eq!(deleted, 2400 * 64);
+    for _ in 0..20 {
+        tick(&mut store);
+    }
+    assert_eq!((blocks(&store), store.samples.sizes().sealing), (0, false));
+    let oldest = store.readers().reader().unwrap().last(SeriesId(64), Range::ALL, usize::MAX).unwrap().pop();
+    assert_eq!(oldest.map(|point| point.time), Some(at(2 * 3_600_000)));
 }
 
 #[test]

@@ -133,6 +133,21 @@ fn an_empty_store_has_an_info_and_is_sound() {
     assert!(matches!(info(&dir.path().join("none.db")), Err(StoreError::Missing { .. })));
 }
 
+/// A store with ten series: blocks of three parts, segments of two, their roll-ups, and a journal; closed.
+fn sealed(dir: &Path) -> PathBuf {
+    let mut store = open(dir);
+    let ids: Vec<_> = (0..10).map(|number| series(&mut store, number)).collect();
+    for at in 0..620 {
+        tick(&mut store, &ids, T0 + at * 60_000);
+    }
+    store.close().unwrap();
+    let event =
+        "INSERT INTO event(time, type, severity, message, details) VALUES (0, 'k', 'info', 'm', '{}')";
+    let file = dir.join("history.db");
+    Connection::open(&file).unwrap().execute_batch(event).unwrap();
+    file
+}
+
 #[test]
 fn verify_finds_each_kind_of_damage() {
     for (change, table, why) in [
@@ -144,26 +159,47 @@ fn verify_finds_each_kind_of_damage() {
         ("UPDATE journal SET data = x'' WHERE key = ?1", "journal", "ends too early"),
         ("UPDATE journal SET n = n + 1 WHERE key = ?1", "journal", "it holds 10 samples, and says 11"),
         ("UPDATE journal SET key = key + 1 WHERE key = ?1", "journal", "checksum"),
-        ("DELETE FROM layout WHERE key = (SELECT min(key) FROM layout) AND ?1", "journal", "not there"),
+        ("DELETE FROM journal WHERE key = ?1 - 1", "journal", "checksum"),
         (
-            "UPDATE layout SET data = zeroblob(30) WHERE key = (SELECT min(key) FROM layout) AND ?1",
-            "layout",
-            "",
+            "UPDATE segment SET data = substr(data, 1, length(data) - 1) WHERE key = (SELECT min(key) FROM segment) AND ?1",
+            "segment",
+            "ends too early",
+        ),
+        (
+            "UPDATE segment SET n = n - 1 WHERE key = (SELECT min(key) FROM segment) AND ?1",
+            "segment",
+            "it holds 1200 samples, and says 1199",
+        ),
+        (
+            "UPDATE segment SET key = key + 1 WHERE key = (SELECT min(key) FROM segment) AND ?1",
+            "segment",
+            "checksum",
+        ),
+        (
+            "UPDATE block SET data = zeroblob(99) WHERE key = (SELECT min(key) FROM block) AND ?1",
+            "block",
+            "no block begins so",
+        ),
+        (
+            "UPDATE segment_1m SET data = CAST(data || x'00' AS BLOB) WHERE key = (SELECT min(key) FROM segment_1m) AND ?1",
+            "segment_1m",
+            "bytes after the end",
         ),
         ("UPDATE series SET labels = '{n=' WHERE id = 1 AND ?1", "series", "labels"),
         ("UPDATE event SET details = '{' WHERE ?1", "event", "JSON"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let file = filled(dir.path());
+        let file = sealed(dir.path());
         let conn = Connection::open(&file).unwrap();
-        let key: i64 = conn.query_row("SELECT min(key) FROM journal", [], |row| row.get(0)).unwrap();
-        assert_eq!(conn.execute(change, params![key]).unwrap(), 1, "{change}");
+        let last: i64 = conn.query_row("SELECT max(key) FROM journal", [], |row| row.get(0)).unwrap();
+        assert_eq!(conn.execute(change, params![last]).unwrap(), 1, "{change}");
         conn.close().unwrap();
         let report = verify(&file, &mut quiet).unwrap();
-        assert!(!report.is_sound(), "{change}");
-        let same = |bad: &Bad| bad.table == table && bad.why.contains(why);
-        assert!(report.bad.iter().all(same), "{change}: {:?}", report.bad);
-        assert_eq!(report.checked.len(), 4, "the others are checked all the same");
+        let [bad] = &report.bad[..] else { panic!("{change}: {:?}", report.bad) };
+        assert!(bad.table == table && bad.why.contains(why), "{change}: {bad:?}");
+        assert_eq!(report.checked.len(), 9, "the others are checked all the same");
+        let blobs = report.checked.iter().filter(|checked| checked.table.starts_with(['s', 'b']));
+        assert!(blobs.map(|checked| checked.rows).sum::<u64>() >= 3 + 2 + 3 + 10, "{:?}", report.checked);
     }
 }
 

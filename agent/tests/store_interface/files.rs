@@ -46,7 +46,7 @@ fn a_new_store_is_its_users_alone_and_well_set_up() {
         conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
     };
     for (pragma, value) in
-        [("page_size", 4096), ("auto_vacuum", 2), ("application_id", 0x7477_6167), ("user_version", 1)]
+        [("page_size", 4096), ("auto_vacuum", 2), ("application_id", 0x7477_6167), ("user_version", 2)]
     {
         assert_eq!(set(pragma).unwrap(), value.into(), "{pragma}");
     }
@@ -106,15 +106,15 @@ fn a_newer_store_is_refused_with_advice() {
     let conn = Connection::open(&file).unwrap();
     conn.execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
     conn.close().unwrap();
-    refused(&directory, "newer agent (format 99, this one knows up to 1); upgrade the agent");
+    refused(&directory, "newer agent (format 99, this one knows up to 2); upgrade the agent");
     // also where the log alone knows
     let conn = Connection::open(&file).unwrap();
-    conn.execute_batch("PRAGMA user_version = 1").unwrap();
+    conn.execute_batch("PRAGMA user_version = 2").unwrap();
     conn.close().unwrap();
     let conn = Connection::open(&file).unwrap();
     conn.execute_batch("PRAGMA user_version = 98").unwrap();
     for error in [Readers::of_file(&file).err(), Store::open(options(directory.path())).err()] {
-        assert!(matches!(error, Some(StoreError::Newer { found: 98, known: 1, .. })), "{error:?}");
+        assert!(matches!(error, Some(StoreError::Newer { found: 98, known: 2, .. })), "{error:?}");
     }
 }
 

@@ -4,11 +4,14 @@
 
 mod churn;
 mod crashes;
+mod damage;
 mod events;
 mod files;
 mod gaps;
 mod history;
+mod kills;
 mod model;
+mod recording;
 mod retention;
 mod rollups;
 mod steps;
@@ -18,7 +21,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, SeriesId, Timestamp},
-    store::{Commit, Options, Point, Range, Reader, Retention, Store, StoredBatch, StoredSample},
+    store::{
+        Commit, Options, Point, Range, Reader, Readers, Retention, Store, StoredBatch, StoredSample, verify,
+    },
 };
 
 /// A usual time: 2026-11-20T22:00:00Z.
@@ -74,6 +79,11 @@ fn commit(batches: Vec<StoredBatch>) -> Commit {
 
 fn put(store: &mut Store, millis: i64, series: &[SeriesId], value: f64) {
     assert!(store.commit(&commit(vec![batch(millis, series, value)])).unwrap() > 0);
+}
+
+/// As another process reads.
+fn of_file(directory: &TempDir) -> Readers {
+    Readers::of_file(&directory.path().join("history.db")).unwrap()
 }
 
 fn reader(store: &Store) -> Reader {

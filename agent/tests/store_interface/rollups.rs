@@ -105,6 +105,8 @@ impl History {
         let directory = TempDir::new().unwrap();
         let mut store = Store::open(endless(&directory)).unwrap();
         let ids = declared(&mut store);
+        // a restart before the first commit would forget them
+        store.commit(&Commit::default()).unwrap();
         Self {
             directory,
             store: Some(store),

@@ -37,11 +37,7 @@ fn steps_go_over_hours_runs_and_series() {
     let all = both(query(i64::MIN, i64::MAX, 2 * HOUR, Aggregate::Increase));
     assert_eq!(shown(&all[0]), [(0, 10.0), (2 * HOUR, 5.0), (50 * HOUR, 1.0)]);
     assert_eq!(shown(&all[1]), [(50 * HOUR, 1.0)]);
-    assert_eq!(
-        (all[0].tier, all[0].left_out),
-        (Some(Tier::Minute), None),
-        "the first part is sealed, its day is not"
-    );
+    assert_eq!((all[0].tier, all[0].left_out), (Some(Tier::Minute), None), "the first hours are rolled up");
     let rate = both(query(NOW, NOW + 3 * HOUR, HOUR, Aggregate::Rate));
     assert_eq!(shown(&rate[0]), [(HOUR, 10.0 / 3600.0), (2 * HOUR, 5.0 / 3600.0)]);
     assert_eq!(rate[1], Steps::default());
@@ -52,6 +48,21 @@ fn steps_go_over_hours_runs_and_series() {
     assert_eq!(unknown, Steps::default());
     let backwards = ask(&reader, ids[0], &query(NOW + HOUR, NOW, HOUR, Aggregate::Count));
     assert_eq!(backwards, Steps::default());
+}
+
+#[test]
+fn what_a_deletion_leaves_of_an_open_part_is_rolled_up() {
+    let directory = TempDir::new().unwrap();
+    let mut store = open(&directory);
+    let ids = series(&mut store, 2);
+    let minute = |store: &mut Store, tick: i64| put(store, NOW + tick * 60_000, &ids, 1.0);
+    (0..100).for_each(|tick| minute(&mut store, tick));
+    assert_eq!(store.delete_before(at(NOW + 30 * 60_000)).unwrap().samples, 60);
+    (100..720).for_each(|tick| minute(&mut store, tick));
+    let hours = ask(&reader(&store), ids[1], &query(NOW, NOW + 12 * HOUR - 1, HOUR, Aggregate::Count));
+    let expected: Vec<(i64, f64)> =
+        (0..12).map(|hour| (hour * HOUR, if hour == 0 { 30.0 } else { 60.0 })).collect();
+    assert_eq!((shown(&hours), hours.tier), (expected, Some(Tier::Hour)));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::{
     sequence::{put_sequence, take_sequence},
     varint::{Cursor, put},
 };
+use crate::store::key::FARTHEST;
 
 const MAGIC: [u8; 2] = *b"TB";
 /// The form that this program writes.
@@ -113,13 +114,7 @@ impl BlockWriter {
         }
         let head = block.len();
         block.append(&mut self.bodies);
-        // SQLite's limit is a gigabyte, and a wrong length is refused on reading
-        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-        let whole = number(block.len());
-        block[4..8].copy_from_slice(&whole);
-        block[8..12].copy_from_slice(&number(head));
-        let sum = head_checksum(key, &block[..head]);
-        block[12..PREFIX].copy_from_slice(&sum.to_le_bytes());
+        seal(&mut block, head, key);
         block
     }
 }
@@ -209,6 +204,24 @@ impl BlockHead {
     }
 }
 
+/// A block with good lengths and a good checksum around whatever is given as its head, after the prefix, and as its columns.
+pub(in super::super) fn forge_block(content: u8, head: &[u8], columns: &[u8], key: i64) -> Vec<u8> {
+    let mut block = [&MAGIC[..], &[VERSION, content], &[0; PREFIX - 4], head, columns].concat();
+    seal(&mut block, PREFIX + head.len(), key);
+    block
+}
+
+/// Fills in the lengths and the checksum of a block whose head ends there.
+fn seal(block: &mut [u8], head: usize, key: i64) {
+    // SQLite's limit is a gigabyte, and a wrong length is refused on reading
+    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    let whole = number(block.len());
+    block[4..8].copy_from_slice(&whole);
+    block[8..12].copy_from_slice(&number(head));
+    let sum = head_checksum(key, &block[..head]);
+    block[12..PREFIX].copy_from_slice(&sum.to_le_bytes());
+}
+
 fn read_rows(cursor: &mut Cursor<'_>, content: Content) -> Result<Rows, Damage> {
     let count = cursor.number32()? as usize;
     if count > MOST_ROWS {
@@ -220,7 +233,16 @@ fn read_rows(cursor: &mut Cursor<'_>, content: Content) -> Result<Rows, Damage> 
         take_sequence(cursor, count, &mut rows.runs)?;
         take_sequence(cursor, count, &mut rows.numbers)?;
     }
-    Ok(rows)
+    // those who merge rows, or round their times down, rely on it
+    let storable = |time: Option<&i64>| time.is_none_or(|time| (-FARTHEST..=FARTHEST).contains(time));
+    if !storable(rows.times.first()) || !storable(rows.times.last()) {
+        return Err(Damage::Malformed("a time that is never stored"));
+    }
+    if (1..count).all(|row| rows.place(row - 1) < rows.place(row)) {
+        Ok(rows)
+    } else {
+        Err(Damage::Malformed("rows that are not in order"))
+    }
 }
 
 fn read_columns(cursor: &mut Cursor<'_>, head: usize, whole: usize) -> Result<Vec<Column>, Damage> {
@@ -260,3 +282,6 @@ fn column_checksum(key: i64, series: u32, body: &[u8]) -> u32 {
     sum.update(body);
     sum.finalize()
 }
+
+#[cfg(test)]
+mod tests;

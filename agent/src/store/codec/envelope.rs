@@ -24,6 +24,11 @@ pub(super) fn seal(buf: &mut [u8], key: i64) {
     buf[5..HEADER].copy_from_slice(&sum.to_le_bytes());
 }
 
+/// The first byte of the contents, not checked yet.
+pub(super) fn first_byte(bytes: &[u8]) -> Result<u8, Damage> {
+    bytes.get(HEADER).copied().ok_or(Damage::Truncated)
+}
+
 /// The contents, once the header agrees with them.
 pub(super) fn open(bytes: &[u8], key: i64) -> Result<&[u8], Damage> {
     let (header, contents) = bytes.split_first_chunk::<HEADER>().ok_or(Damage::Truncated)?;

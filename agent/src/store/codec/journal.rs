@@ -62,6 +62,8 @@ pub(in super::super) struct JournalEncoder {
     hint: usize,
     row: Vec<u8>,
     base: i64,
+    /// The key of the row before, of the same chain.
+    before: Option<i64>,
 }
 
 impl JournalEncoder {
@@ -70,6 +72,7 @@ impl JournalEncoder {
         envelope::begin(&mut self.row);
         if first {
             self.layouts.clear();
+            self.before = None;
         }
         self.hint = 0;
         self.row.push(u8::from(first));
@@ -144,9 +147,26 @@ impl JournalEncoder {
 
     /// The finished row.
     pub(in super::super) fn finish(&mut self, key: i64) -> &[u8] {
-        envelope::seal(&mut self.row, key);
+        envelope::seal(&mut self.row, place(key, self.before));
+        self.before = Some(key);
         &self.row
     }
+}
+
+/// What the checksum of a row takes for its key: a row of a chain belongs behind the one that was written before it, and
+/// behind no other.
+fn place(key: i64, before: Option<i64>) -> i64 {
+    before.map_or(key, |before| key ^ before.rotate_left(32))
+}
+
+/// A row with a good header around these contents, if it begins a chain or follows the key before.
+pub(in super::super) fn forge_journal_row(contents: &[u8], key: i64) -> Vec<u8> {
+    let mut row = Vec::new();
+    envelope::begin(&mut row);
+    row.extend_from_slice(contents);
+    let before = (contents.first() == Some(&0)).then_some(key - 1);
+    envelope::seal(&mut row, place(key, before));
+    row
 }
 
 /// A change of a decimal that stays on its power of ten is the difference, doubled; all else is odd and stands for itself.
@@ -185,8 +205,8 @@ fn on_power(value: f64, power: u8) -> Option<i64> {
 #[derive(Debug, Default)]
 pub(in super::super) struct JournalDecoder {
     layouts: Vec<Layout>,
-    /// The chain is whole so far.
-    whole: bool,
+    /// The key of the row before, while the chain is whole.
+    before: Option<i64>,
 }
 
 /// What a row says of itself.
@@ -206,12 +226,16 @@ impl JournalDecoder {
         key: i64,
         mut each: impl FnMut(JournalRow, &JournalBatch),
     ) -> Result<JournalRow, Damage> {
-        let whole = std::mem::replace(&mut self.whole, false);
-        let mut cursor = Cursor(envelope::open(bytes, key)?);
+        let before = self.before.take();
+        let before = match envelope::first_byte(bytes)? {
+            0 if before.is_none() => return Err(Damage::Malformed("a row before it is lost")),
+            0 => before,
+            _ => None,
+        };
+        let mut cursor = Cursor(envelope::open(bytes, place(key, before))?);
         match cursor.byte()? {
+            0 => {}
             1 => self.layouts.clear(),
-            0 if whole => {}
-            0 => return Err(Damage::Malformed("a row before it is lost")),
             _ => return Err(Damage::Malformed("how a row begins")),
         }
         let run = cursor.number32()?;
@@ -222,7 +246,7 @@ impl JournalDecoder {
             self.batch(&mut cursor, time, &mut batch)?;
             each(row, &batch);
         }
-        self.whole = true;
+        self.before = Some(key);
         Ok(row)
     }
 

@@ -12,9 +12,9 @@ mod sequence;
 mod value;
 mod varint;
 
-pub(super) use block::{BlockHead, BlockWriter, Column, Content, PREFIX, Rows, lengths};
+pub(super) use block::{BlockHead, BlockWriter, Column, Content, PREFIX, Rows, forge_block, lengths};
 pub(super) use column::{ColumnEncoder, Effort};
-pub(super) use journal::{JournalBatch, JournalDecoder, JournalEncoder, JournalRow};
+pub(super) use journal::{JournalBatch, JournalDecoder, JournalEncoder, JournalRow, forge_journal_row};
 pub(super) use layout::read_layout;
 #[cfg(test)]
 pub(super) use layout::write_layout;

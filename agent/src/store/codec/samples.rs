@@ -75,9 +75,14 @@ impl Samples {
             return Err(Damage::Malformed("more resets than samples"));
         }
         let mut next = 0_u64;
+        let mut ranges = self.present.iter().peekable();
         for _ in 0..resets {
             let reset = next.checked_add(cursor.number()?).filter(|reset| *reset < rows as u64);
             let reset = reset.ok_or(Damage::Malformed("the place of a reset"))?;
+            while ranges.next_if(|range| range.end as u64 <= reset).is_some() {}
+            if ranges.peek().is_none_or(|range| reset < range.start as u64) {
+                return Err(Damage::Malformed("a reset without a sample"));
+            }
             self.resets.push(reset as usize);
             next = reset + 1;
         }

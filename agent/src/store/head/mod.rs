@@ -127,6 +127,12 @@ impl Head {
         (group < super::key::GROUPS).then_some(Slot { group, slot })
     }
 
+    /// Whether the frozen rows have samples of a series.
+    pub(super) fn is_frozen(&self, series: u32) -> bool {
+        let group = self.slot(series).and_then(|slot| Some((self.group(slot.group)?, slot.slot)));
+        group.is_some_and(|(group, slot)| group.frozen.samples_of(slot, series).next().is_some())
+    }
+
     /// How many series have a slot.
     pub(super) fn series(&self) -> usize {
         self.slots.len()

@@ -148,7 +148,7 @@ fn older(conn: &Connection, part: i64, group: u32, before: i64, damages: &Damage
     let tables = Tables::of(Tier::Raw);
     let mut found = 0;
     let mut samples = Samples::default();
-    for sql in [tables.block, tables.segments] {
+    for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {
         let mut select = conn.prepare_cached(sql)?;
         let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
         while let Some(row) = rows.next()? {
@@ -156,7 +156,7 @@ fn older(conn: &Connection, part: i64, group: u32, before: i64, damages: &Damage
             let source = match Source::read(key, row.get(1)?) {
                 Ok(source) => source,
                 Err(damage) => {
-                    damages.note("block", key, damage);
+                    damages.note(what, key, damage);
                     continue;
                 }
             };

@@ -160,11 +160,12 @@ impl Places {
     }
 
     /// Takes series without samples since before the last part out of the head, and moves the rest together where a
-    /// collector has many more groups than it needs. To be called while no group has current rows. `part`: the newest.
+    /// collector has many more groups than it needs. To be called while no group has current rows; samples in frozen
+    /// rows keep a series where it is. `part`: the newest.
     pub(super) fn tidy(&mut self, head: &mut Head, part: i64) {
         self.newest = self.newest.max(part);
-        let gone: Vec<u32> =
-            self.stays.iter().filter(|(_, stay)| stay.seen + 1 < part).map(|(series, _)| *series).collect();
+        let long_ago = self.stays.iter().filter(|(_, stay)| stay.seen + 1 < part).map(|(series, _)| *series);
+        let gone: Vec<u32> = long_ago.filter(|series| !head.is_frozen(*series)).collect();
         for series in gone {
             self.leave(head, series);
         }

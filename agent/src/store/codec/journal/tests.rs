@@ -80,15 +80,35 @@ proptest! {
     }
 
     #[test]
+    fn a_row_that_is_gone_or_stands_elsewhere_is_noticed(
+        rows in prop::collection::vec((prop::bool::weighted(0.2), prop::collection::vec(batch(), 1..3)), 2..20),
+        gone in any::<prop::sample::Index>()
+    ) {
+        let blobs = write(&rows);
+        let gone = gone.index(blobs.len());
+        let next = (gone + 1..rows.len()).find(|row| rows[*row].0).unwrap_or(rows.len());
+        let mut decoder = JournalDecoder::default();
+        for (key, blob) in blobs.iter().enumerate().filter(|(key, _)| *key != gone) {
+            let result = decoder.read(blob, key as i64, |_, _| {});
+            prop_assert_eq!(result.is_err(), (gone + 1..next).contains(&key), "{}: {:?}", key, result);
+        }
+    }
+
+    #[test]
+    fn a_row_cut_anywhere_is_truncated(batches in prop::collection::vec(batch(), 0..4)) {
+        let [blob] = &write(&[(true, batches)])[..] else { unreachable!() };
+        for length in 0..blob.len() {
+            let result = JournalDecoder::default().read(&blob[..length], 0, |_, _| {});
+            prop_assert_eq!(result, Err(Damage::Truncated), "{} of {}", length, blob.len());
+        }
+    }
+
+    #[test]
     fn garbage_under_a_good_checksum_is_no_panic(rows in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..4)) {
         let mut decoder = JournalDecoder::default();
-        for (at, garbage) in rows.iter().enumerate() {
-            let mut blob = Vec::new();
-            envelope::begin(&mut blob);
-            blob.push(u8::from(at == 0));
-            blob.extend(garbage);
-            envelope::seal(&mut blob, 1);
-            let _ = decoder.read(&blob, 1, |_, _| {});
+        for (key, garbage) in (0..).zip(&rows) {
+            let contents = [&[u8::from(key == 0)], &garbage[..]].concat();
+            let _ = decoder.read(&forge_journal_row(&contents, key), key, |_, _| {});
         }
     }
 }
