@@ -110,7 +110,7 @@ fn info_counts() {
     assert_eq!(raw.newest, Some(Timestamp::from_millis(T0 + 99 * 60_000)));
     assert!(raw.oldest.unwrap() <= Timestamp::from_millis(T0));
     assert!(raw.bytes > 0 && raw.bytes < found.file_bytes);
-    assert_eq!(found.bytes_per_sample(), Some((found.pages * 4096) as f64 / 1000.0));
+    assert_eq!(found.bytes_per_sample(), Some((found.pages * found.page_size) as f64 / 1000.0));
     assert_eq!(found.holder, None);
 
     // a series that ended long ago is not alive
@@ -216,7 +216,7 @@ fn verify_goes_on_after_a_broken_page() {
         .unsigned_abs();
     conn.close().unwrap();
     let mut bytes = std::fs::read(&file).unwrap();
-    let at = usize::try_from((root - 1) * 4096).unwrap();
+    let at = usize::try_from((root - 1) * schema::PAGE).unwrap();
     bytes[at..at + 200].fill(0xee);
     std::fs::write(&file, bytes).unwrap();
     let report = verify(&file, &mut quiet).unwrap();

@@ -63,7 +63,7 @@ fn a_damaged_journal_row_costs_the_rest_of_its_chain() {
     }
 }
 
-/// A store of ten series and six parts, a sample a minute: blocks of the first three, segments of the next two.
+/// A store of ten series and six parts, a sample a minute: blocks of the first four, a segment of the next.
 fn six_parts(directory: &TempDir) -> Vec<SeriesId> {
     let mut store = open(directory);
     let ids = series(&mut store, 10);
@@ -72,7 +72,7 @@ fn six_parts(directory: &TempDir) -> Vec<SeriesId> {
     }
     store.close().unwrap();
     let conn = connect(directory);
-    assert_eq!((keys(&conn, "block").len(), keys(&conn, "segment").len()), (3, 2));
+    assert_eq!((keys(&conn, "block").len(), keys(&conn, "segment").len()), (4, 1));
     ids
 }
 
@@ -104,7 +104,7 @@ fn a_damaged_blob_costs_its_part_and_a_damaged_column_its_series() {
     assert!(bad[2].why.contains("checksum"), "{bad:?}");
     let part =
         |n: i64| Some(Range { from: at(NOW + n * PART * MINUTE), to: at(NOW + (n + 1) * PART * MINUTE - 1) });
-    assert_eq!(bad.iter().map(|bad| bad.time).collect::<Vec<_>>(), [part(3), part(0), part(1)]);
+    assert_eq!(bad.iter().map(|bad| bad.time).collect::<Vec<_>>(), [part(4), part(0), part(1)]);
 
     let store = open(&directory);
     let file = of_file(&directory);

@@ -46,7 +46,7 @@ fn a_new_store_is_its_users_alone_and_well_set_up() {
         conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, rusqlite::types::Value>(0))
     };
     for (pragma, value) in
-        [("page_size", 4096), ("auto_vacuum", 2), ("application_id", 0x7477_6167), ("user_version", 2)]
+        [("page_size", 1024), ("auto_vacuum", 2), ("application_id", 0x7477_6167), ("user_version", 2)]
     {
         assert_eq!(set(pragma).unwrap(), value.into(), "{pragma}");
     }

@@ -32,6 +32,9 @@ impl SampleWriter {
                     break;
                 }
             }
+            if before == key::part_start(tier, part) {
+                continue;
+            }
             for group in groups(conn, tier, part)? {
                 let transaction = Transaction::begin(conn)?;
                 if tier == Tier::Raw {

@@ -323,6 +323,12 @@ impl SampleWriter {
         self.sealer.restart();
     }
 
+    /// Whether a block is being made.
+    #[cfg(test)]
+    pub(super) fn is_making_a_block(&self) -> bool {
+        self.sealer.has_job()
+    }
+
     fn seal_a_step(&mut self, conn: &Connection) -> Inner<()> {
         if !self.sealer.is_busy() {
             return Ok(());

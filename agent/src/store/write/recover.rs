@@ -44,11 +44,17 @@ impl Recovered {
         let newest = newest_part(conn)?.or(last.map(|(_, time)| places::part(time))).unwrap_or_default();
         let mut places = Places::load(conn, &mut head, last.map_or(newest, |(_, time)| places::part(time)))?;
         let (mut pending, mut rows, mut failure) = (Pending::default(), 0, None);
-        let mut open: Option<i64> = None;
+        let mut open: Option<(i64, u32)> = None;
         let mut collectors = Collectors::of(conn);
         journal::replay(conn, from, damages, |number, row, batch| {
-            rows += usize::from(open.replace(number) != Some(number));
-            pending.clear();
+            // batches of one time are one row of the head, as when they were committed
+            if open != Some((number, row.run)) {
+                if let Some((_, run)) = open.replace((number, row.run)) {
+                    head.apply(&pending, run);
+                }
+                pending.clear();
+                rows += 1;
+            }
             let mut slots: Vec<(Slot, f64, bool)> = Vec::with_capacity(batch.samples.len());
             for sample in &batch.samples {
                 let slot = head.slot(sample.series.0).map_or_else(
@@ -62,10 +68,12 @@ impl Recovered {
             }
             let number = number + i64::from(batch.number);
             pending.add(batch.time, number, slots.into_iter());
-            head.apply(&pending, row.run);
             last = Some((row.run, row.time));
             next = next.max(number + 1);
         })?;
+        if let Some((_, run)) = open {
+            head.apply(&pending, run);
+        }
         if let Some(failure) = failure {
             return Err(failure);
         }

@@ -63,6 +63,12 @@ impl Sealer {
         self.job = None;
     }
 
+    /// Whether a block is in the making.
+    #[cfg(test)]
+    pub(super) fn has_job(&self) -> bool {
+        self.job.is_some()
+    }
+
     /// Whether there is something to do.
     pub(super) fn is_busy(&self) -> bool {
         self.below.is_some() || !self.again.is_empty()
