@@ -100,6 +100,7 @@ impl Sealer {
             let about = about(conn, series, &self.tails, job)?;
             job.merge.advance(about, &mut self.encoder);
         }
+        note(&mut job.merge, key::block(job.part, job.group), damages);
         job.ready = job.merge.next_series().is_none();
         Ok(())
     }
@@ -170,6 +171,7 @@ impl Sealer {
             };
             merge.advance(About { kind, ..About::NOTHING }, &mut self.encoder);
         }
+        note(&mut merge, key::block(part, group), damages);
         finish(conn, tier, part, group, merge)?;
         Ok(())
     }
@@ -280,6 +282,14 @@ fn rolled_key(tier: Tier, coarser: Tier, part: i64, group: u32) -> i64 {
     key::segment(coarse, group, number)
 }
 
+/// Counts and tells of columns that could not be read, under the key of the block that lacks them.
+fn note(merge: &mut Merge, key: i64, damages: &DamageLog) {
+    for (series, damage) in merge.damaged.drain(..) {
+        tracing::warn!(series, "a column of the store is lost: {damage}");
+        damages.note("block", key, damage);
+    }
+}
+
 /// Writes a block in the place of what it was made of, and its roll-ups.
 fn finish(
     conn: &Connection,
@@ -289,9 +299,6 @@ fn finish(
     merge: Merge,
 ) -> Inner<Vec<(u32, Vec<Tail>)>> {
     let tables = Tables::of(tier);
-    for (series, damage) in &merge.damaged {
-        tracing::warn!(series, part, group, "lost a damaged column of the store: {damage}");
-    }
     let (block, rolled, tails) = merge.finish();
     let whole = [key::block(part, group), key::last_segment(part, group)];
     match block {
