@@ -42,7 +42,8 @@ fn permitted() -> bool {
 /// Runs this test again in a namespace of its own.
 fn run_inside(test: &str) {
     if !permitted() {
-        // not println: that is captured where the test passes
+        // neither println nor eprintln: both are captured where the test passes
+        #[allow(clippy::explicit_write)]
         writeln!(std::io::stderr(), "skipped: no mount namespace may be made here (unshare -m)").unwrap();
         return;
     }
