@@ -58,8 +58,7 @@ fn faked(library: &Path, begins: &str) -> (Home, PathBuf) {
     (home, clock)
 }
 
-// neither println nor eprintln: both are captured where the test passes
-#[allow(clippy::explicit_write)]
+#[allow(clippy::explicit_write, reason = "println and eprintln are captured where the test passes")]
 fn skipped() {
     writeln!(std::io::stderr(), "skipped: libfaketime is not installed (Debian's package faketime)").unwrap();
 }
