@@ -58,8 +58,8 @@ fn faked(library: &Path, begins: &str) -> (Home, PathBuf) {
     (home, clock)
 }
 
+#[allow(clippy::explicit_write, reason = "println and eprintln are captured where the test passes")]
 fn skipped() {
-    // not println: that is captured where the test passes
     writeln!(std::io::stderr(), "skipped: libfaketime is not installed (Debian's package faketime)").unwrap();
 }
 

@@ -42,7 +42,7 @@ fn permitted() -> bool {
 /// Runs this test again in a namespace of its own.
 fn run_inside(test: &str) {
     if !permitted() {
-        // not println: that is captured where the test passes
+        #[allow(clippy::explicit_write, reason = "println and eprintln are captured where the test passes")]
         writeln!(std::io::stderr(), "skipped: no mount namespace may be made here (unshare -m)").unwrap();
         return;
     }

@@ -1,8 +1,9 @@
 //! A recording of a real, busy machine, replayed without end: what benches and tests store in place of made-up values.
 //!
 //! The set is 200 series: 178 derived from `/proc` and rounded as an agent stores them (four of them totals of the
-//! network), and 22 raw counters. More series are replicas of it, each some minutes apart; longer spans go to and fro, and the counters go on. Played forwards each time, the
-//! same hour would lie twice in one block of another store, whose compressor would find it: no real history is like that.
+//! network), and 22 raw counters. More series are replicas of it, each some minutes apart; longer spans go to and fro, and
+//! the counters go on. Played forwards each time, the same hour would lie twice in one block of another store, whose
+//! compressor might find it: no real history is like that.
 
 mod derive;
 mod table;

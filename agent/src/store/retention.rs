@@ -21,9 +21,9 @@ const BLOBS_A_CALL: i64 = 16;
 const EVENTS: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Events that one call of `expire` deletes at most.
 const EVENTS_A_CALL: u32 = 500;
-/// Pages that are given back to the file system at once.
+/// Bytes that are given back to the file system at once.
 const BYTES_A_CALL: u64 = 2 << 20;
-/// Milliseconds. What is stamped later than that from now is of a wrong clock.
+/// Milliseconds. What is stamped more than this later than now is of a wrong clock.
 const DAY: i64 = 24 * 3_600_000;
 /// Less free space than this is kept for what comes next.
 const FREE_BYTES_KEPT: u64 = 4 << 20;

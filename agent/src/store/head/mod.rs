@@ -1,5 +1,6 @@
 //! The newest samples, in memory: those that are not in segments yet, and those of the segments before, so that most
-//! questions for the newest samples need no file. The journal has them all: what is here can be made again from it.
+//! questions for the newest samples need no file. What is in no segment yet is in the journal, too: it can be made
+//! again from it.
 //!
 //! Series lie in groups of up to 64 which are stored together. A group has rows (a time at which a commit brought samples
 //! of it) of two kinds: current ones, to which commits append, and frozen ones, which are or will be written as a segment.

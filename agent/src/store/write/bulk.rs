@@ -1,5 +1,5 @@
-//! Many samples straight into segments, without head and journal: for the samples of an older format. Nobody reads the
-//! while; readers are handed out once all is done.
+//! Many samples straight into segments, without head and journal: for the samples of an older format. Nobody reads
+//! meanwhile; readers are handed out once all is done.
 
 use super::{
     places::{Places, Stayed},

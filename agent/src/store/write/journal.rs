@@ -227,7 +227,7 @@ fn in_order<'a>(samples: &'a [StoredSample], sorted: &'a mut Vec<StoredSample>) 
     sorted
 }
 
-/// Reads all rows of the journal in their order. Damaged rows are noted and skipped, with those that need them.
+/// Reads the rows of the journal from a key on, in their order. Damaged rows are noted and skipped, with those that need them.
 pub(in super::super) fn replay(
     conn: &Connection,
     from: i64,

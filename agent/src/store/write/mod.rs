@@ -84,7 +84,7 @@ struct Flush {
     at_once: usize,
     /// Journal rows below this are of frozen rows.
     below: i64,
-    /// Rows were frozen, and the journal still has them.
+    /// Rows were frozen, and their journal rows still count.
     open: bool,
 }
 
@@ -262,7 +262,7 @@ impl SampleWriter {
         Ok(())
     }
 
-    /// Writes the frozen rows of some groups; with the last of them, their journal rows go.
+    /// Writes the frozen rows of some groups; with the last of them, their journal rows count no longer.
     fn flush(&mut self, conn: &Connection, groups: usize) -> Inner<()> {
         let Self { head, places, flush, encoder, doing, .. } = self;
         let head = head.read().unwrap_or_else(PoisonError::into_inner);

@@ -81,7 +81,7 @@ impl Sealer {
         self.again.clear();
     }
 
-    /// Does a step of the work, outside of any transaction.
+    /// Does a step of the work, which writes nothing.
     pub(super) fn step(&mut self, conn: &Connection, damages: &DamageLog) -> Inner<()> {
         if !self.is_busy() {
             return Ok(());
