@@ -12,6 +12,9 @@ use std::{fs, path::Path, time::Duration};
 /// The largest log with which commits are still taken.
 const LARGEST: u64 = 64 << 20;
 
+/// Commits between two looks at a log that was small: asking the system each time costs more than it is worth.
+const UNSEEN: u32 = 15;
+
 /// How large the write-ahead log may become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LogBound {
@@ -19,11 +22,13 @@ pub(super) struct LogBound {
     pub(super) refused: u64,
     /// Beyond so many bytes each commit tries to empty it: four times what SQLite lets it grow to by itself.
     pub(super) emptied: u64,
+    /// So many commits more are taken without looking.
+    pub(super) unseen: u32,
 }
 
 impl Default for LogBound {
     fn default() -> Self {
-        Self { refused: LARGEST, emptied: 4 * schema::CHECKPOINT_PAGES * schema::PAGE }
+        Self { refused: LARGEST, emptied: 4 * schema::CHECKPOINT_PAGES * schema::PAGE, unseen: 0 }
     }
 }
 
@@ -32,9 +37,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Held`] where it is beyond its bound, and a reader keeps it from being emptied.
-    pub(super) fn bound_log(&self) -> Result<()> {
+    pub(super) fn bound_log(&mut self) -> Result<()> {
+        if self.log_bound.unseen > 0 {
+            self.log_bound.unseen -= 1;
+            return Ok(());
+        }
         let bytes = size(&self.file);
         if bytes <= self.log_bound.emptied {
+            self.log_bound.unseen = UNSEEN;
             return Ok(());
         }
         let emptied = self.empty_log();
@@ -96,7 +106,7 @@ mod tests {
             max_size: 1 << 30,
         })
         .unwrap();
-        store.log_bound = LogBound { refused: 1 << 20, emptied: 1 << 19 };
+        store.log_bound = LogBound { refused: 1 << 20, emptied: 1 << 19, unseen: 0 };
         store.commit(&tick(0)).unwrap();
         let reader = Connection::open(&store.file).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM journal").unwrap();

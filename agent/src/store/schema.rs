@@ -5,7 +5,7 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 /// Bytes of a page of a new file. A commit writes whole pages: small ones keep it short.
 pub(super) const PAGE: u64 = 1024;
 /// The pages of the write-ahead log at which SQLite moves them into the database.
-pub(super) const CHECKPOINT_PAGES: u64 = 1000;
+pub(super) const CHECKPOINT_PAGES: u64 = 2000;
 
 /// In the header of every store: "twag".
 pub(super) const APPLICATION_ID: u32 = 0x7477_6167;
