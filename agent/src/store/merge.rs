@@ -11,10 +11,11 @@ pub(super) use rollups::{read_body as read_rollups, replaced, union as union_rol
 use rows::Union;
 
 use super::{
-    codec::{BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows, rollup::Rollups},
+    codec::{BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows, Samples, rollup::Rollups},
     types::Tier,
 };
 use crate::model::Kind;
+use std::collections::BTreeSet;
 
 /// A blob that was read.
 #[derive(Debug)]
@@ -27,6 +28,20 @@ impl Source {
     /// Reads the head of a blob; its columns are checked when they are used.
     pub(super) fn read(key: i64, blob: Vec<u8>) -> Result<Self, Damage> {
         Ok(Self { head: BlockHead::read(&blob, blob.len(), key)?, blob })
+    }
+
+    /// Of which runs each series has samples. A column that can't be read has none.
+    pub(super) fn runs(&self) -> BTreeSet<(u32, u32)> {
+        let rows = &self.head.rows;
+        let mut samples = Samples::default();
+        let mut found = BTreeSet::new();
+        for column in &self.head.columns {
+            let body = self.head.body(column, &self.blob);
+            if body.and_then(|body| samples.decode(body, rows.len(), column.count as usize)).is_ok() {
+                found.extend(samples.iter().map(|(row, ..)| (column.series, run_of(rows.runs[row]))));
+            }
+        }
+        found
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) fn steps(
         folder: Folder::new(query, is_counter),
         open: [BTreeSet::new(), BTreeSet::new()],
         is_counter,
-        fed: false,
+        fed: None,
+        runs: BTreeSet::new(),
     };
     if from <= to {
         walk.look_for_open()?;
@@ -74,8 +75,10 @@ struct Walk<'a> {
     /// segments, days with these or with segments of their own.
     open: [BTreeSet<i64>; 2],
     is_counter: bool,
-    /// Whether the folder has had all samples before those that come next, as far as any are paired with them.
-    fed: bool,
+    /// The first of the parts of which the folder has had all samples up to those that come next.
+    fed: Option<i64>,
+    /// The runs whose last sample before these parts the folder knows, if there is one.
+    runs: BTreeSet<u32>,
 }
 
 impl Walk<'_> {
@@ -150,21 +153,22 @@ impl Walk<'_> {
 
     /// Feeds the samples of a part. The ones before them are the earlier ones of the first pairs.
     fn part(&mut self, part: i64, range: &RangeInclusive<i64>) -> Inner<()> {
-        let Self { raw, groups, series, head, points, folder, .. } = self;
+        let Self { raw, groups, series, head, points, folder, runs, .. } = self;
         raw.read(part, groups, *series, head, points)?;
         if points.is_empty() {
             return Ok(());
         }
-        if !self.fed {
+        if self.fed.is_none() {
             folder.unpair();
-            let mut runs: Vec<u32> = points.iter().map(|(point, _)| point.run).collect();
-            runs.sort_unstable();
-            runs.dedup();
-            if self.is_counter {
-                let earlier = history::last_of_runs(raw, groups, *series, head, part, &runs)?;
-                earlier.iter().for_each(|point| folder.prime(point));
-            }
-            self.fed = true;
+            runs.clear();
+        }
+        let first = *self.fed.get_or_insert(part);
+        if self.is_counter {
+            // where the clock was stepped back a run may come back after parts that have nothing of it
+            let new: Vec<u32> =
+                points.iter().map(|(point, _)| point.run).filter(|run| runs.insert(*run)).collect();
+            let earlier = history::last_of_runs(raw, groups, *series, head, (part, first), &new)?;
+            earlier.iter().for_each(|point| folder.prime(point));
         }
         for (point, _) in points {
             if range.contains(&point.time.as_millis()) {
@@ -182,7 +186,7 @@ impl Walk<'_> {
         if from > to {
             return Ok(());
         }
-        self.fed = false;
+        self.fed = None;
         if let Some(coarser) = coarser(tier) {
             let oldest =
                 part_after(self.conn, tier, i64::MIN)?.map_or(i64::MAX, |part| key::part_start(tier, part));

@@ -214,9 +214,13 @@ fn about(conn: &Connection, series: u32, known: &HashMap<u32, (i64, Vec<Tail>)>,
     Ok(About { kind, tails })
 }
 
-/// The parts after this one whose first pairs are with these last samples, and that were sealed already.
+/// The parts after this one that have pairs with these last samples, and that were sealed already.
 fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)]) -> Inner<Vec<(i64, u32)>> {
-    let mut open: BTreeSet<u32> = tails.iter().map(|(series, _)| *series).collect();
+    let runs_of = |(series, tails): &(u32, Vec<Tail>)| {
+        let series = *series;
+        tails.iter().map(move |(_, run, _)| (series, *run)).collect::<Vec<_>>()
+    };
+    let mut open: BTreeSet<(u32, u32)> = tails.iter().flat_map(runs_of).collect();
     let mut found = Vec::new();
     for part in part + 1..=part + LONGEST_PAIR / key::part_width(Tier::Raw) {
         if open.is_empty() {
@@ -228,8 +232,8 @@ fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)
         // a damaged one is noted when it is read for its samples
         let Some(Ok(source)) = blob.map(|blob| Source::read(key, blob)) else { continue };
         let before = open.len();
-        for column in &source.head.columns {
-            open.remove(&column.series);
+        for known in source.runs() {
+            open.remove(&known);
         }
         if open.len() < before {
             found.push((part, group));
