@@ -203,6 +203,13 @@ impl History {
         }
     }
 
+    /// Has all that outlived its retention at this time deleted.
+    fn expire(&mut self, now: Timestamp) {
+        for _ in 0..150 {
+            self.store().expire(now, true).unwrap();
+        }
+    }
+
     /// The points of a series as they were written, oldest first; checked against what the store has.
     fn truth(&mut self) -> Vec<Vec<Point>> {
         let mut all_points = Vec::new();
@@ -321,9 +328,7 @@ proptest! {
                 options.retention = Retention { raw: Duration::from_secs(3600), minute, hour: ever };
             });
             let long_after = at(history.now + 40 * DAY);
-            for _ in 0..150 {
-                history.store().expire(long_after, true).unwrap();
-            }
+            history.expire(long_after);
             for (n, id) in ids.iter().enumerate() {
                 prop_assert_eq!(all(&reader(history.store()), *id), [], "series {}", n);
             }
@@ -356,6 +361,31 @@ fn late_samples_at_a_seam_are_counted_once() {
     let truth = history.truth();
     let ids = history.ids.clone();
     compare(&reader(history.store()), &ids, &truth, Range::ALL, Tier::Raw);
+}
+
+/// A counter and a gauge every ten seconds; then the samples go, and late ones of the same minutes come, twice.
+#[test]
+fn late_samples_leave_roll_ups_of_more_samples_as_they_are() {
+    let mut history = six_hours();
+    history.settle();
+    let truth = history.truth();
+    let ids = history.ids.clone();
+    let long_after = at(history.now + 40 * DAY);
+    let ever = Duration::from_secs(100_000 * 24 * 3600);
+    let hour = Duration::from_secs(3600);
+    for (finest, minute) in [(Tier::Minute, ever), (Tier::Hour, hour)] {
+        history.restart(|options| options.retention = Retention { raw: hour, minute, hour: ever });
+        for _ in 0..2 {
+            history.expire(long_after);
+            for _ in 0..2 {
+                let late = history.batch(NOW + 3 * HOUR + 1234, 0x3f);
+                history.put(vec![late], false);
+                history.settle();
+            }
+        }
+        history.expire(long_after);
+        compare(&reader(history.store()), &ids, &truth, Range::ALL, finest);
+    }
 }
 
 #[test]
