@@ -2,7 +2,7 @@
 //! from finer or coarser ones.
 
 use super::{
-    aggregate::{Bucket, Folder, step_of},
+    aggregate::{Bucket, Folder, LONGEST_PAIR, step_of},
     codec::rollup::{Counter, Gauge, Rollups},
     columns::{Columns, has_segment, part_after, part_before, segment_part_after},
     error::Inner,
@@ -10,6 +10,7 @@ use super::{
     key,
     merge::{read_rollups, replaced, union_rollups},
     reader::DamageLog,
+    tables::Tables,
     types::{AggregateQuery, Steps, Tier},
     write,
 };
@@ -88,6 +89,9 @@ impl Walk<'_> {
         let [parts, days] = &mut self.open;
         parts.extend(self.head.points.iter().map(|(point, _)| raw(point.time.as_millis())));
         parts.extend(with_segments(self.conn, Tier::Raw, &self.groups)?);
+        if self.is_counter {
+            parts.append(&mut followers(self.conn, parts, &self.groups)?);
+        }
         days.extend(parts.iter().map(|part| key::part(Tier::Minute, key::part_start(Tier::Raw, *part))));
         days.extend(with_segments(self.conn, Tier::Minute, &self.groups)?);
         Ok(())
@@ -284,6 +288,25 @@ fn with_segments(conn: &Connection, tier: Tier, groups: &[(u32, i64, i64)]) -> I
             }
         }
         next = segment_part_after(conn, tier, part + 1)?;
+    }
+    Ok(found)
+}
+
+/// The parts with blocks that may have pairs with samples of these parts: their roll-ups are not of these pairs yet.
+fn followers(conn: &Connection, parts: &BTreeSet<i64>, groups: &[(u32, i64, i64)]) -> Inner<BTreeSet<i64>> {
+    let mut select = conn.prepare_cached(Tables::of(Tier::Raw).block_length)?;
+    let mut found = BTreeSet::new();
+    for part in parts {
+        for later in part + 1..=part + LONGEST_PAIR / key::part_width(Tier::Raw) {
+            if parts.contains(&later) || found.contains(&later) {
+                continue;
+            }
+            for (group, ..) in groups {
+                if select.exists([key::block(later, *group)])? {
+                    found.insert(later);
+                }
+            }
+        }
     }
     Ok(found)
 }
