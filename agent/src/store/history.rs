@@ -226,22 +226,24 @@ pub(super) fn take(
     Ok(())
 }
 
-/// The last sample of each of these runs before a part, oldest first, as far back as samples are paired.
+/// The last sample of each of these runs before a part, oldest first, as far back as samples are paired. From `first` on
+/// the runs are known to have none there.
 pub(super) fn last_of_runs(
     parts: &mut Parts<'_>,
     groups: &[(u32, i64, i64)],
     series: SeriesId,
     head: &InHead,
-    part: i64,
+    (part, first): (i64, i64),
     runs: &[u32],
 ) -> Inner<Vec<Point>> {
     let mut found: Vec<Point> = Vec::new();
     let mut points = Vec::new();
-    for back in 1..=LONGEST_PAIR / key::part_width(Tier::Raw) {
+    let farthest = part - LONGEST_PAIR / key::part_width(Tier::Raw);
+    for part in (farthest..first.min(part)).rev() {
         if found.len() == runs.len() {
             break;
         }
-        parts.read(part - back, groups, series, head, &mut points)?;
+        parts.read(part, groups, series, head, &mut points)?;
         for (point, _) in points.iter().rev() {
             if runs.contains(&point.run) && !found.iter().any(|known| known.run == point.run) {
                 found.push(*point);
@@ -257,7 +259,7 @@ pub(super) fn tails(conn: &Connection, series: u32, part: i64, runs: &[u32]) -> 
     let damages = DamageLog::default();
     let groups = write::of_series(conn, series)?;
     let (mut parts, head) = (Parts::new(conn, &damages), InHead::default());
-    let found = last_of_runs(&mut parts, &groups, SeriesId(series), &head, part, runs)?;
+    let found = last_of_runs(&mut parts, &groups, SeriesId(series), &head, (part, part), runs)?;
     Ok(found.iter().map(|point| (point.time.as_millis(), point.run, point.value)).collect())
 }
 

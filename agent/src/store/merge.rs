@@ -11,10 +11,11 @@ pub(super) use rollups::{read_body as read_rollups, replaced, union as union_rol
 use rows::Union;
 
 use super::{
-    codec::{BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows, rollup::Rollups},
+    codec::{BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows, Samples, rollup::Rollups},
     types::Tier,
 };
 use crate::model::Kind;
+use std::collections::BTreeSet;
 
 /// A blob that was read.
 #[derive(Debug)]
@@ -27,6 +28,20 @@ impl Source {
     /// Reads the head of a blob; its columns are checked when they are used.
     pub(super) fn read(key: i64, blob: Vec<u8>) -> Result<Self, Damage> {
         Ok(Self { head: BlockHead::read(&blob, blob.len(), key)?, blob })
+    }
+
+    /// Of which runs each series has samples. A column that can't be read has none.
+    pub(super) fn runs(&self) -> BTreeSet<(u32, u32)> {
+        let rows = &self.head.rows;
+        let mut samples = Samples::default();
+        let mut found = BTreeSet::new();
+        for column in &self.head.columns {
+            let body = self.head.body(column, &self.blob);
+            if body.and_then(|body| samples.decode(body, rows.len(), column.count as usize)).is_ok() {
+                found.extend(samples.iter().map(|(row, ..)| (column.series, run_of(rows.runs[row]))));
+            }
+        }
+        found
     }
 }
 
@@ -61,6 +76,8 @@ pub(super) struct Merge {
 #[derive(Debug)]
 struct Rolled {
     key: i64,
+    /// What the coarser tier has of the group already.
+    known: Vec<Source>,
     width: i64,
     rows: Rows,
     block: BlockWriter,
@@ -79,6 +96,14 @@ impl About {
     pub(super) const NOTHING: Self = Self { kind: Kind::Gauge, tails: Vec::new() };
 }
 
+/// Where roll-ups go.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) key: i64,
+    /// Blobs of that group which may have roll-ups of the same time, the later of which win.
+    pub(super) known: Vec<Source>,
+}
+
 /// A finished blob.
 #[derive(Debug)]
 pub(super) struct Blob {
@@ -89,15 +114,16 @@ pub(super) struct Blob {
 }
 
 impl Merge {
-    /// Begins a block of these sources, the later of which win. Rows before `from` are left out. `rolled_key`: where the
-    /// roll-ups will go, if any are wanted.
+    /// Begins a block of these sources, the later of which win. Rows before `from` are left out. `rolled`: where the
+    /// roll-ups will go, if any are wanted. Where one of more samples is known there, none is made: the samples of that
+    /// one are gone, and these came late.
     pub(super) fn begin(
         tier: Tier,
         key: i64,
         effort: Effort,
         sources: Vec<Source>,
         from: i64,
-        rolled_key: Option<i64>,
+        rolled: Option<Destination>,
     ) -> Self {
         let union = Union::of(&sources, from);
         let mut series: Vec<u32> = sources
@@ -110,9 +136,9 @@ impl Merge {
             Tier::Raw => Tier::Minute,
             Tier::Minute | Tier::Hour => Tier::Hour,
         };
-        let rolled = rolled_key.zip(coarser.width()).map(|(key, width)| {
+        let rolled = rolled.zip(coarser.width()).map(|(Destination { key, known }, width)| {
             let rows = rows::buckets(&union.rows, width);
-            Rolled { key, width, rows, block: BlockWriter::default() }
+            Rolled { key, known, width, rows, block: BlockWriter::default() }
         });
         Self {
             tier,
@@ -187,7 +213,7 @@ impl Merge {
                 self.tails.push((series, last_of_runs(points.clone())));
             }
             let (starts, rollups) = rollups::of_samples(points, rolled.width, about);
-            rolled.push(series, &starts, &rollups, self.effort, encoder);
+            rolled.push(series, starts, rollups, self.effort, encoder);
         }
     }
 
@@ -211,7 +237,7 @@ impl Merge {
         self.block.push(self.key, series, rollups.len() as u32, &body);
         if let Some(rolled) = &mut self.rolled {
             let (starts, coarser) = rollups::of_rollups(&times, &rollups, rolled.width);
-            rolled.push(series, &starts, &coarser, self.effort, encoder);
+            rolled.push(series, starts, coarser, self.effort, encoder);
         }
     }
 
@@ -234,11 +260,12 @@ impl Rolled {
     fn push(
         &mut self,
         series: u32,
-        starts: &[i64],
-        rollups: &Rollups,
+        starts: Vec<i64>,
+        rollups: Rollups,
         effort: Effort,
         encoder: &mut ColumnEncoder,
     ) {
+        let (starts, rollups) = &rollups::without_fewer(starts, rollups, self.known(series));
         // each begins a row: the rows are those of all samples
         let rows: Vec<usize> =
             starts.iter().map(|start| self.rows.times.partition_point(|row| row < start)).collect();
@@ -246,6 +273,17 @@ impl Rolled {
             let body = rollups::body(&rows, self.rows.len(), rollups, effort, encoder);
             self.block.push(self.key, series, rollups.len() as u32, &body);
         }
+    }
+
+    /// What is known already of a series; what can't be read is not.
+    fn known(&self, series: u32) -> Option<(Vec<i64>, Rollups)> {
+        let read = |source: &Source| {
+            let column = source.head.find(series)?;
+            let body = source.head.body(column, &source.blob).ok()?;
+            let (rows, rollups) = read_rollups(body, source.head.rows.len(), column.count as usize).ok()?;
+            Some((rows.into_iter().map(|row| source.head.rows.times[row]).collect(), rollups))
+        };
+        replaced(self.known.iter().filter_map(read).collect())
     }
 }
 

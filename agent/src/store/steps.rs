@@ -2,7 +2,7 @@
 //! from finer or coarser ones.
 
 use super::{
-    aggregate::{Bucket, Folder, step_of},
+    aggregate::{Bucket, Folder, LONGEST_PAIR, step_of},
     codec::rollup::{Counter, Gauge, Rollups},
     columns::{Columns, has_segment, part_after, part_before, segment_part_after},
     error::Inner,
@@ -10,6 +10,7 @@ use super::{
     key,
     merge::{read_rollups, replaced, union_rollups},
     reader::DamageLog,
+    tables::Tables,
     types::{AggregateQuery, Steps, Tier},
     write,
 };
@@ -42,7 +43,8 @@ pub(super) fn steps(
         folder: Folder::new(query, is_counter),
         open: [BTreeSet::new(), BTreeSet::new()],
         is_counter,
-        fed: false,
+        fed: None,
+        runs: BTreeSet::new(),
     };
     if from <= to {
         walk.look_for_open()?;
@@ -74,8 +76,10 @@ struct Walk<'a> {
     /// segments, days with these or with segments of their own.
     open: [BTreeSet<i64>; 2],
     is_counter: bool,
-    /// Whether the folder has had all samples before those that come next, as far as any are paired with them.
-    fed: bool,
+    /// The first of the parts of which the folder has had all samples up to those that come next.
+    fed: Option<i64>,
+    /// The runs whose last sample before these parts the folder knows, if there is one.
+    runs: BTreeSet<u32>,
 }
 
 impl Walk<'_> {
@@ -85,6 +89,9 @@ impl Walk<'_> {
         let [parts, days] = &mut self.open;
         parts.extend(self.head.points.iter().map(|(point, _)| raw(point.time.as_millis())));
         parts.extend(with_segments(self.conn, Tier::Raw, &self.groups)?);
+        if self.is_counter {
+            parts.append(&mut followers(self.conn, parts, &self.groups)?);
+        }
         days.extend(parts.iter().map(|part| key::part(Tier::Minute, key::part_start(Tier::Raw, *part))));
         days.extend(with_segments(self.conn, Tier::Minute, &self.groups)?);
         Ok(())
@@ -150,21 +157,22 @@ impl Walk<'_> {
 
     /// Feeds the samples of a part. The ones before them are the earlier ones of the first pairs.
     fn part(&mut self, part: i64, range: &RangeInclusive<i64>) -> Inner<()> {
-        let Self { raw, groups, series, head, points, folder, .. } = self;
+        let Self { raw, groups, series, head, points, folder, runs, .. } = self;
         raw.read(part, groups, *series, head, points)?;
         if points.is_empty() {
             return Ok(());
         }
-        if !self.fed {
+        if self.fed.is_none() {
             folder.unpair();
-            let mut runs: Vec<u32> = points.iter().map(|(point, _)| point.run).collect();
-            runs.sort_unstable();
-            runs.dedup();
-            if self.is_counter {
-                let earlier = history::last_of_runs(raw, groups, *series, head, part, &runs)?;
-                earlier.iter().for_each(|point| folder.prime(point));
-            }
-            self.fed = true;
+            runs.clear();
+        }
+        let first = *self.fed.get_or_insert(part);
+        if self.is_counter {
+            // where the clock was stepped back a run may come back after parts that have nothing of it
+            let new: Vec<u32> =
+                points.iter().map(|(point, _)| point.run).filter(|run| runs.insert(*run)).collect();
+            let earlier = history::last_of_runs(raw, groups, *series, head, (part, first), &new)?;
+            earlier.iter().for_each(|point| folder.prime(point));
         }
         for (point, _) in points {
             if range.contains(&point.time.as_millis()) {
@@ -182,7 +190,7 @@ impl Walk<'_> {
         if from > to {
             return Ok(());
         }
-        self.fed = false;
+        self.fed = None;
         if let Some(coarser) = coarser(tier) {
             let oldest =
                 part_after(self.conn, tier, i64::MIN)?.map_or(i64::MAX, |part| key::part_start(tier, part));
@@ -280,6 +288,25 @@ fn with_segments(conn: &Connection, tier: Tier, groups: &[(u32, i64, i64)]) -> I
             }
         }
         next = segment_part_after(conn, tier, part + 1)?;
+    }
+    Ok(found)
+}
+
+/// The parts with blocks that may have pairs with samples of these parts: their roll-ups are not of these pairs yet.
+fn followers(conn: &Connection, parts: &BTreeSet<i64>, groups: &[(u32, i64, i64)]) -> Inner<BTreeSet<i64>> {
+    let mut select = conn.prepare_cached(Tables::of(Tier::Raw).block_length)?;
+    let mut found = BTreeSet::new();
+    for part in parts {
+        for later in part + 1..=part + LONGEST_PAIR / key::part_width(Tier::Raw) {
+            if parts.contains(&later) || found.contains(&later) {
+                continue;
+            }
+            for (group, ..) in groups {
+                if select.exists([key::block(later, *group)])? {
+                    found.insert(later);
+                }
+            }
+        }
     }
     Ok(found)
 }

@@ -6,10 +6,13 @@ use twarga_agent::store::{Aggregate, AggregateQuery, Sizes};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * HOUR;
-/// Alive at any time; two are replaced a minute, so that each lives fifty minutes.
-const ALIVE: usize = 100;
+/// Between two scrapes.
+const INTERVAL: i64 = 5 * MINUTE;
+/// Alive at any time; two are replaced at each scrape, so that each lives fifty minutes.
+const ALIVE: usize = 20;
+const SCRAPES: i64 = 7 * DAY / INTERVAL;
 
-/// A week of it: about 20 000 series.
+/// A week of it: about 4000 series.
 #[test]
 fn what_a_week_of_passing_series_takes_is_bounded() {
     let directory = TempDir::new().unwrap();
@@ -19,8 +22,8 @@ fn what_a_week_of_passing_series_takes_is_bounded() {
     let mut alive: VecDeque<(SeriesId, i64)> = VecDeque::new();
     let mut ended: Vec<(SeriesId, i64, usize)> = Vec::new();
     let (mut most, mut next) = (Sizes::default(), 0);
-    for minute in 0..7 * 24 * 60_i64 {
-        let now = NOW + minute * MINUTE;
+    for scrape in 0..SCRAPES {
+        let now = NOW + scrape * INTERVAL;
         for _ in 0..if alive.is_empty() { ALIVE } else { 2 } {
             // a collector that vanishes every two days
             let collector = format!("c{}", now.div_euclid(2 * DAY));
@@ -33,10 +36,10 @@ fn what_a_week_of_passing_series_takes_is_bounded() {
         while alive.len() > ALIVE {
             let (id, since) = alive.pop_front().unwrap();
             store.forget(id);
-            ended.push((id, since, ((now - since) / MINUTE) as usize));
+            ended.push((id, since, ((now - since) / INTERVAL) as usize));
         }
         let ids: Vec<SeriesId> = alive.iter().map(|(id, _)| *id).collect();
-        put(&mut store, now, &ids, minute as f64);
+        put(&mut store, now, &ids, scrape as f64);
         store.expire(at(now), true).unwrap();
         let sizes = store.sizes();
         most = Sizes {
@@ -50,13 +53,13 @@ fn what_a_week_of_passing_series_takes_is_bounded() {
             sealing: false,
         };
     }
-    // those of two parts and a half, and the living
-    assert!(most.series <= 900 && most.stays <= 900, "{most:?}");
-    assert!(most.groups <= 32, "{most:?}");
-    assert!(most.left <= 600 && most.homeless <= ALIVE, "{most:?}");
-    assert!(most.tails <= 4000 && most.owners <= ALIVE, "{most:?}");
+    // those of three parts, and the living
+    assert!(most.series <= 180 && most.stays <= 180, "{most:?}");
+    assert!(most.groups <= 8, "{most:?}");
+    assert!(most.left <= 120 && most.homeless <= ALIVE, "{most:?}");
+    assert!(most.tails <= 1400 && most.owners <= ALIVE, "{most:?}");
 
-    let now = NOW + (7 * 24 * 60 - 1) * MINUTE;
+    let now = NOW + (SCRAPES - 1) * INTERVAL;
     let reader = reader(&store);
     for (id, since, count) in ended.iter().filter(|(_, since, _)| *since > now - DAY + 2 * HOUR) {
         assert_eq!(all(&reader, *id).len(), *count, "since {since}");

@@ -195,6 +195,34 @@ fn joined(lists: Vec<(Vec<i64>, Rollups)>) -> Option<(Vec<i64>, Rollups)> {
     Some((starts, all))
 }
 
+/// The roll-ups without those of fewer samples than a known one that begins with them.
+pub(super) fn without_fewer(
+    starts: Vec<i64>,
+    rollups: Rollups,
+    known: Option<(Vec<i64>, Rollups)>,
+) -> (Vec<i64>, Rollups) {
+    let Some((known_starts, known)) = known else { return (starts, rollups) };
+    let is_fewer = |at: usize| {
+        let of = known_starts.binary_search(&starts[at]);
+        of.is_ok_and(|of| count(&known, of) > count(&rollups, at))
+    };
+    let wanted: Vec<usize> = (0..starts.len()).filter(|at| !is_fewer(*at)).collect();
+    if wanted.len() == starts.len() {
+        return (starts, rollups);
+    }
+    let mut merged = Combined::default();
+    wanted.iter().for_each(|at| merged.add(starts[*at], &rollups, *at));
+    merged.finish(matches!(rollups, Rollups::Counters(_)))
+}
+
+/// Of how many samples a roll-up is.
+fn count(rollups: &Rollups, at: usize) -> u32 {
+    match rollups {
+        Rollups::Gauges(gauges) => gauges.get(at).map_or(0, |gauge| gauge.count),
+        Rollups::Counters(counters) => counters.get(at).map_or(0, |counter| counter.count),
+    }
+}
+
 /// Roll-ups by their beginning.
 #[derive(Default)]
 struct Combined {

@@ -6,7 +6,7 @@ use super::super::{
     codec::{ColumnEncoder, Effort},
     error::Inner,
     key,
-    merge::{About, Blob, Merge, Source, Tail},
+    merge::{About, Blob, Destination, Merge, Source, Tail},
     reader::DamageLog,
     tables::Tables,
     types::Tier,
@@ -163,7 +163,8 @@ impl Sealer {
         damages: &DamageLog,
     ) -> Inner<()> {
         let sources = read(conn, tier, part, group, damages)?;
-        let mut merge = begin(tier, part, group, from, sources);
+        let rolled = destination(conn, tier, part, group, damages)?;
+        let mut merge = begin(tier, part, group, from, sources, rolled);
         while let Some(series) = merge.next_series() {
             let kind = match tier {
                 Tier::Raw => super::super::series::kind(conn, series)?,
@@ -198,7 +199,8 @@ impl Sealer {
 impl Job {
     fn begin(conn: &Connection, tier: Tier, part: i64, group: u32, damages: &DamageLog) -> Inner<Self> {
         let sources = read(conn, tier, part, group, damages)?;
-        let merge = begin(tier, part, group, i64::MIN, sources);
+        let rolled = destination(conn, tier, part, group, damages)?;
+        let merge = begin(tier, part, group, i64::MIN, sources, rolled);
         let runs = if tier == Tier::Raw { merge.runs() } else { Vec::new() };
         Ok(Self { tier, part, group, merge, runs, ready: false })
     }
@@ -222,9 +224,13 @@ fn about(conn: &Connection, series: u32, known: &HashMap<u32, (i64, Vec<Tail>)>,
     Ok(About { kind, tails })
 }
 
-/// The parts after this one whose first pairs are with these last samples, and that were sealed already.
+/// The parts after this one that have pairs with these last samples, and that were sealed already.
 fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)]) -> Inner<Vec<(i64, u32)>> {
-    let mut open: BTreeSet<u32> = tails.iter().map(|(series, _)| *series).collect();
+    let runs_of = |(series, tails): &(u32, Vec<Tail>)| {
+        let series = *series;
+        tails.iter().map(move |(_, run, _)| (series, *run)).collect::<Vec<_>>()
+    };
+    let mut open: BTreeSet<(u32, u32)> = tails.iter().flat_map(runs_of).collect();
     let mut found = Vec::new();
     for part in part + 1..=part + LONGEST_PAIR / key::part_width(Tier::Raw) {
         if open.is_empty() {
@@ -236,8 +242,8 @@ fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)
         // a damaged one is noted when it is read for its samples
         let Some(Ok(source)) = blob.map(|blob| Source::read(key, blob)) else { continue };
         let before = open.len();
-        for column in &source.head.columns {
-            open.remove(&column.series);
+        for known in source.runs() {
+            open.remove(&known);
         }
         if open.len() < before {
             found.push((part, group));
@@ -249,29 +255,65 @@ fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)
 /// Reads what there is of a group in a part.
 fn read(conn: &Connection, tier: Tier, part: i64, group: u32, damages: &DamageLog) -> Inner<Vec<Source>> {
     let tables = Tables::of(tier);
+    let range = [key::block(part, group), key::last_segment(part, group)];
+    let mut sources = blobs(conn, "block", tables.block, range, damages)?;
+    sources.extend(blobs(conn, "segment", tables.segments, range, damages)?);
+    Ok(sources)
+}
+
+/// Reads the blobs from one key to another; damaged ones are noted and skipped.
+fn blobs(
+    conn: &Connection,
+    what: &'static str,
+    sql: &str,
+    range: [i64; 2],
+    damages: &DamageLog,
+) -> Inner<Vec<Source>> {
+    let mut select = conn.prepare_cached(sql)?;
+    let mut rows = select.query(range)?;
     let mut sources = Vec::new();
-    for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {
-        let mut select = conn.prepare_cached(sql)?;
-        let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
-        while let Some(row) = rows.next()? {
-            let key: i64 = row.get(0)?;
-            match Source::read(key, row.get(1)?) {
-                Ok(source) => sources.push(source),
-                Err(damage) => damages.note(what, key, damage),
-            }
+    while let Some(row) = rows.next()? {
+        let key: i64 = row.get(0)?;
+        match Source::read(key, row.get(1)?) {
+            Ok(source) => sources.push(source),
+            Err(damage) => damages.note(what, key, damage),
         }
     }
     Ok(sources)
 }
 
 /// Begins a block, without the rows before `from`.
-fn begin(tier: Tier, part: i64, group: u32, from: i64, sources: Vec<Source>) -> Merge {
-    let rolled = match tier {
-        Tier::Raw => Some(rolled_key(Tier::Raw, Tier::Minute, part, group)),
-        Tier::Minute => Some(rolled_key(Tier::Minute, Tier::Hour, part, group)),
-        Tier::Hour => None,
-    };
+fn begin(
+    tier: Tier,
+    part: i64,
+    group: u32,
+    from: i64,
+    sources: Vec<Source>,
+    rolled: Option<Destination>,
+) -> Merge {
     Merge::begin(tier, key::block(part, group), Effort::Small, sources, from, rolled)
+}
+
+/// Where the roll-ups of a part go, and what is there already: nothing, unless the part is sealed again.
+fn destination(
+    conn: &Connection,
+    tier: Tier,
+    part: i64,
+    group: u32,
+    damages: &DamageLog,
+) -> Inner<Option<Destination>> {
+    let Some(coarser) = coarser(tier) else { return Ok(None) };
+    let rolled = rolled_key(tier, coarser, part, group);
+    let (coarse, _) = key::part_and_group(rolled);
+    let block = key::block(coarse, group);
+    let tables = Tables::of(coarser);
+    let mut known = blobs(conn, "block", tables.block, [block, block], damages)?;
+    known.extend(blobs(conn, "segment", tables.segments, [rolled, rolled], damages)?);
+    Ok(Some(Destination { key: rolled, known }))
+}
+
+fn coarser(tier: Tier) -> Option<Tier> {
+    Tier::ALL.into_iter().find(|other| *other > tier)
 }
 
 /// Where the roll-ups of a part go: the same part always to the same place, so that they replace those of before.
@@ -308,9 +350,25 @@ fn finish(
         None => drop(conn.prepare_cached(tables.delete_blocks)?.execute(whole)?),
     }
     conn.prepare_cached(tables.delete_segments)?.execute(whole)?;
-    if let Some(Blob { key, count, data }) = rolled {
-        let coarser = if tier == Tier::Raw { Tier::Minute } else { Tier::Hour };
+    if let (Some(rolled), Some(coarser)) = (rolled, coarser(tier)) {
+        let Blob { key, count, data } = with_known(conn, coarser, rolled)?;
         conn.prepare_cached(Tables::of(coarser).put_segment)?.execute(params![key, count as i64, data])?;
     }
     Ok(tails)
+}
+
+/// Roll-ups, and those that the segment in their place has beside them: of samples that are gone.
+fn with_known(conn: &Connection, tier: Tier, rolled: Blob) -> Inner<Blob> {
+    let key = rolled.key;
+    let mut sources = blobs(conn, "segment", Tables::of(tier).segments, [key, key], &DamageLog::default())?;
+    let Some(Ok(new)) = (!sources.is_empty()).then(|| Source::read(key, rolled.data.clone())) else {
+        return Ok(rolled);
+    };
+    sources.push(new);
+    let mut merge = Merge::begin(tier, key, Effort::Small, sources, i64::MIN, None);
+    let mut encoder = ColumnEncoder::default();
+    while merge.next_series().is_some() {
+        merge.advance(About::NOTHING, &mut encoder);
+    }
+    Ok(merge.finish().0.unwrap_or(rolled))
 }
