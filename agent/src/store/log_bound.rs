@@ -24,15 +24,34 @@ pub(super) struct LogBound {
     pub(super) emptied: u64,
     /// So many commits more are taken without looking.
     pub(super) unseen: u32,
+    /// The pages at which SQLite empties it by itself.
+    pages: u64,
 }
 
 impl Default for LogBound {
     fn default() -> Self {
-        Self { refused: LARGEST, emptied: 4 * schema::CHECKPOINT_PAGES * schema::PAGE, unseen: 0 }
+        Self {
+            refused: LARGEST,
+            emptied: 4 * schema::CHECKPOINT_PAGES * schema::PAGE,
+            unseen: 0,
+            pages: schema::CHECKPOINT_PAGES,
+        }
     }
 }
 
 impl Store {
+    /// Has SQLite empty the log at a size that suits the number of series: two pages a series.
+    pub(super) fn suit_log(&mut self) -> rusqlite::Result<()> {
+        let pages =
+            (self.samples.series() as u64 * 2).clamp(schema::CHECKPOINT_PAGES, schema::MOST_CHECKPOINT_PAGES);
+        if pages.abs_diff(self.log_bound.pages) * 4 > self.log_bound.pages {
+            self.conn.execute_batch(&format!("PRAGMA wal_autocheckpoint = {pages}"))?;
+            self.log_bound.pages = pages;
+            self.log_bound.emptied = (4 * pages * schema::PAGE).min(LARGEST / 4 * 3);
+        }
+        Ok(())
+    }
+
     /// Empties the log where it has grown too large.
     ///
     /// # Errors
@@ -106,7 +125,7 @@ mod tests {
             max_size: 1 << 30,
         })
         .unwrap();
-        store.log_bound = LogBound { refused: 1 << 20, emptied: 1 << 19, unseen: 0 };
+        store.log_bound = LogBound { refused: 1 << 20, emptied: 1 << 19, ..LogBound::default() };
         store.commit(&tick(0)).unwrap();
         let reader = Connection::open(&store.file).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM journal").unwrap();

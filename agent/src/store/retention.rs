@@ -46,6 +46,7 @@ impl Store {
         if self.bound_log().is_err() {
             return Ok(Deleted::default());
         }
+        self.suit_log().map_err(of(&self.file))?;
         self.untrusted_step &= !trusted;
         let mut deleted = Deleted::default();
         // after a long stop all may be too old before it is rolled up

@@ -4,8 +4,10 @@ use rusqlite::{Connection, Result, TransactionBehavior};
 
 /// Bytes of a page of a new file. A commit writes whole pages: small ones keep it short.
 pub(super) const PAGE: u64 = 1024;
-/// The pages of the write-ahead log at which SQLite moves them into the database.
-pub(super) const CHECKPOINT_PAGES: u64 = 2000;
+/// The pages of the write-ahead log at which SQLite moves them into the database, where there are few series.
+pub(super) const CHECKPOINT_PAGES: u64 = 3000;
+/// The most of them: what is written anew before it is moved is moved once, but a long log takes long to move.
+pub(super) const MOST_CHECKPOINT_PAGES: u64 = 16_000;
 
 /// In the header of every store: "twag".
 pub(super) const APPLICATION_ID: u32 = 0x7477_6167;
@@ -104,7 +106,7 @@ pub(super) fn configure_writer(conn: &Connection) -> Result<()> {
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
          PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
-         PRAGMA journal_size_limit = 16777216;
+         PRAGMA journal_size_limit = 25165824;
          PRAGMA cache_size = -1000;
          PRAGMA temp_store = MEMORY;",
     ))

@@ -38,7 +38,7 @@ use std::{
 /// The rows of a segment, as a rule.
 const SEGMENT_ROWS: usize = 120;
 /// So many values at most are gathered in the head if that leaves a segment no less than [`SEGMENT_ROWS`] rows.
-const HEAD_VALUES: usize = 64 * 1024;
+const HEAD_VALUES: usize = 40 * 1024;
 /// And no segment has more rows.
 const MOST_ROWS: usize = 480;
 /// A journal with more rows or bytes than this becomes segments, however few rows each has.
@@ -316,6 +316,11 @@ impl SampleWriter {
             self.sealer.put_off();
         }
         done
+    }
+
+    /// How many series are alive.
+    pub(super) fn series(&self) -> usize {
+        self.read().series()
     }
 
     /// Some of what is stored was deleted: a block in the making may be of it.
