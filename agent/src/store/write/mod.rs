@@ -38,7 +38,7 @@ use std::{
 /// The rows of a segment, as a rule.
 const SEGMENT_ROWS: usize = 120;
 /// So many values at most are gathered in the head if that leaves a segment no less than [`SEGMENT_ROWS`] rows.
-const HEAD_VALUES: usize = 40 * 1024;
+const HEAD_VALUES: usize = 30 * 1024;
 /// And no segment has more rows.
 const MOST_ROWS: usize = 480;
 /// A journal with more rows or bytes than this becomes segments, however few rows each has.
