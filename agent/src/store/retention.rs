@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Deletes some of the oldest samples; where only those of the last two hours are left, of the oldest roll-ups; then
-    /// the oldest quarter of all, and events.
+    /// the oldest quarter of all; events only where there is nothing else.
     pub(super) fn drop_oldest(&mut self) -> Inner<Deleted> {
         for tier in Tier::ALL {
             if let Some(part) = oldest_of_several(&self.conn, tier)? {
@@ -135,9 +135,16 @@ impl Store {
                 return Ok(Deleted { samples: if tier == Tier::Raw { count } else { 0 } });
             }
         }
-        events::delete_before(&self.conn, Timestamp::from_millis(i64::MAX), EVENTS_A_CALL)?;
-        let Some((oldest, newest)) = self.samples.extent(&self.conn)? else { return Ok(Deleted::default()) };
-        let samples = self.samples.delete_before(&self.conn, oldest + (newest - oldest) / 4 + 1)?;
+        let extent = self.samples.extent(&self.conn)?;
+        let samples = match extent {
+            Some((oldest, newest)) => {
+                self.samples.delete_before(&self.conn, oldest + (newest - oldest) / 4 + 1)?
+            }
+            None => 0,
+        };
+        if samples == 0 {
+            events::delete_before(&self.conn, Timestamp::from_millis(i64::MAX), EVENTS_A_CALL)?;
+        }
         Ok(Deleted { samples })
     }
 }
