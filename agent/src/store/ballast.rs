@@ -179,10 +179,15 @@ impl Store {
         {
             return Ok(bytes);
         }
-        self.ballast.give_up();
-        let _ = self.restart_log(); // what it can't do now it may do for the next commit
-        self.sacrifice(commit)?;
-        self.write_commit(commit)
+        loop {
+            self.ballast.give_up();
+            let _ = self.restart_log(); // what it can't do now it may do for the next commit
+            match self.sacrifice(commit).and_then(|()| self.write_commit(commit)) {
+                // to delete needs room as well: more of the reserve
+                Err(StoreError::DiskFull { .. }) if self.ballast.left > 0 => {}
+                done => return done,
+            }
+        }
     }
 
     /// Tries once more without the reserve; keeps it where that does not help.
