@@ -156,7 +156,7 @@ fn store_info_tells_what_is_there() {
     let agent = with_history(&home);
     let info: Value = serde_json::from_str(&done(&home, "store", &["info", "--format", "json"])).unwrap();
     assert_eq!(info["written_by"]["pid"], agent.pid(), "{info}");
-    assert_eq!((&info["page_size"], &info["tiers"][0]["tier"]), (&Value::from(4096), &Value::from("raw")));
+    assert_eq!((&info["page_size"], &info["tiers"][0]["tier"]), (&Value::from(1024), &Value::from("raw")));
     assert!(
         info["series"].as_u64() >= info["live_series"].as_u64() && info["live_series"].as_u64() > Some(1),
         "{info}"
