@@ -17,6 +17,9 @@ use crate::model::{SeriesId, Timestamp};
 use rusqlite::Connection;
 use std::ops::RangeInclusive;
 
+/// How many parts apart the samples of a pair may lie.
+pub(super) const PAIR_PARTS: i64 = LONGEST_PAIR / key::part_width(Tier::Raw);
+
 /// A point, and the number of the commit that brought it: with time and run it tells points apart.
 pub(super) type Numbered = (Point, i64);
 
@@ -238,7 +241,7 @@ pub(super) fn last_of_runs(
 ) -> Inner<Vec<Point>> {
     let mut found: Vec<Point> = Vec::new();
     let mut points = Vec::new();
-    let farthest = part - LONGEST_PAIR / key::part_width(Tier::Raw);
+    let farthest = part - PAIR_PARTS;
     for part in (farthest..first.min(part)).rev() {
         if found.len() == runs.len() {
             break;

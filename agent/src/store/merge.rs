@@ -8,7 +8,7 @@ mod rows;
 mod samples;
 
 pub(super) use rollups::{read_body as read_rollups, replaced, union as union_rollups};
-use rows::Union;
+use rows::{RowMap, Union};
 
 use super::{
     codec::{BlockHead, BlockWriter, ColumnEncoder, Content, Damage, Effort, Rows, Samples, rollup::Rollups},
@@ -66,7 +66,7 @@ pub(super) struct Merge {
     /// The roll-ups for the coarser tier.
     rolled: Option<Rolled>,
     /// The last sample of each run of each counter.
-    tails: Vec<(u32, Vec<Tail>)>,
+    tails: Tails,
     /// Columns that could not be read.
     pub(super) damaged: Vec<(u32, Damage)>,
     scratch: samples::Scratch,
@@ -132,11 +132,8 @@ impl Merge {
             .collect();
         series.sort_unstable();
         series.dedup();
-        let coarser = match tier {
-            Tier::Raw => Tier::Minute,
-            Tier::Minute | Tier::Hour => Tier::Hour,
-        };
-        let rolled = rolled.zip(coarser.width()).map(|(Destination { key, known }, width)| {
+        let width = tier.coarser().and_then(Tier::width);
+        let rolled = rolled.zip(width).map(|(Destination { key, known }, width)| {
             let rows = rows::buckets(&union.rows, width);
             Rolled { key, known, width, rows, block: BlockWriter::default() }
         });
@@ -185,17 +182,11 @@ impl Merge {
     }
 
     fn samples(&mut self, series: u32, about: About, encoder: &mut ColumnEncoder) {
-        let scratch = &mut self.scratch;
-        scratch.begin(self.union.rows.len());
-        for (source, map) in self.sources.iter().zip(&self.union.maps) {
-            let Some(column) = source.head.find(series) else { continue };
-            let body = source.head.body(column, &source.blob);
-            let taken =
-                body.and_then(|body| scratch.take(body, source.head.rows.len(), column.count as usize, map));
-            if let Err(damage) = taken {
-                self.damaged.push((series, damage));
-            }
-        }
+        let Self { scratch, sources, union, damaged, .. } = self;
+        scratch.begin(union.rows.len());
+        each_column(sources, union, series, damaged, |body, rows, count, map| {
+            scratch.take(body, rows, count, map)
+        });
         let merged = scratch.finish();
         if merged.values.is_empty() {
             return;
@@ -219,15 +210,10 @@ impl Merge {
 
     fn rollups(&mut self, series: u32, encoder: &mut ColumnEncoder) {
         let mut merged = rollups::Merged::default();
-        for (source, map) in self.sources.iter().zip(&self.union.maps) {
-            let Some(column) = source.head.find(series) else { continue };
-            let body = source.head.body(column, &source.blob);
-            let taken =
-                body.and_then(|body| merged.take(body, source.head.rows.len(), column.count as usize, map));
-            if let Err(damage) = taken {
-                self.damaged.push((series, damage));
-            }
-        }
+        let Self { sources, union, damaged, .. } = self;
+        each_column(sources, union, series, damaged, |body, rows, count, map| {
+            merged.take(body, rows, count, map)
+        });
         let (rows, rollups) = merged.finish();
         if rows.is_empty() {
             return;
@@ -239,6 +225,14 @@ impl Merge {
             let (starts, coarser) = rollups::of_rollups(&times, &rollups, rolled.width);
             rolled.push(series, starts, coarser, self.effort, encoder);
         }
+    }
+
+    /// Makes all columns, of which no roll-ups are wanted, and the block; nothing where there are no samples.
+    pub(super) fn at_once(mut self, encoder: &mut ColumnEncoder) -> Option<Blob> {
+        while self.next_series().is_some() {
+            self.advance(About::NOTHING, encoder);
+        }
+        self.finish().0
     }
 
     /// The block and its roll-ups, once all columns are made; nothing where there are no samples. And the last sample of
@@ -253,6 +247,23 @@ impl Merge {
             .rolled
             .and_then(|mut rolled| finished(&mut rolled.block, rolled.key, Content::Rollups, &rolled.rows));
         (block, rolled, self.tails)
+    }
+}
+
+/// Gives each column of a series: its bytes, the rows of its blob, how many it has, and where these rows are among all.
+fn each_column(
+    sources: &[Source],
+    union: &Union,
+    series: u32,
+    damaged: &mut Vec<(u32, Damage)>,
+    mut give: impl FnMut(&[u8], usize, usize, &RowMap) -> Result<(), Damage>,
+) {
+    for (Source { head, blob }, map) in sources.iter().zip(&union.maps) {
+        let Some(column) = head.find(series) else { continue };
+        let body = head.body(column, blob);
+        if let Err(damage) = body.and_then(|body| give(body, head.rows.len(), column.count as usize, map)) {
+            damaged.push((series, damage));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod backup;
 mod ballast;
 #[doc(hidden)]
 pub mod bench_codec;
+mod blobs;
 mod codec;
 mod columns;
 mod compact;

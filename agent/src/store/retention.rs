@@ -49,7 +49,6 @@ impl Store {
         self.suit_log().map_err(of(&self.file))?;
         self.untrusted_step &= !trusted;
         let mut deleted = Deleted::default();
-        // after a long stop all may be too old before it is rolled up
         if !self.untrusted_step {
             deleted = self.outlived(now).map_err(of(&self.file))?;
             self.untrusted_step = !trusted && deleted.samples > 0;
@@ -82,7 +81,6 @@ impl Store {
             [(Tier::Raw, retention.raw), (Tier::Minute, retention.minute), (Tier::Hour, retention.hour)]
         {
             let limit = key::storable(now.minus(keep));
-            // one part at most
             let below = key::block(key::part(tier, limit), 0);
             let (blobs, count) = match oldest_block(&self.conn, tier)?.filter(|oldest| *oldest < below) {
                 Some(oldest) => {
@@ -91,9 +89,7 @@ impl Store {
                 }
                 None => continue,
             };
-            if tier == Tier::Raw {
-                samples = count;
-            }
+            samples += count;
             if tier == Tier::Hour && blobs > 0 {
                 delete_gaps(&self.conn, Timestamp::from_millis(limit))?;
             }
@@ -119,8 +115,8 @@ impl Store {
             let first = key::part(tier, tomorrow) + 1;
             if let Some(part) = part_after(&self.conn, tier, first)? {
                 let range = (key::block(part, 0), key::block(part + 1, 0));
-                let (_, count) = delete_blobs_between(&self.conn, tier, range, BLOBS_A_CALL)?;
-                return Ok(Deleted { samples: if tier == Tier::Raw { count } else { 0 } });
+                let (_, samples) = delete_blobs_between(&self.conn, tier, range, BLOBS_A_CALL)?;
+                return Ok(Deleted { samples });
             }
         }
         self.drop_oldest()
@@ -131,8 +127,8 @@ impl Store {
     pub(super) fn drop_oldest(&mut self) -> Inner<Deleted> {
         for tier in Tier::ALL {
             if let Some(part) = oldest_of_several(&self.conn, tier)? {
-                let (_, count) = delete_blobs(&self.conn, tier, key::block(part + 1, 0), BLOBS_A_CALL)?;
-                return Ok(Deleted { samples: if tier == Tier::Raw { count } else { 0 } });
+                let (_, samples) = delete_blobs(&self.conn, tier, key::block(part + 1, 0), BLOBS_A_CALL)?;
+                return Ok(Deleted { samples });
             }
         }
         let extent = self.samples.extent(&self.conn)?;

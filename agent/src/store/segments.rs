@@ -2,6 +2,7 @@
 //! need be decoded.
 
 use super::{
+    blobs,
     codec::Samples,
     error::Inner,
     history::{InHead, Numbered, in_order, take},
@@ -72,22 +73,14 @@ impl<'a> Segments<'a> {
         }
         self.at = None;
         self.sources.clear();
-        let tables = Tables::of(Tier::Raw);
         let first = key::block(part, group);
-        let mut block = self.conn.prepare_cached(tables.block_length)?;
+        let mut block = self.conn.prepare_cached(Tables::of(Tier::Raw).block_length)?;
         self.is_sealed = block.query_row([first], |row| row.get::<_, i64>(0)).optional()?.is_some();
         if !self.is_sealed {
-            let mut select = self.conn.prepare_cached(tables.segments)?;
-            let mut rows = select.query([first, key::last_segment(part, group)])?;
-            while let Some(row) = rows.next()? {
-                let key = row.get(0)?;
-                match Source::read(key, row.get(1)?) {
-                    Ok(source) => {
-                        let newest = source.head.rows.times.iter().copied().max().unwrap_or(i64::MIN);
-                        self.sources.push((newest, source));
-                    }
-                    Err(damage) => self.damages.note("segment", key, damage),
-                }
+            let range = [first, key::last_segment(part, group)];
+            for source in blobs::segments(self.conn, Tier::Raw, range, self.damages)? {
+                let newest = source.head.rows.times.iter().copied().max().unwrap_or(i64::MIN);
+                self.sources.push((newest, source));
             }
             self.sources.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
         }

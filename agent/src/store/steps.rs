@@ -2,7 +2,7 @@
 //! from finer or coarser ones.
 
 use super::{
-    aggregate::{Bucket, Folder, LONGEST_PAIR, step_of},
+    aggregate::{Bucket, Folder, step_of},
     codec::rollup::{Counter, Gauge, Rollups},
     columns::{Columns, has_segment, part_after, part_before, segment_part_after},
     error::Inner,
@@ -101,7 +101,7 @@ impl Walk<'_> {
     fn all(&mut self, tier: Tier, range: RangeInclusive<i64>) -> Inner<()> {
         let (from, to) = range.into_inner();
         let oldest = self.oldest(tier)?;
-        if let Some(coarser) = coarser(tier)
+        if let Some(coarser) = tier.coarser()
             && from < oldest
         {
             self.rolled(coarser, from..=to.min(oldest.saturating_sub(1)))?;
@@ -120,7 +120,7 @@ impl Walk<'_> {
     }
 
     fn feed(&mut self, tier: Tier, range: RangeInclusive<i64>) -> Inner<()> {
-        let Some(finer) = finer(tier) else { return self.samples(&range) };
+        let Some(finer) = tier.finer() else { return self.samples(&range) };
         let (mut from, to) = range.into_inner();
         let open = &self.open[if finer == Tier::Raw { 0 } else { 1 }];
         let within = key::part(finer, from)..=key::part(finer, to.max(from));
@@ -191,7 +191,7 @@ impl Walk<'_> {
             return Ok(());
         }
         self.fed = None;
-        if let Some(coarser) = coarser(tier) {
+        if let Some(coarser) = tier.coarser() {
             let oldest =
                 part_after(self.conn, tier, i64::MIN)?.map_or(i64::MAX, |part| key::part_start(tier, part));
             if from < oldest {
@@ -297,7 +297,7 @@ fn followers(conn: &Connection, parts: &BTreeSet<i64>, groups: &[(u32, i64, i64)
     let mut select = conn.prepare_cached(Tables::of(Tier::Raw).block_length)?;
     let mut found = BTreeSet::new();
     for part in parts {
-        for later in part + 1..=part + LONGEST_PAIR / key::part_width(Tier::Raw) {
+        for later in part + 1..=part + history::PAIR_PARTS {
             if parts.contains(&later) || found.contains(&later) {
                 continue;
             }
@@ -309,14 +309,6 @@ fn followers(conn: &Connection, parts: &BTreeSet<i64>, groups: &[(u32, i64, i64)
         }
     }
     Ok(found)
-}
-
-fn coarser(tier: Tier) -> Option<Tier> {
-    Tier::ALL.into_iter().find(|other| *other > tier)
-}
-
-fn finer(tier: Tier) -> Option<Tier> {
-    Tier::ALL.into_iter().rev().find(|other| *other < tier)
 }
 
 fn of_gauge(gauge: Gauge) -> Bucket {

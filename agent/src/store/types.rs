@@ -60,6 +60,24 @@ impl Tier {
         }
     }
 
+    /// The tier that is made of this one's roll-ups.
+    pub const fn coarser(self) -> Option<Self> {
+        match self {
+            Self::Raw => Some(Self::Minute),
+            Self::Minute => Some(Self::Hour),
+            Self::Hour => None,
+        }
+    }
+
+    /// The tier that this one is made of.
+    pub const fn finer(self) -> Option<Self> {
+        match self {
+            Self::Raw => None,
+            Self::Minute => Some(Self::Raw),
+            Self::Hour => Some(Self::Minute),
+        }
+    }
+
     /// `raw`, `1m` or `1h`.
     pub const fn word(self) -> &'static str {
         match self {

@@ -223,50 +223,65 @@ fn count(rollups: &Rollups, at: usize) -> u32 {
     }
 }
 
-/// Roll-ups by their beginning.
-#[derive(Default)]
-struct Combined {
-    gauges: BTreeMap<i64, Gauge>,
-    counters: BTreeMap<i64, Counter>,
+/// The roll-ups of one series by their beginning, or by their row.
+#[derive(Debug)]
+struct Combined<K> {
+    gauges: BTreeMap<K, Gauge>,
+    counters: BTreeMap<K, Counter>,
 }
 
-impl Combined {
-    fn add(&mut self, start: i64, rollups: &Rollups, at: usize) {
+impl<K> Default for Combined<K> {
+    fn default() -> Self {
+        Self { gauges: BTreeMap::new(), counters: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Copy> Combined<K> {
+    /// Adds a roll-up to the one that is there.
+    fn add(&mut self, key: K, rollups: &Rollups, at: usize) {
         match rollups {
             Rollups::Gauges(gauges) => {
                 let Some(gauge) = gauges.get(at) else { return };
-                self.gauges.entry(start).and_modify(|known| *known = known.combine(gauge)).or_insert(gauge);
+                self.gauges.entry(key).and_modify(|known| *known = known.combine(gauge)).or_insert(gauge);
             }
             Rollups::Counters(counters) => {
                 let Some(counter) = counters.get(at) else { return };
                 self.counters
-                    .entry(start)
+                    .entry(key)
                     .and_modify(|known| *known = known.combine(counter))
                     .or_insert(counter);
             }
         }
     }
 
-    fn finish(self, counters: bool) -> (Vec<i64>, Rollups) {
+    /// Puts a roll-up in the place of the one that is there.
+    fn replace(&mut self, key: K, rollups: &Rollups, at: usize) {
+        match rollups {
+            Rollups::Gauges(gauges) => self.gauges.extend(gauges.get(at).map(|gauge| (key, gauge))),
+            Rollups::Counters(counters) => {
+                self.counters.extend(counters.get(at).map(|counter| (key, counter)));
+            }
+        }
+    }
+
+    /// Those of counters, or of gauges.
+    fn finish(self, counters: bool) -> (Vec<K>, Rollups) {
         if counters {
             let mut of = Counters::default();
-            let starts = self.counters.keys().copied().collect();
+            let keys = self.counters.keys().copied().collect();
             self.counters.into_values().for_each(|counter| of.push(counter));
-            return (starts, Rollups::Counters(of));
+            return (keys, Rollups::Counters(of));
         }
         let mut of = Gauges::default();
-        let starts = self.gauges.keys().copied().collect();
+        let keys = self.gauges.keys().copied().collect();
         self.gauges.into_values().for_each(|gauge| of.push(gauge));
-        (starts, Rollups::Gauges(of))
+        (keys, Rollups::Gauges(of))
     }
 }
 
 /// The roll-ups of one series out of several blobs, by row; the later blob's win.
 #[derive(Debug, Default)]
-pub(super) struct Merged {
-    gauges: BTreeMap<usize, Gauge>,
-    counters: BTreeMap<usize, Counter>,
-}
+pub(super) struct Merged(Combined<usize>);
 
 impl Merged {
     /// Takes the column of a source.
@@ -279,12 +294,8 @@ impl Merged {
     ) -> Result<(), Damage> {
         let (present, rollups) = read_body(bytes, rows, count)?;
         for (at, row) in present.into_iter().enumerate() {
-            let Some(row) = map.of(row) else { continue };
-            match &rollups {
-                Rollups::Gauges(gauges) => self.gauges.extend(gauges.get(at).map(|gauge| (row, gauge))),
-                Rollups::Counters(counters) => {
-                    self.counters.extend(counters.get(at).map(|counter| (row, counter)));
-                }
+            if let Some(row) = map.of(row) {
+                self.0.replace(row, &rollups, at);
             }
         }
         Ok(())
@@ -292,15 +303,7 @@ impl Merged {
 
     /// The rows and a roll-up for each. Should a series have changed its kind, the kind that it has more of stays.
     pub(super) fn finish(self) -> (Vec<usize>, Rollups) {
-        if self.counters.len() > self.gauges.len() {
-            let mut of = Counters::default();
-            let rows = self.counters.keys().copied().collect();
-            self.counters.into_values().for_each(|counter| of.push(counter));
-            return (rows, Rollups::Counters(of));
-        }
-        let mut of = Gauges::default();
-        let rows = self.gauges.keys().copied().collect();
-        self.gauges.into_values().for_each(|gauge| of.push(gauge));
-        (rows, Rollups::Gauges(of))
+        let counters = self.0.counters.len() > self.0.gauges.len();
+        self.0.finish(counters)
     }
 }

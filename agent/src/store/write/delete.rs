@@ -2,7 +2,7 @@
 
 use super::SampleWriter;
 use crate::store::{
-    codec::Samples, error::Inner, key, merge::Source, reader::DamageLog, tables::Tables,
+    blobs, codec::Samples, error::Inner, key, merge::Source, reader::DamageLog, tables::Tables,
     transaction::Transaction, types::Tier,
 };
 use rusqlite::{Connection, params};
@@ -25,9 +25,7 @@ impl SampleWriter {
             let part = key::part(tier, before);
             loop {
                 let (blobs, count) = delete_blobs(conn, tier, key::block(part, 0), BLOBS)?;
-                if tier == Tier::Raw {
-                    samples += count;
-                }
+                samples += count;
                 if blobs == 0 {
                     break;
                 }
@@ -76,7 +74,7 @@ impl SampleWriter {
 }
 
 /// Deletes a number of the oldest segments and blocks of a tier whose key is smaller. Gives how many, and the samples they
-/// had. One transaction.
+/// had: none of roll-ups. One transaction.
 pub(in super::super) fn delete_blobs(
     conn: &Connection,
     tier: Tier,
@@ -94,7 +92,7 @@ pub(in super::super) fn delete_sealed(
     most: i64,
 ) -> Inner<(u64, u64)> {
     let [_, block] = Tables::of(tier).names;
-    delete(conn, &[block], (i64::MIN, below), most)
+    delete(conn, tier, &[block], (i64::MIN, below), most)
 }
 
 /// The same of those whose key is not smaller than the first and smaller than the second.
@@ -104,11 +102,12 @@ pub(in super::super) fn delete_blobs_between(
     range: (i64, i64),
     most: i64,
 ) -> Inner<(u64, u64)> {
-    delete(conn, &Tables::of(tier).names, range, most)
+    delete(conn, tier, &Tables::of(tier).names, range, most)
 }
 
 fn delete(
     conn: &Connection,
+    tier: Tier,
     tables: &[&'static str],
     (from, below): (i64, i64),
     most: i64,
@@ -125,7 +124,9 @@ fn delete(
             transaction.prepare_cached(&delete)?.execute([from, last])?;
         }
         blobs += count.unsigned_abs();
-        samples += sum.unsigned_abs();
+        if tier == Tier::Raw {
+            samples += sum.unsigned_abs();
+        }
     }
     transaction.commit()?;
     Ok((blobs, samples))
@@ -148,28 +149,15 @@ fn groups(conn: &Connection, tier: Tier, part: i64) -> Inner<Vec<u32>> {
 
 /// How many samples of a group in a part are older.
 fn older(conn: &Connection, part: i64, group: u32, before: i64, damages: &DamageLog) -> Inner<u64> {
-    let tables = Tables::of(Tier::Raw);
     let mut found = 0;
     let mut samples = Samples::default();
-    for (what, sql) in [("block", tables.block), ("segment", tables.segments)] {
-        let mut select = conn.prepare_cached(sql)?;
-        let mut rows = select.query([key::block(part, group), key::last_segment(part, group)])?;
-        while let Some(row) = rows.next()? {
-            let key: i64 = row.get(0)?;
-            let source = match Source::read(key, row.get(1)?) {
-                Ok(source) => source,
-                Err(damage) => {
-                    damages.note(what, key, damage);
-                    continue;
-                }
-            };
-            let count = source.head.rows.times.partition_point(|time| *time < before);
-            for column in &source.head.columns {
-                let body = source.head.body(column, &source.blob);
-                let rows = source.head.rows.len();
-                if body.and_then(|body| samples.decode(body, rows, column.count as usize)).is_ok() {
-                    found += samples.iter().filter(|(row, ..)| *row < count).count() as u64;
-                }
+    for Source { head, blob } in blobs::of_group(conn, Tier::Raw, part, group, damages)? {
+        let count = head.rows.times.partition_point(|time| *time < before);
+        for column in &head.columns {
+            let body = head.body(column, &blob);
+            let decoded = body.and_then(|body| samples.decode(body, head.rows.len(), column.count as usize));
+            if decoded.is_ok() {
+                found += samples.iter().filter(|(row, ..)| *row < count).count() as u64;
             }
         }
     }

@@ -3,10 +3,12 @@
 
 use super::super::{
     aggregate::LONGEST_PAIR,
+    blobs,
     codec::{ColumnEncoder, Effort},
     error::Inner,
+    history::{self, PAIR_PARTS},
     key,
-    merge::{About, Blob, Destination, Merge, Source, Tail},
+    merge::{About, Blob, Destination, Merge, Source, Tail, Tails},
     reader::DamageLog,
     tables::Tables,
     types::Tier,
@@ -43,9 +45,6 @@ struct Job {
     /// All columns are made.
     ready: bool,
 }
-
-/// The steps of sealing, from the finest tier on.
-const ORDER: [Tier; 3] = Tier::ALL;
 
 impl Sealer {
     /// Has all parts before this one sealed.
@@ -112,7 +111,8 @@ impl Sealer {
         }
         let Some(below) = self.below else { return Ok(None) };
         let mut start = key::part_start(Tier::Raw, below);
-        for tier in ORDER {
+        // from the finest on
+        for tier in Tier::ALL {
             let part = key::part(tier, start);
             // a part of a coarser tier is whole once all finer parts in it are sealed
             start = key::part_start(tier, part);
@@ -162,9 +162,7 @@ impl Sealer {
         from: i64,
         damages: &DamageLog,
     ) -> Inner<()> {
-        let sources = read(conn, tier, part, group, damages)?;
-        let rolled = destination(conn, tier, part, group, damages)?;
-        let mut merge = begin(tier, part, group, from, sources, rolled);
+        let mut merge = begin(conn, (tier, part, group), from, damages)?;
         while let Some(series) = merge.next_series() {
             let kind = match tier {
                 Tier::Raw => super::super::series::kind(conn, series)?,
@@ -198,9 +196,7 @@ impl Sealer {
 
 impl Job {
     fn begin(conn: &Connection, tier: Tier, part: i64, group: u32, damages: &DamageLog) -> Inner<Self> {
-        let sources = read(conn, tier, part, group, damages)?;
-        let rolled = destination(conn, tier, part, group, damages)?;
-        let merge = begin(tier, part, group, i64::MIN, sources, rolled);
+        let merge = begin(conn, (tier, part, group), i64::MIN, damages)?;
         let runs = if tier == Tier::Raw { merge.runs() } else { Vec::new() };
         Ok(Self { tier, part, group, merge, runs, ready: false })
     }
@@ -219,7 +215,7 @@ fn about(conn: &Connection, series: u32, known: &HashMap<u32, (i64, Vec<Tail>)>,
     let has_all = |tails: &&Vec<Tail>| job.runs.iter().all(|run| tails.iter().any(|(_, of, _)| of == run));
     let tails = match known.filter(has_all) {
         Some(tails) => tails.clone(),
-        None => super::super::history::tails(conn, series, job.part, &job.runs)?,
+        None => history::tails(conn, series, job.part, &job.runs)?,
     };
     Ok(About { kind, tails })
 }
@@ -232,7 +228,7 @@ fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)
     };
     let mut open: BTreeSet<(u32, u32)> = tails.iter().flat_map(runs_of).collect();
     let mut found = Vec::new();
-    for part in part + 1..=part + LONGEST_PAIR / key::part_width(Tier::Raw) {
+    for part in part + 1..=part + PAIR_PARTS {
         if open.is_empty() {
             break;
         }
@@ -252,46 +248,16 @@ fn followers(conn: &Connection, part: i64, group: u32, tails: &[(u32, Vec<Tail>)
     Ok(found)
 }
 
-/// Reads what there is of a group in a part.
-fn read(conn: &Connection, tier: Tier, part: i64, group: u32, damages: &DamageLog) -> Inner<Vec<Source>> {
-    let tables = Tables::of(tier);
-    let range = [key::block(part, group), key::last_segment(part, group)];
-    let mut sources = blobs(conn, "block", tables.block, range, damages)?;
-    sources.extend(blobs(conn, "segment", tables.segments, range, damages)?);
-    Ok(sources)
-}
-
-/// Reads the blobs from one key to another; damaged ones are noted and skipped.
-fn blobs(
-    conn: &Connection,
-    what: &'static str,
-    sql: &str,
-    range: [i64; 2],
-    damages: &DamageLog,
-) -> Inner<Vec<Source>> {
-    let mut select = conn.prepare_cached(sql)?;
-    let mut rows = select.query(range)?;
-    let mut sources = Vec::new();
-    while let Some(row) = rows.next()? {
-        let key: i64 = row.get(0)?;
-        match Source::read(key, row.get(1)?) {
-            Ok(source) => sources.push(source),
-            Err(damage) => damages.note(what, key, damage),
-        }
-    }
-    Ok(sources)
-}
-
-/// Begins a block, without the rows before `from`.
+/// Begins a block of what there is of a group in a part, without the rows before `from`.
 fn begin(
-    tier: Tier,
-    part: i64,
-    group: u32,
+    conn: &Connection,
+    (tier, part, group): (Tier, i64, u32),
     from: i64,
-    sources: Vec<Source>,
-    rolled: Option<Destination>,
-) -> Merge {
-    Merge::begin(tier, key::block(part, group), Effort::Small, sources, from, rolled)
+    damages: &DamageLog,
+) -> Inner<Merge> {
+    let sources = blobs::of_group(conn, tier, part, group, damages)?;
+    let rolled = destination(conn, tier, part, group, damages)?;
+    Ok(Merge::begin(tier, key::block(part, group), Effort::Small, sources, from, rolled))
 }
 
 /// Where the roll-ups of a part go, and what is there already: nothing, unless the part is sealed again.
@@ -302,18 +268,13 @@ fn destination(
     group: u32,
     damages: &DamageLog,
 ) -> Inner<Option<Destination>> {
-    let Some(coarser) = coarser(tier) else { return Ok(None) };
+    let Some(coarser) = tier.coarser() else { return Ok(None) };
     let rolled = rolled_key(tier, coarser, part, group);
     let (coarse, _) = key::part_and_group(rolled);
     let block = key::block(coarse, group);
-    let tables = Tables::of(coarser);
-    let mut known = blobs(conn, "block", tables.block, [block, block], damages)?;
-    known.extend(blobs(conn, "segment", tables.segments, [rolled, rolled], damages)?);
+    let mut known = blobs::blocks(conn, coarser, [block, block], damages)?;
+    known.extend(blobs::segments(conn, coarser, [rolled, rolled], damages)?);
     Ok(Some(Destination { key: rolled, known }))
-}
-
-fn coarser(tier: Tier) -> Option<Tier> {
-    Tier::ALL.into_iter().find(|other| *other > tier)
 }
 
 /// Where the roll-ups of a part go: the same part always to the same place, so that they replace those of before.
@@ -333,13 +294,7 @@ fn note(merge: &mut Merge, key: i64, damages: &DamageLog) {
 }
 
 /// Writes a block in the place of what it was made of, and its roll-ups.
-fn finish(
-    conn: &Connection,
-    tier: Tier,
-    part: i64,
-    group: u32,
-    merge: Merge,
-) -> Inner<Vec<(u32, Vec<Tail>)>> {
+fn finish(conn: &Connection, tier: Tier, part: i64, group: u32, merge: Merge) -> Inner<Tails> {
     let tables = Tables::of(tier);
     let (block, rolled, tails) = merge.finish();
     let whole = [key::block(part, group), key::last_segment(part, group)];
@@ -350,7 +305,7 @@ fn finish(
         None => drop(conn.prepare_cached(tables.delete_blocks)?.execute(whole)?),
     }
     conn.prepare_cached(tables.delete_segments)?.execute(whole)?;
-    if let (Some(rolled), Some(coarser)) = (rolled, coarser(tier)) {
+    if let (Some(rolled), Some(coarser)) = (rolled, tier.coarser()) {
         let Blob { key, count, data } = with_known(conn, coarser, rolled)?;
         conn.prepare_cached(Tables::of(coarser).put_segment)?.execute(params![key, count as i64, data])?;
     }
@@ -360,15 +315,11 @@ fn finish(
 /// Roll-ups, and those that the segment in their place has beside them: of samples that are gone.
 fn with_known(conn: &Connection, tier: Tier, rolled: Blob) -> Inner<Blob> {
     let key = rolled.key;
-    let mut sources = blobs(conn, "segment", Tables::of(tier).segments, [key, key], &DamageLog::default())?;
+    let mut sources = blobs::segments(conn, tier, [key, key], &DamageLog::default())?;
     let Some(Ok(new)) = (!sources.is_empty()).then(|| Source::read(key, rolled.data.clone())) else {
         return Ok(rolled);
     };
     sources.push(new);
-    let mut merge = Merge::begin(tier, key, Effort::Small, sources, i64::MIN, None);
-    let mut encoder = ColumnEncoder::default();
-    while merge.next_series().is_some() {
-        merge.advance(About::NOTHING, &mut encoder);
-    }
-    Ok(merge.finish().0.unwrap_or(rolled))
+    let merge = Merge::begin(tier, key, Effort::Small, sources, i64::MIN, None);
+    Ok(merge.at_once(&mut ColumnEncoder::default()).unwrap_or(rolled))
 }

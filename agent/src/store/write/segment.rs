@@ -5,7 +5,7 @@ use super::super::{
     error::{Failure, Inner},
     head::{Group, RowSet},
     key,
-    merge::{About, Merge, Source},
+    merge::{Merge, Source},
     types::Tier,
 };
 use super::places;
@@ -96,12 +96,9 @@ fn encode(
 fn gather(key: i64, before: Vec<u8>, added: Counted, encoder: &mut ColumnEncoder) -> (Counted, usize) {
     let sources = [before, added.0.clone()].map(|blob| Source::read(key, blob));
     let [Ok(before), Ok(more)] = sources else { return (added, 0) };
-    let mut merge = Merge::begin(Tier::Raw, key, Effort::Fast, vec![before, more], i64::MIN, None);
+    let merge = Merge::begin(Tier::Raw, key, Effort::Fast, vec![before, more], i64::MIN, None);
     let rows = merge.rows();
-    while merge.next_series().is_some() {
-        merge.advance(About::NOTHING, encoder);
-    }
-    match merge.finish().0 {
+    match merge.at_once(encoder) {
         Some(blob) => ((blob.data, blob.count), rows),
         None => (added, 0),
     }
