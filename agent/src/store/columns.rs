@@ -105,31 +105,27 @@ pub(super) struct Found {
     pub(super) segment: bool,
 }
 
+/// The part of the key that a statement gives, which is asked about the keys from a part's first on, or those before it.
+fn part_of(conn: &Connection, sql: &str, part: i64) -> Inner<Option<i64>> {
+    // beyond all parts that there can be, and within what a key can hold
+    const FARTHEST: i64 = 1 << 34;
+    let first = key::block(part.clamp(-FARTHEST, FARTHEST), 0);
+    let key: Option<i64> = conn.prepare_cached(sql)?.query_row([first], |row| row.get(0))?;
+    Ok(key.map(|key| key::part_and_group(key).0))
+}
+
 /// The newest part of a tier that has anything and is not newer than this one.
 pub(super) fn part_before(conn: &Connection, tier: Tier, part: i64) -> Inner<Option<i64>> {
-    let mut newest = None;
-    for sql in Tables::of(tier).newest {
-        let key: Option<i64> = conn
-            .prepare_cached(sql)?
-            .query_row([key::block(part.saturating_add(1).min(1 << 34), 0)], |row| row.get(0))?;
-        newest = newest.max(key.map(|key| key::part_and_group(key).0));
-    }
-    Ok(newest)
+    let [segment, block] = Tables::of(tier).newest;
+    let after = part.saturating_add(1);
+    Ok(part_of(conn, segment, after)?.max(part_of(conn, block, after)?))
 }
 
 /// The oldest part of a tier that has anything and is not older than this one.
 pub(super) fn part_after(conn: &Connection, tier: Tier, part: i64) -> Inner<Option<i64>> {
-    let mut oldest: Option<i64> = None;
-    for sql in Tables::of(tier).oldest {
-        let key: Option<i64> =
-            conn.prepare_cached(sql)?.query_row([key::block(part.max(-(1 << 34)), 0)], |row| row.get(0))?;
-        let found = key.map(|key| key::part_and_group(key).0);
-        oldest = match (oldest, found) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-    }
-    Ok(oldest)
+    let [segment, block] = Tables::of(tier).oldest;
+    let found = [part_of(conn, segment, part)?, part_of(conn, block, part)?];
+    Ok(found.into_iter().flatten().min())
 }
 
 /// Whether a group has a segment in a part.
@@ -141,9 +137,7 @@ pub(super) fn has_segment(conn: &Connection, tier: Tier, part: i64, group: u32) 
 
 /// The oldest part of a tier that has segments and is not older than this one.
 pub(super) fn segment_part_after(conn: &Connection, tier: Tier, part: i64) -> Inner<Option<i64>> {
-    let mut select = conn.prepare_cached(Tables::of(tier).oldest[0])?;
-    let key: Option<i64> = select.query_row([key::block(part.max(-(1 << 34)), 0)], |row| row.get(0))?;
-    Ok(key.map(|key| key::part_and_group(key).0))
+    part_of(conn, Tables::of(tier).oldest[0], part)
 }
 
 /// The time of the newest row of a part, of which only the heads are read; its end where one of them can't be.

@@ -27,18 +27,23 @@ impl HeadSource {
         Self::Journal(Mutex::new(None))
     }
 
-    /// Reads something of the head, then of the file, each in a state that belongs to the other's or is newer.
+    /// Reads something of the head, then of the file, each in a state that belongs to the other's or is newer. The file is
+    /// not asked where what the head has is enough.
     pub(super) fn with<H, T>(
         &self,
         conn: &Connection,
         damages: &DamageLog,
         of_head: impl FnOnce(&Head) -> H,
+        enough: impl FnOnce(&H) -> Option<T>,
         of_file: impl FnOnce(&Connection, H) -> Inner<T>,
     ) -> Inner<T> {
         match self {
             Self::Shared(head) => {
                 // first the head: what leaves it afterwards is in the file by then
                 let found = of_head(&head.read().unwrap_or_else(PoisonError::into_inner));
+                if let Some(answer) = enough(&found) {
+                    return Ok(answer);
+                }
                 let transaction = conn.unchecked_transaction()?;
                 of_file(&transaction, found)
             }
@@ -47,14 +52,6 @@ impl HeadSource {
                 let head = recovered(&transaction, known, damages)?;
                 of_file(&transaction, of_head(&head))
             }
-        }
-    }
-
-    /// Answers from the head alone, if that can be done.
-    pub(super) fn at_once<T>(&self, ask: impl FnOnce(&Head) -> Option<T>) -> Option<T> {
-        match self {
-            Self::Shared(head) => ask(&head.read().unwrap_or_else(PoisonError::into_inner)),
-            Self::Journal(_) => None,
         }
     }
 }

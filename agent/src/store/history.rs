@@ -45,6 +45,14 @@ impl InHead {
         Self { points, stored_until: head.stored_until }
     }
 
+    /// The same of several series.
+    pub(super) fn of_each(
+        series: &[SeriesId],
+        range: &RangeInclusive<i64>,
+    ) -> impl FnOnce(&Head) -> Vec<Self> {
+        move |head| series.iter().map(|series| Self::of(head, *series, range)).collect()
+    }
+
     /// The points of a part.
     pub(super) fn of_part(&self, part: i64) -> &[Numbered] {
         let start = key::part_start(Tier::Raw, part);

@@ -133,16 +133,10 @@ impl Reader {
     /// The same of several series, of one state of the store: one vector a series, newest first.
     pub fn last_of_many(&self, series: &[SeriesId], range: Range, limit: usize) -> Result<Vec<Vec<Point>>> {
         let millis = history::millis(range);
-        let in_head = |head: &Head| -> Vec<InHead> {
-            series.iter().map(|series| InHead::of(head, *series, &millis)).collect()
+        let enough = |found: &Vec<InHead>| -> Option<Vec<Vec<Point>>> {
+            found.iter().map(|found| history::newest_of_head(found, limit)).collect()
         };
-        let newest = |found: &InHead| history::newest_of_head(found, limit);
-        let at_once =
-            self.pool.head.at_once(|head| in_head(head).iter().map(newest).collect::<Option<Vec<_>>>());
-        if let Some(points) = at_once {
-            return Ok(points);
-        }
-        self.ask_with(in_head, |conn, found| {
+        self.ask_with(InHead::of_each(series, &millis), enough, |conn, found| {
             let mut newest = Newest::new(conn, &self.pool.damages);
             let each = series.iter().zip(&found);
             each.map(|(series, head)| newest.of(*series, head, &millis, limit)).collect()
@@ -152,13 +146,15 @@ impl Reader {
     /// One value a step of each series, of the coarsest tier that serves.
     pub fn aggregate(&self, series: &[SeriesId], query: &AggregateQuery) -> Result<Vec<Steps>> {
         let all = history::millis(Range::ALL);
-        let in_head = |head: &Head| -> Vec<InHead> {
-            series.iter().map(|series| InHead::of(head, *series, &all)).collect()
-        };
-        self.ask_with(in_head, |conn, found| {
-            let each = series.iter().zip(&found);
-            each.map(|(series, head)| steps::steps(conn, *series, head, query, &self.pool.damages)).collect()
-        })
+        self.ask_with(
+            InHead::of_each(series, &all),
+            |_| None,
+            |conn, found| {
+                let each = series.iter().zip(&found);
+                each.map(|(series, head)| steps::steps(conn, *series, head, query, &self.pool.damages))
+                    .collect()
+            },
+        )
     }
 
     /// When the newest data of each series within the range is, of whatever tier; nothing of a series that has none.
@@ -186,7 +182,7 @@ impl Reader {
     /// The time within which all samples lie: no sample is older or newer, but the ends may be a few minutes without
     /// one. Nothing where there are no samples.
     pub fn extent(&self) -> Result<Option<Range>> {
-        self.ask_with(Head::extent, history::extent)
+        self.ask_with(Head::extent, |_| None, history::extent)
     }
 
     /// Events, newest first.
@@ -199,13 +195,14 @@ impl Reader {
         self.ask(names::vms)
     }
 
-    /// Asks the head, then the file.
+    /// Asks the head, and the file where that is not enough.
     fn ask_with<H, T>(
         &self,
         of_head: impl FnOnce(&Head) -> H,
+        enough: impl FnOnce(&H) -> Option<T>,
         of_file: impl FnOnce(&Connection, H) -> Inner<T>,
     ) -> Result<T> {
-        self.ask(|conn| self.pool.head.with(conn, &self.pool.damages, of_head, of_file))
+        self.ask(|conn| self.pool.head.with(conn, &self.pool.damages, of_head, enough, of_file))
     }
 
     /// Asks within the room.

@@ -7,7 +7,7 @@ use super::{
     events, key,
     tables::Tables,
     types::{Deleted, Tier},
-    write::{delete_blobs, delete_blobs_between, delete_sealed},
+    write::{delete_blobs, delete_blobs_between, delete_sealed, forget_places},
 };
 use crate::model::Timestamp;
 use rusqlite::{Connection, params};
@@ -96,7 +96,7 @@ impl Store {
             if tier == Tier::Raw && blobs > 0 {
                 // by what is there, not by a clock that may be wrong: without its place nothing is found
                 if let Some(oldest) = oldest_of_all(&self.conn)? {
-                    self.conn.execute("DELETE FROM place WHERE last_part < ?1", [oldest])?;
+                    forget_places(&self.conn, oldest)?;
                 }
             }
         }

@@ -14,6 +14,19 @@ pub(crate) fn snapshot(directory: &TempDir) -> TempDir {
     copy
 }
 
+/// Flips a bit of the write-ahead log, or cuts it there.
+fn tear_log(directory: &TempDir, at: prop::sample::Index, flip: bool) {
+    let log = directory.path().join("history.db-wal");
+    let mut bytes = fs::read(&log).unwrap();
+    let at = at.index(bytes.len());
+    if flip {
+        bytes[at] ^= 0x10;
+    } else {
+        bytes.truncate(at);
+    }
+    fs::write(&log, bytes).unwrap();
+}
+
 /// That SQLite and the store find nothing wrong.
 pub(crate) fn check(directory: &TempDir) {
     let file = directory.path().join("history.db");
@@ -66,15 +79,7 @@ proptest! {
             put(&mut store, NOW + tick * 1000, &ids, tick as f64);
         }
         let copy = snapshot(&directory);
-        let log = copy.path().join("history.db-wal");
-        let mut bytes = fs::read(&log).unwrap();
-        let cut = cut.index(bytes.len());
-        if flip {
-            bytes[cut] ^= 0x10;
-        } else {
-            bytes.truncate(cut);
-        }
-        fs::write(&log, bytes).unwrap();
+        tear_log(&copy, cut, flip);
         let mut reopened = open(&copy);
         let points = all(&reader(&reopened), ids[50]);
         let expected: Vec<i64> = (0..points.len() as i64).rev().map(|tick| NOW + tick * 1000).collect();
@@ -103,15 +108,7 @@ proptest! {
         let (segments, blocks): (i64, i64) = (rows("segment"), rows("block"));
         prop_assert!(segments > 0 && blocks > 0, "{} {}", segments, blocks);
         let copy = snapshot(&directory);
-        let log = copy.path().join("history.db-wal");
-        let mut bytes = fs::read(&log).unwrap();
-        let cut = cut.index(bytes.len());
-        if flip {
-            bytes[cut] ^= 0x10;
-        } else {
-            bytes.truncate(cut);
-        }
-        fs::write(&log, bytes).unwrap();
+        tear_log(&copy, cut, flip);
         let mut reopened = open(&copy);
         let kept = all(&reader(&reopened), ids[50]).len() as i64;
         prop_assert!((235..=255).contains(&kept), "{}", kept);

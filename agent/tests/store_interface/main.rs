@@ -22,13 +22,27 @@ use tempfile::TempDir;
 use twarga_agent::{
     model::{Kind, Labels, Metric, SeriesDef, SeriesId, Timestamp},
     store::{
-        Commit, Options, Point, Range, Reader, Readers, Retention, Store, StoredBatch, StoredSample, verify,
+        Aggregate, Commit, Options, Point, Range, Reader, Readers, Retention, Store, StoredBatch,
+        StoredSample, verify,
     },
 };
 
 /// A usual time: 2026-11-20T22:00:00Z.
 const NOW: i64 = 1_795_212_000_000;
 const HOUR: i64 = 3_600_000;
+
+/// Each once.
+const AGGREGATES: [Aggregate; 9] = [
+    Aggregate::Avg,
+    Aggregate::Min,
+    Aggregate::Max,
+    Aggregate::Last,
+    Aggregate::Sum,
+    Aggregate::Count,
+    Aggregate::Rate,
+    Aggregate::Increase,
+    Aggregate::Quantile(0.9),
+];
 
 fn options(directory: &Path) -> Options {
     Options {

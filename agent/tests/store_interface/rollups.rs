@@ -2,20 +2,9 @@
 
 use super::*;
 use proptest::prelude::*;
-use twarga_agent::store::{Aggregate, AggregateQuery, Folder, Readers, Steps, Tier};
+use twarga_agent::store::{AggregateQuery, Folder, Readers, Steps, Tier};
 
 const DAY: i64 = 24 * HOUR;
-const AGGREGATES: [Aggregate; 9] = [
-    Aggregate::Avg,
-    Aggregate::Min,
-    Aggregate::Max,
-    Aggregate::Last,
-    Aggregate::Sum,
-    Aggregate::Count,
-    Aggregate::Rate,
-    Aggregate::Increase,
-    Aggregate::Quantile(0.9),
-];
 /// Milliseconds: some are multiples of a roll-up's width, some are not.
 const STEPS: [i64; 9] = [1000, 7000, 60_000, 90_000, 300_000, HOUR, 5_400_000, 2 * HOUR, DAY];
 

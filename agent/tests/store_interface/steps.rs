@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use twarga_agent::store::{Aggregate, AggregateQuery, Folder, Steps, Tier};
+use twarga_agent::store::{AggregateQuery, Folder, Steps, Tier};
 
 fn query(from: i64, to: i64, step: i64, aggregate: Aggregate) -> AggregateQuery {
     AggregateQuery { range: Range { from: at(from), to: at(to) }, step, aggregate }
@@ -92,18 +92,6 @@ fn times_at_the_ends_of_all_time_have_steps_too() {
         assert_eq!(steps.values.iter().map(|(_, count)| count).sum::<f64>(), 3.0, "{step}");
     }
 }
-
-const AGGREGATES: [Aggregate; 9] = [
-    Aggregate::Avg,
-    Aggregate::Min,
-    Aggregate::Max,
-    Aggregate::Last,
-    Aggregate::Sum,
-    Aggregate::Count,
-    Aggregate::Rate,
-    Aggregate::Increase,
-    Aggregate::Quantile(0.9),
-];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]

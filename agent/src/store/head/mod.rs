@@ -134,6 +134,14 @@ impl Head {
         group.is_some_and(|(group, slot)| group.frozen.samples_of(slot, series).next().is_some())
     }
 
+    /// The frozen rows of a group are in a segment: its part, its number, how many rows it has.
+    pub(super) fn written(&mut self, group: u32, segment: (i64, i64, usize)) {
+        if let Some(group) = self.group_mut(group) {
+            group.last_segment = Some(segment);
+            group.written = true;
+        }
+    }
+
     /// How many series have a slot.
     pub(super) fn series(&self) -> usize {
         self.slots.len()

@@ -131,10 +131,7 @@ impl<'a> Bulk<'a> {
     /// What was written is committed. Without this nothing may be done any more.
     pub(in super::super) fn committed(&mut self) {
         for Written { group, part, number, rows } in self.written.drain(..) {
-            if let Some(group) = self.head.group_mut(group) {
-                group.last_segment = Some((part, number, rows));
-                group.written = true;
-            }
+            self.head.written(group, (part, number, rows));
         }
         self.places.committed(&mut self.stayed);
         self.last.clear();

@@ -45,7 +45,7 @@ impl SampleWriter {
         if let Some(part) = self.part {
             self.sealer.seal_below(part);
         }
-        conn.execute("DELETE FROM place WHERE last_part < ?1", [key::part(Tier::Raw, before)])?;
+        forget_places(conn, key::part(Tier::Raw, before))?;
         Ok(samples)
     }
 
@@ -71,6 +71,12 @@ impl SampleWriter {
         head.freeze();
         head.freeze();
     }
+}
+
+/// Forgets the places that were left before a part of the finest tier.
+pub(in super::super) fn forget_places(conn: &Connection, part: i64) -> Inner<()> {
+    conn.execute("DELETE FROM place WHERE last_part < ?1", [part])?;
+    Ok(())
 }
 
 /// Deletes a number of the oldest segments and blocks of a tier whose key is smaller. Gives how many, and the samples they

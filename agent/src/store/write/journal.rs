@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 /// A chain of rows that need one another has at most so many: the most that one damaged row can cost.
 const CHAIN: u32 = 24;
 
-/// So many places are kept free at least, once they are there.
-const MOST_FREE: usize = 512;
+/// A table of no more places than this is never trimmed.
+const KEPT: usize = 512;
 
 /// The writer of the journal.
 #[derive(Debug)]
@@ -74,28 +74,26 @@ impl Journal {
         self.trimmed = None;
     }
 
-    /// Encodes the batches of a commit, and puts their samples together as rows of the head. `slot` finds the slot of a
-    /// series; `generation` grows when slots change.
+    /// Encodes the batches of a commit, and puts their samples together as rows of the head. `newest`: the newest of their
+    /// times, in milliseconds. `slot` finds the slot of a series; `generation` grows when slots change.
     pub(super) fn encode(
         &mut self,
         batches: &[StoredBatch],
-        run: u32,
+        (run, newest): (u32, i64),
         generation: u64,
         pending: &mut Pending,
         slot: impl Fn(&StoredSample) -> Option<Slot>,
     ) {
         self.rows.clear();
         let mut sorted = std::mem::take(&mut self.sorted);
-        let batches = || batches.iter().filter(|batch| !batch.samples.is_empty());
-        let newest = batches().map(|batch| super::super::key::storable(batch.time)).max();
         let (mut open, mut highest, mut count) = (false, 0, 0);
-        for batch in batches() {
+        for batch in batches.iter().filter(|batch| !batch.samples.is_empty()) {
             if open && self.encoder.is_full() {
                 self.end_row(highest, count);
                 open = false;
             }
             if !open {
-                self.begin_row(run, newest.unwrap_or_default(), generation);
+                self.begin_row(run, newest, generation);
                 (open, highest, count) = (true, 0, 0);
             }
             let samples = in_order(&batch.samples, &mut sorted);
@@ -164,7 +162,7 @@ impl Journal {
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             let place = row.get::<_, i64>(0)? as usize;
-            if place > self.places.len() + MOST_FREE {
+            if place > self.places.len() + KEPT {
                 continue; // no writer leaves such a hole
             }
             self.places.resize(place.max(self.places.len()), i64::MIN);
@@ -182,7 +180,7 @@ impl Journal {
     /// Gives back the places that a flood has left, at the end of the table.
     pub(super) fn trim(&mut self, conn: &Connection, from: i64) -> Inner<()> {
         let live = self.places.iter().filter(|key| **key >= from).count() + self.rows.len();
-        let kept = MOST_FREE.max(4 * live);
+        let kept = KEPT.max(4 * live);
         if self.places.len() > kept && self.places[kept..].iter().all(|key| *key < from) {
             let written = (0..self.rows.len()).map(|at| self.place(at)).max().unwrap_or(0);
             let last = kept.max(written + 1);

@@ -11,13 +11,13 @@ mod segment;
 mod tests;
 
 pub(super) use bulk::Bulk;
-pub(super) use delete::{delete_blobs, delete_blobs_between, delete_sealed};
+pub(super) use delete::{delete_blobs, delete_blobs_between, delete_sealed, forget_places};
 pub(super) use places::of_series;
 pub(super) use recover::Recovered;
 
 use super::{
     codec::ColumnEncoder,
-    error::{Failure, Inner},
+    error::Inner,
     head::{Head, Pending},
     key,
     reader::DamageLog,
@@ -139,7 +139,8 @@ impl SampleWriter {
         self.enter(conn, batches, part.unwrap_or_default())?;
         let Self { head, journal, pending, .. } = self;
         let head = head.read().unwrap_or_else(PoisonError::into_inner);
-        journal.encode(batches, run, head.generation, pending, |sample| head.slot(sample.series.0));
+        let slot = |sample: &StoredSample| head.slot(sample.series.0);
+        journal.encode(batches, (run, newest.unwrap_or_default()), head.generation, pending, slot);
         self.doing.part = part;
         self.doing.last = newest.map(|newest| (run, newest)).or(self.last);
         Ok(())
@@ -166,10 +167,7 @@ impl SampleWriter {
         }
         for Written { group, part, number, rows } in doing.written.drain(..) {
             sealer.segment_added(part, group);
-            if let Some(group) = head.group_mut(group) {
-                group.last_segment = Some((part, number, rows));
-                group.written = true;
-            }
+            head.written(group, (part, number, rows));
         }
         flush.groups.truncate(flush.groups.len() - doing.flushed);
         journal.committed();
@@ -255,9 +253,7 @@ impl SampleWriter {
                 Some(collector) => collector,
                 None => super::series::collector(conn, sample.series)?.unwrap_or_default().into(),
             };
-            let slot = head.free_slot(&collector).ok_or(Failure::Exhausted("group of series"))?;
-            head.put(series, slot, &collector);
-            places.enter(series, slot.group, part);
+            places.settle(&mut head, series, &collector, part)?;
         }
         Ok(())
     }
@@ -307,6 +303,9 @@ impl SampleWriter {
 
     /// Does a step of what is left to be done when nothing is committed.
     pub(super) fn idle(&mut self, conn: &Connection) -> Inner<()> {
+        if !self.sealer.is_busy() {
+            return Ok(());
+        }
         let done = self.seal_a_step(conn).and_then(|()| {
             let transaction = super::transaction::Transaction::begin(conn)?;
             self.sealer.write(&transaction)?;

@@ -2,7 +2,7 @@
 //! segments that make it so.
 
 use super::super::{
-    error::Inner,
+    error::{Failure, Inner},
     head::{Group, Head, Slot},
     key,
     types::Tier,
@@ -89,10 +89,24 @@ impl Places {
     }
 
     /// A new series has a slot, or one that is back: its place may not be closed in the file yet, and then stays open.
-    pub(super) fn enter(&mut self, series: u32, group: u32, part: i64) {
+    fn enter(&mut self, series: u32, group: u32, part: i64) {
         self.newest = self.newest.max(part);
         let first = self.left.remove(&(series, group)).map(|left| left.first);
         self.stays.insert(series, Stay { group, first, seen: part });
+    }
+
+    /// Gives a series of a collector its slot.
+    pub(super) fn settle(
+        &mut self,
+        head: &mut Head,
+        series: u32,
+        collector: &Arc<str>,
+        part: i64,
+    ) -> Inner<Slot> {
+        let slot = head.free_slot(collector).ok_or(Failure::Exhausted("group of series"))?;
+        head.put(series, slot, collector);
+        self.enter(series, slot.group, part);
+        Ok(slot)
     }
 
     /// Notes in the file that these series have samples in a segment of a part.

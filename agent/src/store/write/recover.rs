@@ -4,13 +4,11 @@ use super::{Places, SampleWriter, SharedHead, journal, noted_run, places};
 use crate::{
     model::SeriesId,
     store::{
+        blobs,
         columns::{newest_row, part_before},
-        error::{Failure, Inner},
+        error::Inner,
         head::{Head, Pending, Slot},
-        key,
-        merge::Source,
         reader::DamageLog,
-        tables::Tables,
         types::Tier,
     },
 };
@@ -142,10 +140,7 @@ pub(super) fn enter(
 ) -> Inner<Slot> {
     let name = crate::store::series::collector(collectors.conn, series)?.unwrap_or_default();
     let collector = collectors.known.entry(name).or_insert_with_key(|name| name.as_str().into()).clone();
-    let slot = head.free_slot(&collector).ok_or(Failure::Exhausted("group of series"))?;
-    head.put(series.0, slot, &collector);
-    places.enter(series.0, slot.group, part);
-    Ok(slot)
+    places.settle(head, series.0, &collector, part)
 }
 
 fn newest_part(conn: &Connection) -> Inner<Option<i64>> {
@@ -160,22 +155,19 @@ fn newest_stored(conn: &Connection) -> Inner<i64> {
     }
 }
 
-/// Takes the rows out of the head that are in segments already: the end came between the segment and the journal. A row
-/// that has a series which its segment has not stays: that series may have been in another group before.
+/// Takes the rows out of the head that are in segments already, or in the blocks made of these: the end came between the
+/// segment and the journal. A row that has a series which its segment has not stays: that series may have been in another
+/// group before.
 fn drop_stored(conn: &Connection, head: &mut Head) -> Inner<()> {
-    let tables = Tables::of(Tier::Raw);
+    // a damaged one is noted when it is read for its samples
+    let unnoted = DamageLog::default();
     for group in head.groups_mut() {
         let (Some(oldest), Some(newest)) = (group.current.oldest(), group.current.newest()) else { continue };
         let mut stored: BTreeMap<(i64, i64, i64), u64> = BTreeMap::new();
         let of_row = |row| places::part(group.current.place(row).0);
         let parts: BTreeSet<i64> = (0..group.current.len()).map(of_row).collect();
         for part in &parts {
-            let mut select = conn.prepare_cached(tables.segments)?;
-            let mut rows =
-                select.query([key::block(*part, group.number), key::last_segment(*part, group.number)])?;
-            while let Some(row) = rows.next()? {
-                // a damaged one is noted when it is read for its samples
-                let Ok(source) = Source::read(row.get(0)?, row.get(1)?) else { continue };
+            for source in blobs::of_group(conn, Tier::Raw, *part, group.number, &unnoted)? {
                 let slots = group.current.slots_of(|series| source.head.find(series).is_some());
                 let places = (0..source.head.rows.len()).map(|row| source.head.rows.place(row));
                 for place in places.filter(|(time, ..)| (oldest..=newest).contains(time)) {

@@ -82,9 +82,6 @@ impl Sealer {
 
     /// Does a step of the work, which writes nothing.
     pub(super) fn step(&mut self, conn: &Connection, damages: &DamageLog) -> Inner<()> {
-        if !self.is_busy() {
-            return Ok(());
-        }
         if self.job.is_none() {
             self.job = self.begin(conn, damages)?;
         }
