@@ -46,6 +46,16 @@ pub(super) fn open(bytes: &[u8], key: i64) -> Result<&[u8], Damage> {
     if version == VERSION { Ok(contents) } else { Err(Damage::Version(version)) }
 }
 
+/// The blob without the zeros behind its end, which fill its place.
+pub(super) fn unfilled(bytes: &[u8]) -> &[u8] {
+    let length =
+        bytes.get(1..5).and_then(|length| length.first_chunk()).map(|length| u32::from_le_bytes(*length));
+    match length.and_then(|length| bytes.split_at_checked(length as usize)) {
+        Some((blob, fill)) if fill.iter().all(|byte| *byte == 0) => blob,
+        _ => bytes,
+    }
+}
+
 /// CRC-32 (IEEE) of the key and all but the checksum itself.
 fn checksum(bytes: &[u8], key: i64) -> u32 {
     let mut sum = crc32fast::Hasher::new();

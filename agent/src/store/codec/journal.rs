@@ -219,13 +219,15 @@ pub(in super::super) struct JournalRow {
 }
 
 impl JournalDecoder {
-    /// Reads a row: gives each of its batches. After damage, rows are refused until the next chain begins.
+    /// Reads a row: gives each of its batches. Zeros may follow it. After damage, rows are refused until the next chain
+    /// begins.
     pub(in super::super) fn read(
         &mut self,
         bytes: &[u8],
         key: i64,
         mut each: impl FnMut(JournalRow, &JournalBatch),
     ) -> Result<JournalRow, Damage> {
+        let bytes = envelope::unfilled(bytes);
         let before = self.before.take();
         let before = match envelope::first_byte(bytes)? {
             0 if before.is_none() => return Err(Damage::Malformed("a row before it is lost")),

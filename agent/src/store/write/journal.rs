@@ -7,14 +7,11 @@ use super::super::{
     reader::DamageLog,
     types::{StoredBatch, StoredSample},
 };
+use super::table::Places;
 use rusqlite::{Connection, params};
-use std::collections::VecDeque;
 
 /// A chain of rows that need one another has at most so many: the most that one damaged row can cost.
 const CHAIN: u32 = 24;
-
-/// A table of no more places than this is never trimmed.
-const KEPT: usize = 512;
 
 /// The writer of the journal.
 #[derive(Debug)]
@@ -29,14 +26,8 @@ pub(super) struct Journal {
     /// For which state of the head the slots hold.
     generation: u64,
     rows: Vec<Row>,
-    /// The key of the row in each place of the table. Places are used again: SQLite then has no page to free, to take or
-    /// to link, and a commit changes one page more often than not.
-    places: Vec<i64>,
-    /// Places whose row is in segments, the one to be used next first.
-    stale: VecDeque<usize>,
+    places: Places,
     sorted: Vec<StoredSample>,
-    /// The transaction takes the places from this one on away.
-    trimmed: Option<usize>,
     /// Rows and bytes since the last segments were begun.
     pub(super) rows_since: usize,
     pub(super) bytes_since: usize,
@@ -45,6 +36,7 @@ pub(super) struct Journal {
 /// A row to be written.
 #[derive(Debug)]
 struct Row {
+    place: usize,
     key: i64,
     samples: usize,
     data: Vec<u8>,
@@ -59,10 +51,8 @@ impl Journal {
             slots: Vec::new(),
             generation: 0,
             rows: Vec::new(),
-            places: Vec::new(),
-            stale: VecDeque::new(),
+            places: Places::default(),
             sorted: Vec::new(),
-            trimmed: None,
             rows_since: 0,
             bytes_since: 0,
         }
@@ -71,7 +61,8 @@ impl Journal {
     /// The next row begins a chain: what was encoded was not written, or rows before it will be gone.
     pub(super) fn break_chain(&mut self) {
         self.chain = None;
-        self.trimmed = None;
+        self.rows.clear();
+        self.places.begin();
     }
 
     /// Encodes the batches of a commit, and puts their samples together as rows of the head. `newest`: the newest of their
@@ -85,6 +76,7 @@ impl Journal {
         slot: impl Fn(&StoredSample) -> Option<Slot>,
     ) {
         self.rows.clear();
+        self.places.begin();
         let mut sorted = std::mem::take(&mut self.sorted);
         let (mut open, mut highest, mut count) = (false, 0, 0);
         for batch in batches.iter().filter(|batch| !batch.samples.is_empty()) {
@@ -134,39 +126,34 @@ impl Journal {
 
     fn end_row(&mut self, highest: u32, samples: usize) {
         let key = self.next;
-        let data = self.encoder.finish(key).to_vec();
-        self.rows.push(Row { key, samples, data });
+        let mut data = self.encoder.finish(key).to_vec();
+        let room = self.places.take(key, data.len());
+        data.resize(room.bytes, 0);
+        self.rows.push(Row { place: room.place, key, samples, data });
         self.next = key + i64::from(highest) + 1;
     }
 
     /// Writes what was encoded. Gives the bytes.
     pub(super) fn write(&mut self, conn: &Connection) -> Inner<usize> {
-        let mut replace = conn
-            .prepare_cached("INSERT OR REPLACE INTO journal(place, key, n, data) VALUES (?1, ?2, ?3, ?4)")?;
+        // not REPLACE: that frees the pages of the row before and takes others, even for a row of the same size
+        let mut put = conn.prepare_cached(
+            "INSERT INTO journal(place, key, n, data) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (place) DO UPDATE SET key = ?2, n = ?3, data = ?4",
+        )?;
         let mut bytes = 0;
-        for (at, row) in self.rows.iter().enumerate() {
-            replace.execute(params![self.place(at) as i64, row.key, row.samples as i64, row.data])?;
+        for row in &self.rows {
+            put.execute(params![row.place as i64, row.key, row.samples as i64, row.data])?;
             bytes += row.data.len();
         }
         Ok(bytes)
     }
 
-    /// The place of the n-th row that is written next.
-    fn place(&self, at: usize) -> usize {
-        self.stale.get(at).copied().unwrap_or(self.places.len() + at.saturating_sub(self.stale.len()))
-    }
-
     /// The places of a table, with the keys of their rows; those before `from` are in segments.
     pub(super) fn load(&mut self, conn: &Connection, from: i64) -> Inner<()> {
-        let mut select = conn.prepare("SELECT place, key FROM journal ORDER BY place")?;
+        let mut select = conn.prepare("SELECT place, key, length(data) FROM journal ORDER BY place")?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            let place = row.get::<_, i64>(0)? as usize;
-            if place > self.places.len() + KEPT {
-                continue; // no writer leaves such a hole
-            }
-            self.places.resize(place.max(self.places.len()), i64::MIN);
-            self.places.push(row.get(1)?);
+            self.places.load(row.get::<_, i64>(0)? as usize, row.get(1)?, row.get::<_, i64>(2)? as usize);
         }
         self.reuse(from);
         Ok(())
@@ -174,18 +161,13 @@ impl Journal {
 
     /// The rows before this key are in segments: their places are free.
     pub(super) fn reuse(&mut self, from: i64) {
-        self.stale = (0..self.places.len()).filter(|place| self.places[*place] < from).collect();
+        self.places.reuse(from);
     }
 
     /// Gives back the places that a flood has left, at the end of the table.
     pub(super) fn trim(&mut self, conn: &Connection, from: i64) -> Inner<()> {
-        let live = self.places.iter().filter(|key| **key >= from).count() + self.rows.len();
-        let kept = KEPT.max(4 * live);
-        if self.places.len() > kept && self.places[kept..].iter().all(|key| *key < from) {
-            let written = (0..self.rows.len()).map(|at| self.place(at)).max().unwrap_or(0);
-            let last = kept.max(written + 1);
+        if let Some(last) = self.places.trim(from) {
             conn.prepare_cached("DELETE FROM journal WHERE place >= ?1")?.execute([last as i64])?;
-            self.trimmed = Some(last);
         }
         Ok(())
     }
@@ -194,15 +176,7 @@ impl Journal {
     pub(super) fn committed(&mut self) {
         self.rows_since += self.rows.len();
         self.bytes_since += self.rows.iter().map(|row| row.data.len()).sum::<usize>();
-        for row in &self.rows {
-            match self.stale.pop_front() {
-                Some(place) => self.places[place] = row.key,
-                None => self.places.push(row.key),
-            }
-        }
-        if let Some(kept) = self.trimmed.take() {
-            self.places.truncate(kept);
-        }
+        self.places.committed();
         self.rows.clear();
     }
 }

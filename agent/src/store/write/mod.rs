@@ -7,6 +7,7 @@ mod places;
 mod recover;
 mod seal;
 mod segment;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +37,7 @@ use std::{
 };
 
 /// The rows of a segment, as a rule.
-const SEGMENT_ROWS: usize = 120;
+const SEGMENT_ROWS: usize = 240;
 /// So many values at most are gathered in the head if that leaves a segment no less than [`SEGMENT_ROWS`] rows.
 const HEAD_VALUES: usize = 30 * 1024;
 /// And no segment has more rows.
@@ -45,7 +46,7 @@ const MOST_ROWS: usize = 480;
 const JOURNAL_ROWS: usize = 4096;
 const JOURNAL_BYTES: usize = 16 << 20;
 /// Within so many commits the frozen rows of all groups are written.
-const FLUSH_COMMITS: usize = 40;
+const FLUSH_COMMITS: usize = 80;
 
 /// The head, shared with the readers of this process.
 pub(super) type SharedHead = Arc<RwLock<Head>>;

@@ -295,13 +295,14 @@ fn finish(conn: &Connection, tier: Tier, part: i64, group: u32, merge: Merge) ->
     let tables = Tables::of(tier);
     let (block, rolled, tails) = merge.finish();
     let whole = [key::block(part, group), key::last_segment(part, group)];
+    // first, so that the block takes their pages: others would have to be linked and unlinked, too
+    conn.prepare_cached(tables.delete_segments)?.execute(whole)?;
     match block {
         Some(Blob { key, count, data }) => {
             conn.prepare_cached(tables.put_block)?.execute(params![key, count as i64, data])?;
         }
         None => drop(conn.prepare_cached(tables.delete_blocks)?.execute(whole)?),
     }
-    conn.prepare_cached(tables.delete_segments)?.execute(whole)?;
     if let (Some(rolled), Some(coarser)) = (rolled, tier.coarser()) {
         let Blob { key, count, data } = with_known(conn, coarser, rolled)?;
         conn.prepare_cached(Tables::of(coarser).put_segment)?.execute(params![key, count as i64, data])?;
