@@ -150,9 +150,9 @@ fn plans(quick: bool) -> Vec<(Plan, usize)> {
     } else {
         let week = 7 * 24;
         vec![
-            (plan(200, 1, 48), 3),
+            (plan(200, 1, week), 3),
             (plan(200, 5, week), 3),
-            (plan(10_000, 1, 5), 1),
+            (plan(10_000, 1, 25), 1),
             (plan(10_000, 5, 12), 1),
             // a month of roll-ups: how many samples each was made of matters little to who reads them
             (plan(200, 30, 31 * 24), 1),

@@ -7,7 +7,7 @@ use super::super::{
     reader::DamageLog,
     types::{StoredBatch, StoredSample},
 };
-use super::table::Places;
+use super::table::{Places, is_long};
 use rusqlite::{Connection, params};
 
 /// A chain of rows that need one another has at most so many: the most that one damaged row can cost.
@@ -135,13 +135,16 @@ impl Journal {
 
     /// Writes what was encoded. Gives the bytes.
     pub(super) fn write(&mut self, conn: &Connection) -> Inner<usize> {
-        // not REPLACE: that frees the pages of the row before and takes others, even for a row of the same size
-        let mut put = conn.prepare_cached(
-            "INSERT INTO journal(place, key, n, data) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (place) DO UPDATE SET key = ?2, n = ?3, data = ?4",
-        )?;
         let mut bytes = 0;
         for row in &self.rows {
+            // of what fits into one page REPLACE is the cheaper; but it frees the further pages of the row before and
+            // takes others, even for a row of the same size
+            let mut put = conn.prepare_cached(if is_long(row.data.len()) {
+                "INSERT INTO journal(place, key, n, data) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (place) DO UPDATE SET key = ?2, n = ?3, data = ?4"
+            } else {
+                "INSERT OR REPLACE INTO journal(place, key, n, data) VALUES (?1, ?2, ?3, ?4)"
+            })?;
             put.execute(params![row.place as i64, row.key, row.samples as i64, row.data])?;
             bytes += row.data.len();
         }

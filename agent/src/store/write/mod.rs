@@ -36,8 +36,11 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
 };
 
-/// The rows of a segment, as a rule.
-const SEGMENT_ROWS: usize = 240;
+/// The rows of a segment, at least.
+const SEGMENT_ROWS: usize = 120;
+/// The same where there are many series: longer segments are fewer, and make most of what is written less.
+const MANY_SERIES: usize = 2000;
+const SEGMENT_ROWS_OF_MANY: usize = 320;
 /// So many values at most are gathered in the head if that leaves a segment no less than [`SEGMENT_ROWS`] rows.
 const HEAD_VALUES: usize = 30 * 1024;
 /// And no segment has more rows.
@@ -46,7 +49,7 @@ const MOST_ROWS: usize = 480;
 const JOURNAL_ROWS: usize = 4096;
 const JOURNAL_BYTES: usize = 16 << 20;
 /// Within so many commits the frozen rows of all groups are written.
-const FLUSH_COMMITS: usize = 80;
+const FLUSH_COMMITS: usize = 100;
 
 /// The head, shared with the readers of this process.
 pub(super) type SharedHead = Arc<RwLock<Head>>;
@@ -205,7 +208,9 @@ impl SampleWriter {
         }
         let head = self.read();
         let most = head.groups().map(|group| group.current.len()).max().unwrap_or(0);
-        let rows = (HEAD_VALUES / head.series().max(1)).clamp(SEGMENT_ROWS, MOST_ROWS);
+        let series = head.series().max(1);
+        let least = if series < MANY_SERIES { SEGMENT_ROWS } else { SEGMENT_ROWS_OF_MANY };
+        let rows = (HEAD_VALUES / series).clamp(least, MOST_ROWS);
         most >= rows
             // not where late samples come between: each would make segments of a few rows
             || (part != self.part && part > self.frozen_part)

@@ -72,7 +72,7 @@ impl Places {
     fn room(&self, bytes: usize) -> Room {
         let is_free = |place: &usize| self.taken.iter().all(|(taken, _)| taken.place != *place);
         let free = || self.free.iter().copied().filter(is_free);
-        if bytes > IN_PAGE {
+        if is_long(bytes) {
             // what it would waste is less than to write the lists of pages anew
             let fits = bytes..=bytes + bytes / 4 + MORE;
             let fitting = free().filter(|place| fits.contains(&self.places[*place].bytes));
@@ -81,7 +81,7 @@ impl Places {
             }
         }
         // small rows are not to take the large rooms, nor is a row of no room another one's
-        let small = free().find(|place| self.places[*place].bytes <= IN_PAGE);
+        let small = free().find(|place| !is_long(self.places[*place].bytes));
         let added = self.taken.iter().filter(|(taken, _)| taken.place >= self.places.len()).count();
         let place = small.or_else(|| free().next()).unwrap_or(self.places.len() + added);
         Room { place, bytes: whole_pages(bytes) }
@@ -101,7 +101,9 @@ impl Places {
     /// What was written is committed.
     pub(super) fn committed(&mut self) {
         for (Room { place, bytes }, key) in self.taken.drain(..) {
-            self.free.retain(|free| *free != place);
+            if let Some(at) = self.free.iter().position(|free| *free == place) {
+                self.free.remove(at);
+            }
             let known = Place { key, bytes };
             match self.places.get_mut(place) {
                 Some(before) => *before = known,
@@ -115,9 +117,14 @@ impl Places {
     }
 }
 
+/// Whether a row of so many bytes needs further pages.
+pub(super) const fn is_long(bytes: usize) -> bool {
+    bytes > IN_PAGE
+}
+
 /// The bytes that a row of so many bytes has, the pages filled that it needs anyway.
 fn whole_pages(bytes: usize) -> usize {
-    if bytes <= IN_PAGE { bytes } else { IN_PAGE + (bytes - IN_PAGE).next_multiple_of(MORE) }
+    if is_long(bytes) { IN_PAGE + (bytes - IN_PAGE).next_multiple_of(MORE) } else { bytes }
 }
 
 #[cfg(test)]
