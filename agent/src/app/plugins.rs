@@ -156,6 +156,7 @@ fn available(candidate: &Candidate, config: &Config) -> PluginStatus {
         jitter: Duration::ZERO,
         mode: config::Mode::InProcess,
         max_series: config::DEFAULT_SERIES,
+        limits: config::Limits::default(),
         config: serde_json::Map::new(),
         place: Place::default(),
     };

@@ -17,4 +17,4 @@ pub use cadence::{Cadence, host_offset};
 pub use clock::{ClockReading, ClockWatch, Steps};
 pub use job::JobOptions;
 pub use lanes::{Answer, CollectError, Collecting, Output, PRIMING_PAUSE};
-pub use source::{Factory, Source};
+pub use source::{Factory, Source, Usage};

@@ -1,7 +1,17 @@
 //! What `collect` needs of a collector, however it runs.
 
 use crate::model::{Batch, LocalSeries};
+use std::time::Duration;
 use twarga_plugin_api::Error;
+
+/// What the process of a collector has used since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time.
+    pub cpu: Duration,
+    /// Resident memory, bytes.
+    pub resident: u64,
+}
 
 /// A running collector: in this process, in a child, or built in.
 pub trait Source: Send {
@@ -26,6 +36,11 @@ pub trait Source: Send {
     /// Registrations of series refused since it was made, because it has as many as it may.
     fn refused_series(&self) -> u64 {
         0
+    }
+
+    /// What its own process has used; nothing of a collector in this one.
+    fn usage(&mut self) -> Option<Usage> {
+        None
     }
 }
 

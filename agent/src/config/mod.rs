@@ -11,6 +11,7 @@ mod environment;
 mod examined;
 mod files;
 mod http;
+mod limits;
 mod merge;
 mod place;
 mod plugin_schema;
@@ -30,8 +31,8 @@ pub use plugin_schema::{Fault, Violation, validate};
 pub use plugins::{DEFAULT_SERIES, OWN_NAME};
 pub use problem::{ConfigErrors, Problem};
 pub use schema::{
-    Agent, AlertRule, AlignOffset, Comparison, Config, Http, Mode, Place, Plugin, Storage, TimestampStyle,
-    Views,
+    Agent, AlertRule, AlignOffset, Comparison, Config, Http, Limits, Mode, Place, Plugin, Storage,
+    TimestampStyle, Views,
 };
 
 pub(crate) use problem::key_below;

@@ -1,10 +1,11 @@
 //! `[plugins.NAME]`.
 
 use super::{
-    Flags, Mode, Place, Plugin,
+    Flags, Limits, Mode, Place, Plugin,
     agent::AgentSection,
     check::Check,
     document::{Entries, Spot, Value},
+    limits,
     problem::{key_below, quoted},
     table::{Field, Table},
     values::{Durations, INTERVALS, hours},
@@ -44,6 +45,7 @@ fn plain(name: &str, interval: Duration) -> Plugin {
         jitter: Duration::ZERO,
         mode: Mode::InProcess,
         max_series: DEFAULT_SERIES,
+        limits: Limits::default(),
         config: Map::new(),
         place: Place::default(),
     }
@@ -84,6 +86,7 @@ fn read_one(
     let enabled = table.get("enabled").and_then(|field| field.flag(check));
     let mode = table.get("mode").and_then(|field| mode(&field, check));
     let max_series = table.get("max_series").and_then(|field| field.count(1, MOST_SERIES, check));
+    let limits = limits::read(&mut table, check);
     let times = times(&mut table, section, flags, check);
     let (config, place) = config(&mut table, check);
     let own = format!("the plugin's own keys belong in [{}.config]", table.path());
@@ -93,6 +96,7 @@ fn read_one(
         enabled: enabled.unwrap_or(true),
         mode: mode.unwrap_or(Mode::InProcess),
         max_series: max_series.unwrap_or(DEFAULT_SERIES),
+        limits,
         config,
         place,
         ..times

@@ -121,10 +121,48 @@ pub struct Plugin {
     pub mode: Mode,
     /// The most series that it may have at a time.
     pub max_series: usize,
+    /// What it may cost and touch.
+    pub limits: Limits,
     /// Its own table, for the plugin.
     pub config: serde_json::Map<String, serde_json::Value>,
     /// Where its tables stand, so that an error of the plugin can name the line.
     pub place: Place,
+}
+
+/// What a plugin may cost and touch. All but the digest and the share of a processor bind an isolated one alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// The SHA-256 digest that its file must have.
+    pub sha256: Option<[u8; 32]>,
+    /// The share of one processor that it may use, 0 to 1; beyond it its interval is stretched.
+    pub cpu: Option<f64>,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Processes and threads.
+    pub processes: usize,
+    /// Open files.
+    pub files: usize,
+    /// Whom its process belongs to, by name or number; the agent's own user where it is not said.
+    pub user: Option<String>,
+    /// Environment variables that it is given, beside a few harmless ones.
+    pub environment: Vec<String>,
+    /// Folders that it may write to.
+    pub writable: Vec<PathBuf>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sha256: None,
+            cpu: None,
+            memory: 512 * 1024 * 1024,
+            processes: 64,
+            files: 256,
+            user: None,
+            environment: Vec::new(),
+            writable: Vec::new(),
+        }
+    }
 }
 
 /// A place in a configuration file.
