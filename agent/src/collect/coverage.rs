@@ -71,6 +71,12 @@ impl Coverage {
         self.until = self.missing.is_some().then_some(tick);
     }
 
+    /// Its ticks are others from `now` on: those before can't be compared with them.
+    pub(super) fn set_cadence(&mut self, cadence: Cadence, now: Timestamp) {
+        self.cadence = cadence;
+        self.restart(cadence.at_or_before(now));
+    }
+
     fn reach(&mut self, tick: Timestamp) {
         self.until = Some(self.until.map_or(tick, |until| until.max(tick)));
     }

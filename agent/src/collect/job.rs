@@ -1,5 +1,10 @@
 //! One collector with its schedule: runs a collection, judges the outcome, says when to run next.
 
+mod renewal;
+
+pub(super) use renewal::let_go;
+pub use renewal::{Times, Upgrade, UpgradeTold};
+
 use super::{
     cadence::Cadence,
     coverage::Coverage,
@@ -100,6 +105,8 @@ pub(super) struct Job {
     /// Resets in samples that came too late, for the next ones of their series.
     resets: Resets<LocalSeries>,
     health: Health,
+    /// What takes over with the next collection.
+    upgrade: Option<Upgrade>,
     /// Primings that are left.
     primings: u8,
     /// The last tick that was due.
@@ -141,6 +148,7 @@ impl Job {
             limit_told: false,
             resets: Resets::default(),
             health: Health::default(),
+            upgrade: None,
             primings: 2,
             last_tick: None,
             steps: 0,
@@ -184,11 +192,13 @@ impl Job {
         let mut batch = Batch::new(self.id);
         batch.time = time;
         batch.samples.reserve(self.samples);
+        let taken_over = self.take_over();
         let result = self.collect(&mut batch);
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
         let mut outcome = Outcome::default();
+        outcome.events.extend(taken_over);
         outcome.events.extend(self.series_limit());
         let tick = match trigger {
             Trigger::Tick(tick) => tick,
@@ -245,10 +255,7 @@ impl Job {
         if let Err(error) = &result
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
-            self.orphans = source.live_ids();
-            self.refused += source.refused();
-            self.refused_series += source.refused_series();
-            self.source = None;
+            drop(self.lose_source()); // in the call, so that the plugin's code is watched here too
         }
         result
     }

@@ -6,13 +6,15 @@
 //! A collector known to be slow gives the lead away before its call. A lane that comes back finds another one leading,
 //! delivers, and stands by or ends. See `docs/adr/0003-collecting-lanes.md`.
 
+mod commands;
+
 pub use super::outbox::Output;
 use super::{
     job::{Job, JobOptions},
     outbox::Outbox,
     roster::Roster,
 };
-use crate::model::{CollectorId, GapReason, GapScope, PluginStatus};
+use crate::model::{CollectorId, GapReason, PluginStatus};
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
@@ -48,7 +50,7 @@ pub enum CollectError {
 /// The running collectors.
 pub struct Collecting {
     shared: Arc<Shared>,
-    statuses: Vec<Arc<Mutex<PluginStatus>>>,
+    statuses: Mutex<Vec<(CollectorId, Arc<Mutex<PluginStatus>>)>>,
 }
 
 struct Shared {
@@ -85,11 +87,14 @@ impl Collecting {
         output: Output,
         dropped: Arc<AtomicU64>,
     ) -> io::Result<Self> {
-        let statuses = jobs.iter().map(|job| Arc::clone(&job.status)).collect();
-        let scopes = jobs.iter().map(|job| GapScope::Collector(Arc::clone(&job.name))).collect();
-        let jobs = jobs.into_iter().map(Job::new).collect();
+        let statuses = jobs.iter().map(|job| (job.id, Arc::clone(&job.status))).collect();
+        let mut outbox = Outbox::new(output, dropped);
+        let jobs: Vec<Job> = jobs.into_iter().map(Job::new).collect();
+        for job in &jobs {
+            outbox.know(job.id, job.scope());
+        }
         let state = State {
-            roster: Roster::new(jobs, idle, Outbox::new(output, scopes, dropped)),
+            roster: Roster::new(jobs, idle, outbox),
             leader: None,
             alone: false,
             watched: false,
@@ -100,14 +105,15 @@ impl Collecting {
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         shared.spawn(&mut shared.lock())?; // it leads, and starts the one that stands by
-        Ok(Self { shared, statuses })
+        Ok(Self { shared, statuses: Mutex::new(statuses) })
     }
 
-    /// What is told of each collector, in the order of the start.
+    /// What is told of each collector, also of those that were removed, in the order in which they came.
     pub fn statuses(&self) -> Vec<PluginStatus> {
+        let statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
         let read =
-            |status: &Arc<Mutex<PluginStatus>>| status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.statuses.iter().map(read).collect()
+            |status: &Mutex<PluginStatus>| status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        statuses.iter().map(|(_, status)| read(status)).collect()
     }
 
     /// Whether each collector has been primed, failed, or is stuck.

@@ -39,16 +39,36 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(output: Output, scopes: Vec<GapScope>, dropped: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(output: Output, dropped: Arc<AtomicU64>) -> Self {
         Self {
             waiting: VecDeque::new(),
             round: Round::default(),
             output,
-            scopes,
+            scopes: Vec::new(),
             handed_over: 0,
             dropped,
             resets: Resets::default(),
         }
+    }
+
+    /// A collector of this number and scope may come.
+    pub(super) fn know(&mut self, id: CollectorId, scope: GapScope) {
+        let at = id.0 as usize;
+        if at >= self.scopes.len() {
+            self.scopes.resize(at + 1, GapScope::Agent);
+        }
+        if let Some(known) = self.scopes.get_mut(at) {
+            *known = scope;
+        }
+    }
+
+    /// A collector was stopped. What it brought before comes before that, what its successor brings after it.
+    pub(super) fn vacate(&mut self, id: CollectorId) {
+        if !self.flush() && !self.round.is_empty() {
+            self.waiting.push_back(std::mem::take(&mut self.round));
+        }
+        self.round.vacated.push(id);
+        self.resets.forget_all(|(collector, _)| *collector == id);
     }
 
     /// All that one run of a job brought.
@@ -192,7 +212,9 @@ mod tests {
             into.lock().unwrap().push(round);
             Ok(())
         };
-        (Outbox::new(Box::new(output), vec![GapScope::Collector("a".into())], Arc::default()), ready, taken)
+        let mut outbox = Outbox::new(Box::new(output), Arc::default());
+        outbox.know(CollectorId(0), GapScope::Collector("a".into()));
+        (outbox, ready, taken)
     }
 
     fn put(outbox: &mut Outbox, second: i64) {

@@ -1,14 +1,19 @@
 //! Who waits for which tick, who is in a call, who does not run at all; and what their history says meanwhile.
 
+mod changes;
+
+pub use changes::{Change, Unchanged};
+
 use super::{
     clock::{ClockReading, ClockWatch, Steps},
-    job::{Job, Next, Outcome, Trigger},
+    job::{Job, Next, Outcome, Trigger, let_go},
     lanes::{Answer, CollectError},
     outbox::Outbox,
 };
 use crate::model::{
     CollectorId, Event, Gap, GapReason, GapScope, PluginState, PluginStatus, Severity, Timestamp,
 };
+use changes::Pending;
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -46,6 +51,10 @@ pub(super) struct Running {
     pub(super) look: Instant,
     /// Up to here its gap was told.
     noted: Option<Timestamp>,
+    /// What becomes of it when the call comes back.
+    pending: Vec<Pending>,
+    /// Removed during the call: what that brings is nobody's.
+    left_behind: bool,
 }
 
 /// A collector that does not run, and why.
@@ -62,8 +71,6 @@ pub(super) struct Roster {
     pub(super) waiting: Vec<Waiting>,
     pub(super) running: Vec<Running>,
     idle: Vec<Idle>,
-    /// Collectors that can't work until something changes.
-    ended: Vec<CollectorId>,
     asked: Vec<(CollectorId, Answer)>,
     pub(super) outbox: Outbox,
     clocks: ClockWatch,
@@ -83,7 +90,6 @@ impl Roster {
             waiting: jobs.into_iter().map(waiting).collect(),
             running: Vec::new(),
             idle: idle.collect(),
-            ended: Vec::new(),
             asked: Vec::new(),
             outbox,
             clocks: ClockWatch::new(ClockReading::now()),
@@ -94,22 +100,19 @@ impl Roster {
 
     /// Whether each collector has been primed, failed, or is stuck.
     pub(super) fn primed(&self) -> bool {
-        let running = |running: &Running| running.primed || running.since.elapsed() > running.deadline;
+        let running = |running: &Running| running.primed || running.left_behind || running.is_stuck();
         self.waiting.iter().all(|waiting| waiting.job.primed()) && self.running.iter().all(running)
     }
 
     /// Asks for a collection now; the answer comes when its batch has been handed over.
     pub(super) fn ask(&mut self, id: CollectorId, answer: Answer) {
-        let stuck = |running: &Running| running.job == id && running.since.elapsed() > running.deadline;
-        if self.running.iter().any(stuck) {
-            return answer(Err(CollectError::Stuck));
-        }
-        if self.ended.contains(&id) {
-            return answer(Err(CollectError::NotRunning));
-        }
-        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.job.id == id) {
-            waiting.due = Instant::now();
-            waiting.trigger = Trigger::Manual;
+        match self.in_call(id).map(Running::is_stuck) {
+            Some(true) => return answer(Err(CollectError::Stuck)),
+            Some(false) => {}
+            None => match self.waiting.iter_mut().find(|waiting| waiting.job.id == id) {
+                Some(waiting) => (waiting.due, waiting.trigger) = (Instant::now(), Trigger::Manual),
+                None => return answer(Err(CollectError::NotRunning)),
+            },
         }
         self.asked.push((id, answer));
     }
@@ -143,6 +146,8 @@ impl Roster {
             primed: job.primed(),
             look: since + job.deadline,
             noted: None,
+            pending: Vec::new(),
+            left_behind: false,
         });
         (job, trigger)
     }
@@ -150,7 +155,11 @@ impl Roster {
     /// Takes a collector back after its call.
     pub(super) fn end(&mut self, lane: u64, mut job: Job, mut outcome: Outcome, next: Next) {
         let ran = self.running.extract_if(.., |running| running.lane == lane).next();
-        if let Some(noted) = ran.and_then(|ran| ran.noted) {
+        let Some(Running { noted, pending, left_behind, .. }) = ran else { return let_go(job) };
+        if left_behind {
+            return let_go(job);
+        }
+        if let Some(noted) = noted {
             // the time of the call was told while it lasted, and so was the failure
             let now = Timestamp::now();
             outcome.gaps.retain(|gap| gap.reason != GapReason::Timeout || gap.from < gap.to);
@@ -172,6 +181,7 @@ impl Roster {
         for (_, answer) in asked {
             answer(result.clone());
         }
+        let next = self.make_pending(&mut job, pending, next);
         self.reschedule(job, next);
     }
 
@@ -185,10 +195,9 @@ impl Roster {
         let mut paused = false;
         let (due, trigger) = match next {
             Next::Never => {
-                self.ended.push(job.id);
                 let reason = job.status().last_error.clone().unwrap_or_default();
                 self.idle.push(Idle::new(job.scope(), GapReason::Failed(reason)));
-                return;
+                return let_go(job);
             }
             Next::In(pause) => (now + pause, Trigger::Priming),
             Next::TickAfter(pause) => {
@@ -300,6 +309,10 @@ impl Roster {
     /// A call has outlasted its deadline, or still lasts.
     fn tell_stuck(&mut self, index: usize, now: Instant, wall: Timestamp) {
         let running = &mut self.running[index];
+        if running.left_behind {
+            running.look = now + IDLE_NOTE; // its name is another one's
+            return;
+        }
         running.look = now + MISSING_NOTE;
         let from = running.noted.unwrap_or(running.time);
         if let Some(gap) = timeout(running.scope.clone(), from, wall.max(from)) {
@@ -335,6 +348,13 @@ impl Roster {
         for (_, answer) in self.asked.extract_if(.., |(id, _)| *id == job) {
             answer(Err(CollectError::Stuck));
         }
+    }
+}
+
+impl Running {
+    /// Its call has outlasted its deadline.
+    fn is_stuck(&self) -> bool {
+        self.since.elapsed() > self.deadline
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) fn read(field: Option<Field<'_>>, flags: &Flags, check: &mut Check<'_
     let plugin_dirs = table.get("plugin_dirs").and_then(|field| plugin_dirs(&field, check));
     let labels = table.get("labels").and_then(|field| field.labels(&RESERVED, check));
     let align_offset = table.get("align_offset").and_then(|field| field.word(&OFFSETS, check));
+    let watch = table.get("watch").and_then(|field| field.flag(check));
     table.refuse_others(check, other_section);
     check_interval_flag(flags, check);
     let agent = Agent {
@@ -46,6 +47,7 @@ pub(super) fn read(field: Option<Field<'_>>, flags: &Flags, check: &mut Check<'_
         plugin_dirs: search_path(plugin_dirs.unwrap_or_default(), flags, check),
         labels: labels.unwrap_or_default(),
         align_offset: align_offset.unwrap_or(AlignOffset::Host),
+        watch: watch.unwrap_or(true),
     };
     AgentSection { agent, interval }
 }

@@ -36,6 +36,8 @@ pub struct Agent {
     pub labels: Labels,
     /// Where ticks lie within an interval.
     pub align_offset: AlignOffset,
+    /// Whether changes of the configuration's files and of plugins' files are noticed.
+    pub watch: bool,
 }
 
 /// Where ticks lie within an interval.

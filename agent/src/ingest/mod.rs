@@ -246,6 +246,7 @@ fn clear(round: &mut Round) {
     round.gaps.clear();
     round.events.clear();
     round.clock_stepped = false;
+    round.vacated.clear();
 }
 
 #[cfg(test)]

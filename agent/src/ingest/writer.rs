@@ -103,6 +103,9 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         self.trust.observe(now.wall, now.monotonic);
         let step = now.step_since(std::mem::replace(&mut self.clocks, now));
         self.take_gaps(round, step);
+        for collector in round.vacated.drain(..) {
+            self.table.vacate(collector, &mut self.parcel.commit.gaps);
+        }
         self.take_batches(round);
         self.parcel.commit.events.append(&mut round.events);
         self.finish(now);

@@ -3,7 +3,8 @@
 use super::{Event, Gap, SeriesDef, Timestamp};
 use std::sync::Arc;
 
-/// The number of a collector (an instance of a plugin): its place in the order of the start.
+/// The number of a collector (an instance of a plugin). It goes with the name of the collector's table for as long as
+/// the agent runs, also while that is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollectorId(pub u32);
 
@@ -88,11 +89,13 @@ pub struct Round {
     pub events: Vec<Event>,
     /// The wall clock was stepped (either way) before this round: samples before and after must not be paired.
     pub clock_stepped: bool,
+    /// Collectors that were stopped: their series ended before this round.
+    pub vacated: Vec<CollectorId>,
 }
 
 impl Round {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.batches.is_empty() && self.gaps.is_empty() && self.events.is_empty()
+        self.batches.is_empty() && self.gaps.is_empty() && self.events.is_empty() && self.vacated.is_empty()
     }
 }

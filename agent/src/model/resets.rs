@@ -29,6 +29,11 @@ impl<S: Copy + Eq + Hash> Resets<S> {
         !self.0.is_empty() && self.0.remove(&series)
     }
 
+    /// All series of which this holds ended.
+    pub fn forget_all(&mut self, ended: impl Fn(&S) -> bool) {
+        self.0.retain(|series| !ended(series));
+    }
+
     /// The series ended, or its number means another one now.
     pub fn forget(&mut self, series: S) {
         self.0.remove(&series);

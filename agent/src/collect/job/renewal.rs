@@ -1,0 +1,106 @@
+//! How a collector changes while the agent runs: other times, a fresh start, another version of its plugin.
+
+use super::{Health, Job};
+use crate::{
+    collect::{Cadence, Factory, Source},
+    model::{Event, Gap, PluginState, Timestamp},
+};
+use std::{mem::ManuallyDrop, thread, time::Duration};
+use twarga_plugin_api::Error;
+
+/// When a collector collects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When its ticks are.
+    pub cadence: Cadence,
+    /// The time between them.
+    pub interval: Duration,
+    /// The time that a collection may take.
+    pub deadline: Duration,
+    /// Ticks are spread over this much time.
+    pub jitter: Duration,
+}
+
+/// Called once with how the takeover went, on a lane: must not block. Its event is stored.
+pub type UpgradeTold = Box<dyn FnOnce(Result<(), Error>) -> Event + Send>;
+
+/// Another version of a collector's plugin, which was tried out and takes over at the next tick. Where it can't be made
+/// then, the old one stays.
+pub struct Upgrade {
+    /// Makes the collector from now on.
+    pub factory: Box<dyn Factory>,
+    /// Hears how it went.
+    pub told: UpgradeTold,
+}
+
+impl Job {
+    /// Its ticks from now on; the gap up to now by the old ones, where samples are known to be missing.
+    pub(in crate::collect) fn set_times(&mut self, times: Times, now: Timestamp) -> Option<Gap> {
+        let missing = self.coverage.missing_up_to(now);
+        (self.cadence, self.interval) = (times.cadence, times.interval);
+        (self.deadline, self.jitter) = (times.deadline, times.jitter);
+        self.coverage.set_cadence(times.cadence, now);
+        let mut status = self.status();
+        (status.interval, status.deadline) = (times.interval, times.deadline);
+        drop(status);
+        missing
+    }
+
+    /// Begins anew: the next collection makes another source, with whose first batch the series of the old one end.
+    /// Failures of before don't count.
+    pub(in crate::collect) fn renew(&mut self, factory: Box<dyn Factory>) {
+        if let Some(source) = self.lose_source() {
+            let_go(source);
+        }
+        let_go(std::mem::replace(&mut self.factory, factory));
+        self.upgrade = None;
+        self.health = Health::default();
+        self.limit_told = false;
+        self.primings = 2;
+        let mut status = self.status();
+        (status.state, status.reason) = (PluginState::Running, None);
+    }
+
+    /// This takes over with the next collection.
+    pub(in crate::collect) fn set_upgrade(&mut self, upgrade: Upgrade) {
+        self.upgrade = Some(upgrade);
+    }
+
+    /// Lets the next version take over, where there is one: the series of the old one end with the batch that brings
+    /// the new ones.
+    pub(super) fn take_over(&mut self) -> Option<Event> {
+        let Upgrade { mut factory, told } = self.upgrade.take()?;
+        let made = factory.make(self.base).map(|source| {
+            if let Some(old) = self.lose_source() {
+                let_go(old);
+            }
+            self.source = Some(source);
+            self.health = Health::default();
+            self.limit_told = false;
+            self.status().restarts += 1;
+            std::mem::swap(&mut self.factory, &mut factory);
+        });
+        let_go(factory); // the old one, or the one that failed
+        Some(told(made))
+    }
+
+    /// Parts from the source but for what it leaves behind.
+    pub(super) fn lose_source(&mut self) -> Option<Box<dyn Source>> {
+        let source = self.source.take()?;
+        self.orphans.extend(source.live_ids());
+        self.refused += source.refused();
+        self.refused_series += source.refused_series();
+        Some(source)
+    }
+}
+
+/// Drops what belongs to a plugin on a thread of its own: that runs the plugin's code, which may take its time, and no
+/// lane must wait for it. Without a thread it is left behind.
+pub(in crate::collect) fn let_go(thing: impl Send + 'static) {
+    let thing = ManuallyDrop::new(thing);
+    let thread = thread::Builder::new().name("let-go".into());
+    let spawned = thread.spawn(move || drop(ManuallyDrop::into_inner(thing)));
+    if let Err(error) = spawned {
+        tracing::warn!("no thread to end a collector on, so it is left behind: {error}");
+    }
+}
