@@ -1,6 +1,9 @@
 //! What the HTTP side asks, answered by the running rooms.
 
-use super::{Agent, own_metrics};
+use super::{
+    Agent,
+    manager::{Managing, Overview},
+};
 use crate::{
     collect::Collecting,
     config::{Config, TimestampStyle},
@@ -8,13 +11,16 @@ use crate::{
     inventory::Machine,
     model::{CollectorId, PluginState, PluginStatus, Snapshot, Timestamp},
     query::{self, History, HistoryError, HistoryQuery},
-    serve::{ActiveAlert, Backend, CollectOutcome, Flat, MetricEntry, Readiness, Vm},
+    serve::{
+        ActiveAlert, Backend, CollectOutcome, Flat, MetricEntry, Readiness, ReloadOutcome, Switch,
+        SwitchOutcome, Vm,
+    },
     store::{EventFilter, Readers, StoredEvent},
     views::{self, ViewContext},
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
@@ -30,10 +36,7 @@ pub(super) struct AgentBackend {
     stats: Arc<Stats>,
     inputs: mpsc::SyncSender<Input>,
     readers: Readers,
-    others: Vec<PluginStatus>,
-    /// The plugin tables that are enabled.
-    enabled: BTreeSet<String>,
-    disk: String,
+    managing: Managing,
     timestamps: TimestampStyle,
     /// The round with the last of the first collections, once they are over.
     primed: OnceLock<u64>,
@@ -47,32 +50,14 @@ impl AgentBackend {
             stats: agent.ingest.stats(),
             inputs: agent.inputs.clone(),
             readers: agent.readers.clone(),
-            others: agent.others.clone(),
-            enabled: (config.plugins.iter())
-                .filter(|(_, table)| table.enabled)
-                .map(|(name, _)| name.clone())
-                .collect(),
-            disk: config.views.disk.clone(),
+            managing: agent.managing.clone(),
             timestamps: config.http.timestamps,
             primed: OnceLock::new(),
         }
     }
 
-    fn context(&self) -> ViewContext<'_> {
-        ViewContext { disk: &self.disk, now: Timestamp::now(), timestamps: self.timestamps }
-    }
-
-    /// The collectors with their numbers, the built-in one left out.
-    fn collectors(&self) -> impl Iterator<Item = (CollectorId, PluginStatus)> {
-        let numbered = (0..).map(CollectorId).zip(self.collecting.statuses());
-        numbered.filter(|(_, status)| status.name != own_metrics::NAME)
-    }
-
-    /// Plugins that the configuration enables and that could not be loaded.
-    fn enabled_but_refused(&self) -> impl Iterator<Item = (String, String)> {
-        let refused = self.others.iter().filter(|other| other.state == PluginState::Refused);
-        let enabled = refused.filter(|other| self.enabled.contains(&other.name));
-        enabled.map(|other| (other.name.clone(), other.reason.clone().unwrap_or_default()))
+    fn context<'a>(&self, overview: &'a Overview) -> ViewContext<'a> {
+        ViewContext { disk: &overview.config.views.disk, now: Timestamp::now(), timestamps: self.timestamps }
     }
 
     /// Asks the writer, and waits for its answer.
@@ -118,13 +103,13 @@ impl Backend for AgentBackend {
     }
 
     fn host_flat(&self) -> Option<Flat> {
-        views::host_flat(&self.published.load().snapshot, &self.context())
+        views::host_flat(&self.published.load().snapshot, &self.context(&self.managing.overview()))
     }
 
     fn vm_flat(&self, vm_id: i64) -> Option<Flat> {
         let published = self.published.load();
         let machine = published.machines.by_id(vm_id)?;
-        views::vm_flat(machine, &published.snapshot, &self.context())
+        views::vm_flat(machine, &published.snapshot, &self.context(&self.managing.overview()))
     }
 
     fn vm_exists(&self, vm_id: i64) -> bool {
@@ -132,12 +117,12 @@ impl Backend for AgentBackend {
     }
 
     fn vms(&self) -> Vec<Vm> {
-        let published = self.published.load();
+        let (published, overview) = (self.published.load(), self.managing.overview());
         published
             .machines
             .all()
             .iter()
-            .map(|machine| vm(machine, &published.snapshot, &self.context()))
+            .map(|machine| vm(machine, &published.snapshot, &self.context(&overview)))
             .collect()
     }
 
@@ -146,18 +131,20 @@ impl Backend for AgentBackend {
     }
 
     fn plugins(&self) -> Vec<PluginStatus> {
-        let running = self.collectors().map(|(id, mut status)| {
+        let overview = self.managing.overview();
+        let running = overview.collectors().map(|(id, mut status)| {
             status.cost.bytes_stored = self.stats.journal_bytes(id);
             status
         });
-        let mut all: Vec<PluginStatus> = running.chain(self.others.iter().cloned()).collect();
+        let mut all: Vec<PluginStatus> = running.chain(overview.others.iter().cloned()).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
 
     fn ready(&self) -> Readiness {
         let mut waiting_for = Vec::new();
-        if !self.collecting.primed() {
+        // what comes later is primed while the others serve
+        if self.primed.get().is_none() && !self.collecting.primed() {
             waiting_for.push("the first collection of every plugin".into());
         } else if self.published.load().round < *self.primed.get_or_init(|| self.collecting.rounds()) {
             waiting_for.push("the commit of the first collections".into());
@@ -166,7 +153,7 @@ impl Backend for AgentBackend {
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<History, HistoryError> {
-        query::history(&self.readers.reader()?, query, &self.disk)
+        query::history(&self.readers.reader()?, query, &self.managing.overview().config.views.disk)
     }
 
     fn events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, String> {
@@ -191,7 +178,8 @@ impl Backend for AgentBackend {
     }
 
     async fn collect(&self, plugin: Option<String>) -> CollectOutcome {
-        let wanted: Vec<(CollectorId, PluginStatus)> = self
+        let overview = self.managing.overview();
+        let wanted: Vec<(CollectorId, PluginStatus)> = overview
             .collectors()
             .filter(|(_, status)| plugin.as_ref().is_none_or(|name| status.name == *name))
             .collect();
@@ -199,7 +187,7 @@ impl Backend for AgentBackend {
             let known = wanted
                 .first()
                 .map(|(_, status)| status)
-                .or(self.others.iter().find(|other| other.name == *name));
+                .or(overview.others.iter().find(|other| other.name == *name));
             match known {
                 None => return CollectOutcome::UnknownPlugin,
                 Some(status) if matches!(status.state, PluginState::Disabled | PluginState::Available) => {
@@ -214,13 +202,25 @@ impl Backend for AgentBackend {
         let wanted = wanted.into_iter().map(|(id, status)| (id, status.name)).collect();
         let mut failures = self.collect_all(wanted).await;
         if plugin.is_none() {
-            failures.extend(self.enabled_but_refused());
+            failures.extend(overview.enabled_but_refused());
         }
         match self.ask(|reply| Input::Flush { reply }).await {
             Ok(true) => CollectOutcome::Done { failures },
             Ok(false) => CollectOutcome::Failed("the store does not take the samples".into()),
             Err(error) => CollectOutcome::Failed(error),
         }
+    }
+
+    async fn switch(&self, plugin: String, switch: Switch) -> SwitchOutcome {
+        let managing = self.managing.clone();
+        let done = tokio::spawn(async move { managing.switch(plugin, switch).await }).await;
+        done.unwrap_or_else(|error| SwitchOutcome::Failed(error.to_string()))
+    }
+
+    async fn reload(&self) -> ReloadOutcome {
+        let managing = self.managing.clone();
+        let done = tokio::spawn(async move { managing.reload().await }).await;
+        done.unwrap_or_else(|error| ReloadOutcome::Failed(error.to_string()))
     }
 
     async fn cleanup(&self, days: u32) -> Result<u64, String> {

@@ -1,17 +1,20 @@
 //! Puts the rooms together: what is started in which order, and stopped in the reverse one.
 
 mod backend;
+mod canary;
 pub mod check;
 mod history;
+mod manager;
 mod own_metrics;
 mod plugins;
+mod watch;
 
 pub use history::Unusable;
 pub use plugins::{Plugins, Report, load_all};
 
 use crate::{
-    collect::{Cadence, Collecting, JobOptions, Output},
-    config::Config,
+    collect::{Cadence, Collecting, JobOptions, Output, Times},
+    config::{Config, Flags},
     ingest::{self, Ingest, Input, Published},
     model::{CollectorId, CollectorInfo, GapReason, PluginState, PluginStatus},
     serve::{self, Limits, Listeners, Settings, TokenSources},
@@ -20,6 +23,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use backend::AgentBackend;
+use manager::{Beginning, Manager, Managing, Rooms};
 use own_metrics::OwnMetrics;
 use std::{
     fs::DirBuilder,
@@ -68,24 +72,26 @@ pub fn store_options(config: &Config) -> Options {
     }
 }
 
-/// Runs the agent until SIGTERM or SIGINT.
+/// Runs the agent until SIGTERM or SIGINT. `flags` are those with which the configuration was read, for when it is read
+/// again.
 ///
 /// # Errors
 /// What keeps it from starting; once it runs, only a failure to write the last samples.
-pub fn run(config: Config, unusable: Unusable) -> Result<()> {
+pub fn run(config: Config, flags: Flags, unusable: Unusable) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .context("can't start the HTTP side")?;
-    let ended = runtime.block_on(serve_until_stopped(config, unusable));
+    let ended = runtime.block_on(serve_until_stopped(config, flags, unusable));
     // a reader of the history may be at work on a thread of the runtime: it is not waited for
     runtime.shutdown_background();
     ended
 }
 
-async fn serve_until_stopped(config: Config, unusable: Unusable) -> Result<()> {
+async fn serve_until_stopped(config: Config, flags: Flags, unusable: Unusable) -> Result<()> {
+    let hang_ups = signal(SignalKind::hangup())?;
     let mut stops = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let data_dir = &config.agent.data_dir;
     make_data_dir(data_dir)?;
@@ -93,7 +99,7 @@ async fn serve_until_stopped(config: Config, unusable: Unusable) -> Result<()> {
     let listeners = Listeners::bind(&config.http.listen).await?;
     let store = history::open(&config, unusable)?;
     announce(&listeners)?;
-    let agent = Agent::start(&config, store)?;
+    let agent = Agent::start(&config, flags, store)?;
     let settings = Settings {
         hosts: config.http.hosts.clone(),
         timestamps: config.http.timestamps,
@@ -102,13 +108,17 @@ async fn serve_until_stopped(config: Config, unusable: Unusable) -> Result<()> {
     };
     let server = listeners.serve(settings, AgentBackend::new(&agent, &config));
     let disk = tokio::spawn(warn_of_unknown_disk(agent.ingest.published(), config.views.disk.clone()));
+    let reloads = tokio::spawn(reload_on_hang_up(agent.managing.clone(), hang_ups));
+    let watching = config.agent.watch.then(|| tokio::spawn(watch::watch(agent.managing.clone())));
     tokio::select! {
         () = wait_for_stop(&mut stops) => tracing::info!("stops"),
         // it never ends by itself: a panic, and nothing would be stored any more
         () = agent.writer_ended.notified() => tracing::error!("the writer has ended; the agent stops"),
     }
     let deadline = Instant::now() + STOP;
-    disk.abort();
+    for task in [disk, reloads].into_iter().chain(watching) {
+        task.abort();
+    }
     server.shutdown().await;
     agent.stop(deadline)
 }
@@ -167,6 +177,13 @@ fn announce(listeners: &Listeners) -> Result<()> {
     Ok(out.flush()?)
 }
 
+/// SIGHUP: the configuration is read again.
+async fn reload_on_hang_up(managing: Managing, mut hang_ups: Signal) {
+    while hang_ups.recv().await.is_some() {
+        managing.reload_and_log("SIGHUP").await;
+    }
+}
+
 async fn wait_for_stop((terminate, interrupt): &mut (Signal, Signal)) {
     tokio::select! {
         _ = terminate.recv() => {}
@@ -180,31 +197,38 @@ struct Agent {
     ingest: ingest::Handle,
     inputs: mpsc::SyncSender<Input>,
     readers: Readers,
-    others: Vec<PluginStatus>,
+    managing: Managing,
     writer_ended: Arc<Notify>,
 }
 
 impl Agent {
-    fn start(config: &Config, store: Store) -> Result<Self> {
-        let Plugins { mut jobs, others } = load_all(config, Report::Log);
+    fn start(config: &Config, flags: Flags, store: Store) -> Result<Self> {
+        let Plugins { mut jobs, others, libraries, claims } = load_all(config, Report::Log);
         let (inputs, receiver) = mpsc::sync_channel(CHANNEL);
         let readers = store.readers();
         let mut own = own_job(&jobs, config);
+        let collectors: Vec<CollectorInfo> = jobs.iter().chain([&own]).map(collector_info).collect();
         let options = ingest::Options {
-            collectors: jobs.iter().chain([&own]).map(collector_info).collect(),
+            collectors: collectors.clone(),
             rules: config.alerts.clone(),
             disk: config.views.disk.as_str().into(),
             recycled: None,
         };
         let ingest = Ingest::spawn(store, options, receiver).context("can't start the writer")?;
         let dropped = Arc::default();
-        own.factory = Box::new(OwnMetrics::new(&jobs, &ingest.stats(), &dropped));
+        let own_metrics = OwnMetrics::new(&jobs, &ingest.stats(), &dropped);
+        own.factory = Box::new(own_metrics.clone());
+        let statuses = jobs.iter().map(|job| (job.id, Arc::clone(&job.status))).collect();
         jobs.push(own);
         let writer_ended = Arc::new(Notify::new());
         let output = output(inputs.clone(), Arc::clone(&writer_ended));
         let idle = idle(config, &others);
         let collecting = Collecting::start(jobs, idle, output, dropped).context("can't start collecting")?;
-        Ok(Self { collecting: Arc::new(collecting), ingest, inputs, readers, others, writer_ended })
+        let collecting = Arc::new(collecting);
+        let rooms = Rooms { collecting: Arc::clone(&collecting), inputs: inputs.clone() };
+        let beginning = Beginning { collectors, statuses, others, libraries, claims, own_metrics };
+        let managing = Managing::new(Manager::new(config.clone(), flags, rooms, beginning));
+        Ok(Self { collecting, ingest, inputs, readers, managing, writer_ended })
     }
 
     /// Collecting first, so that nothing comes after the last commit.
@@ -260,7 +284,7 @@ fn let_go(collecting: Arc<Collecting>) {
     let (sender, gone) = mpsc::channel();
     let thread = std::thread::Builder::new().name("let-go".into());
     let started = thread.spawn(move || {
-        drop(collecting);
+        collecting.release();
         let _ = sender.send(()); // perhaps nobody waits any more
     });
     if started.is_ok() && gone.recv_timeout(LET_GO).is_err() {
@@ -298,22 +322,33 @@ fn output(inputs: mpsc::SyncSender<Input>, ended: Arc<Notify>) -> Output {
 }
 
 fn collector_info(job: &JobOptions) -> CollectorInfo {
-    let stale_after = job.interval * STALE_INTERVALS + job.deadline;
-    CollectorInfo { name: Arc::clone(&job.name), stale_after }
+    info(&job.name, &job.times())
+}
+
+fn info(name: &Arc<str>, times: &Times) -> CollectorInfo {
+    let stale_after = times.interval * STALE_INTERVALS + times.deadline;
+    CollectorInfo { name: Arc::clone(name), stale_after }
+}
+
+/// When the agent's own metrics are collected.
+fn own_times(config: &Config) -> Times {
+    let interval = OWN_INTERVAL.max(config.agent.interval);
+    let cadence = Cadence::new(interval, plugins::offset(config, interval));
+    Times { cadence, interval, deadline: interval, jitter: Duration::ZERO }
 }
 
 /// The built-in collector of the agent's own metrics.
 fn own_job(plugins: &[JobOptions], config: &Config) -> JobOptions {
-    let interval = OWN_INTERVAL.max(config.agent.interval);
+    let Times { cadence, interval, deadline, jitter } = own_times(config);
     let status =
-        PluginStatus::new(own_metrics::NAME, own_metrics::NAME, PluginState::Running, interval, interval);
+        PluginStatus::new(own_metrics::NAME, own_metrics::NAME, PluginState::Running, interval, deadline);
     JobOptions {
         id: CollectorId(u32::try_from(plugins.len()).unwrap_or(u32::MAX)),
         name: own_metrics::NAME.into(),
-        cadence: Cadence::new(interval, plugins::offset(config, interval)),
+        cadence,
         interval,
-        deadline: interval,
-        jitter: Duration::ZERO,
+        deadline,
+        jitter,
         factory: Box::new(OwnMetrics::default()),
         status: Arc::new(Mutex::new(status)),
     }

@@ -76,7 +76,7 @@ const OF_PLUGINS: &[PluginValue] = &[
 ];
 
 /// Makes the built-in collector.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct OwnMetrics {
     plugins: Vec<Arc<Mutex<PluginStatus>>>,
     values: Arc<Vec<OwnValue>>,
@@ -91,6 +91,13 @@ impl OwnMetrics {
             plugins: plugins.iter().map(|job| Arc::clone(&job.status)).collect(),
             values: Arc::new(values),
         }
+    }
+}
+
+impl OwnMetrics {
+    /// The same of other plugins.
+    pub(super) fn of_plugins(&self, plugins: Vec<Arc<Mutex<PluginStatus>>>) -> Self {
+        Self { plugins, values: Arc::clone(&self.values) }
     }
 }
 

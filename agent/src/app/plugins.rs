@@ -3,12 +3,15 @@
 use crate::{
     collect::{Cadence, Factory, JobOptions, Source, host_offset},
     config::{self, AlignOffset, Config, Place, Plugin},
-    host::{Candidate, Catalogue, Claims, Instance, InstanceOptions, Library, LoadError, discover, load},
+    host::{
+        Candidate, Catalogue, Claims, Identity, Instance, InstanceOptions, Library, LoadError, discover, load,
+    },
     model::{CollectorId, LocalSeries, PluginState, PluginStatus},
     views,
 };
 use std::{
-    path::PathBuf,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,6 +23,10 @@ pub struct Plugins {
     pub jobs: Vec<JobOptions>,
     /// What is told of those that are not: disabled, refused, available.
     pub others: Vec<PluginStatus>,
+    /// The library of each that is ready, by the name of its table.
+    pub(super) libraries: BTreeMap<String, Library>,
+    /// The metrics of all of them.
+    pub(super) claims: Arc<Claims>,
 }
 
 /// Whether refusals are logged, or only told in the statuses.
@@ -44,8 +51,10 @@ impl Plugins {
 /// costs only itself.
 pub fn load_all(config: &Config, report: Report) -> Plugins {
     let catalogue = discover(&config.agent.plugin_dirs);
-    let loader = Loader { config, catalogue: &catalogue, claims: Arc::new(Claims::new(views::is_reserved)) };
-    let mut plugins = Plugins { jobs: Vec::new(), others: Vec::new() };
+    let claims = Arc::new(Claims::new(views::is_reserved));
+    let loader = Loader { config, catalogue: &catalogue, claims: &claims, known: &[] };
+    let (jobs, others, libraries) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut plugins = Plugins { jobs, others, libraries, claims: Arc::clone(&claims) };
     for (name, table) in &config.plugins {
         if !table.enabled {
             plugins.others.push(loader.disabled(name, table));
@@ -54,6 +63,7 @@ pub fn load_all(config: &Config, report: Report) -> Plugins {
         match loader.load(name, table) {
             Ok(library) => {
                 let id = CollectorId(u32::try_from(plugins.jobs.len()).unwrap_or(u32::MAX));
+                plugins.libraries.insert(name.clone(), library.clone());
                 plugins.jobs.push(loader.job(id, name, table, library));
             }
             Err(error) => {
@@ -64,28 +74,49 @@ pub fn load_all(config: &Config, report: Report) -> Plugins {
             }
         }
     }
-    let configured: Vec<String> = config.plugins.values().map(|table| table.plugin.clone()).collect();
-    plugins.others.extend(catalogue.available(&configured).map(|candidate| available(candidate, config)));
+    plugins.others.extend(loader.available());
     plugins
 }
 
-struct Loader<'a> {
-    config: &'a Config,
-    catalogue: &'a Catalogue,
-    claims: Arc<Claims>,
+/// Makes of a plugin's table what runs.
+pub(super) struct Loader<'a> {
+    pub(super) config: &'a Config,
+    pub(super) catalogue: &'a Catalogue,
+    /// The metrics of all plugins.
+    pub(super) claims: &'a Arc<Claims>,
+    /// Libraries that are in the process already, and stay there.
+    pub(super) known: &'a [Library],
 }
 
 impl Loader<'_> {
-    fn load(&self, name: &str, table: &Plugin) -> Result<Library, LoadError> {
+    /// Loads a plugin's library, once however often it is asked for.
+    pub(super) fn load(&self, name: &str, table: &Plugin) -> Result<Library, LoadError> {
         let found = self.catalogue.find(&table.plugin)?;
+        if let Some(known) = self.loaded(&found.file) {
+            return known.claim(self.claims).map(|()| known.clone());
+        }
         for shadowed in &found.shadowed {
             let (used, unused) = (found.file.display(), shadowed.display());
             tracing::warn!("plugin {name}: {used} is used, {unused} of the same name is not");
         }
-        load(&found.file, &table.plugin, &self.claims)
+        load(&found.file, &table.plugin, self.claims)
     }
 
-    fn job(&self, id: CollectorId, name: &str, table: &Plugin, library: Library) -> JobOptions {
+    /// The library of a file that is loaded already.
+    pub(super) fn loaded(&self, file: &Path) -> Option<&Library> {
+        let identity = Identity::of(file).ok()?;
+        self.known.iter().find(|known| known.identity.is_same_file(&identity))
+    }
+
+    /// The plugins that lie in the plugin directories and that no table names.
+    pub(super) fn available(&self) -> Vec<PluginStatus> {
+        let configured: Vec<String> =
+            self.config.plugins.values().map(|table| table.plugin.clone()).collect();
+        self.catalogue.available(&configured).map(|candidate| available(candidate, self.config)).collect()
+    }
+
+    /// A collector that can be started.
+    pub(super) fn job(&self, id: CollectorId, name: &str, table: &Plugin, library: Library) -> JobOptions {
         let status = PluginStatus {
             version: Some(library.metadata.version.clone()),
             api: Some(library.metadata.api.clone()),
@@ -100,33 +131,31 @@ impl Loader<'_> {
             interval: table.interval,
             deadline: table.deadline,
             jitter: table.jitter,
-            factory: Box::new(InProcess {
-                library,
-                options: InstanceOptions {
-                    config: serde_json::Value::from(table.config.clone()).to_string(),
-                    instance: self.instance_label(name, table),
-                    max_series: table.max_series,
-                    claims: Arc::clone(&self.claims),
-                },
-                name: name.into(),
-                place: table.place.clone(),
-            }),
+            factory: self.recipe(name, table).factory(library),
             status: Arc::new(Mutex::new(status)),
         }
     }
 
-    /// Two instances of one plugin are told apart by a label; one alone needs none.
-    fn instance_label(&self, name: &str, table: &Plugin) -> Option<String> {
-        let same = |other: &&Plugin| other.plugin == table.plugin && other.enabled;
-        (self.config.plugins.values().filter(same).count() > 1).then(|| name.to_string())
+    /// How its collectors are made, whatever version of the plugin makes them.
+    pub(super) fn recipe(&self, name: &str, table: &Plugin) -> Recipe {
+        let options = InstanceOptions {
+            config: serde_json::Value::from(table.config.clone()).to_string(),
+            // two instances of one plugin are told apart by a label; one alone needs none
+            instance: self.config.has_instances(&table.plugin).then(|| name.to_string()),
+            max_series: table.max_series,
+            claims: Arc::clone(self.claims),
+        };
+        Recipe { options, name: name.into(), place: table.place.clone() }
     }
 
-    fn disabled(&self, name: &str, table: &Plugin) -> PluginStatus {
+    /// What is told of one that is switched off.
+    pub(super) fn disabled(&self, name: &str, table: &Plugin) -> PluginStatus {
         let file = self.catalogue.find(&table.plugin).ok().map(|found| found.file);
         self.described(status(name, table, PluginState::Disabled, None), file)
     }
 
-    fn refused(&self, name: &str, table: &Plugin, error: &LoadError) -> PluginStatus {
+    /// What is told of one that can't be loaded.
+    pub(super) fn refused(&self, name: &str, table: &Plugin, error: &LoadError) -> PluginStatus {
         let file = self.catalogue.find(&table.plugin).ok().map(|found| found.file);
         self.described(status(name, table, PluginState::Refused, Some(error.to_string())), file)
     }
@@ -197,6 +226,21 @@ fn machine_id() -> String {
         .iter()
         .find_map(|path| std::fs::read_to_string(path).ok())
         .unwrap_or_default()
+}
+
+/// How the collectors of a table are made.
+pub(super) struct Recipe {
+    options: InstanceOptions,
+    name: String,
+    place: Place,
+}
+
+impl Recipe {
+    /// Makes them of this library.
+    pub(super) fn factory(self, library: Library) -> Box<dyn Factory> {
+        let Self { options, name, place } = self;
+        Box::new(InProcess { library, options, name, place })
+    }
 }
 
 /// Makes collectors of a loaded library.

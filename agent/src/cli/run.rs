@@ -24,6 +24,6 @@ pub(super) fn run(flags: &Flags, unusable: Unusable) -> Result<ExitCode> {
             Level::Warning => tracing::warn!("{problem}"),
         }
     }
-    app::run(loaded.config, unusable)?;
+    app::run(loaded.config, flags.clone(), unusable)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -41,6 +41,14 @@ pub struct JobOptions {
     pub status: Arc<Mutex<PluginStatus>>,
 }
 
+impl JobOptions {
+    /// When it collects.
+    pub fn times(&self) -> Times {
+        let Self { cadence, interval, deadline, jitter, .. } = *self;
+        Times { cadence, interval, deadline, jitter }
+    }
+}
+
 /// Why a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trigger {

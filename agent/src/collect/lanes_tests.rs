@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    collect::{Cadence, Factory, Source},
-    model::{Batch, Gap, LocalSeries, PluginState, Round, Sample, Timestamp},
+    collect::{Cadence, Change, Factory, Source, Times, Unchanged, Upgrade},
+    model::{Batch, Event, Gap, GapScope, LocalSeries, PluginState, Round, Sample, Timestamp},
 };
 use std::sync::mpsc;
 use twarga_plugin_api::Error;
@@ -360,3 +360,6 @@ fn collects_when_asked() {
     assert_eq!(round.batches[0].samples[0].value, 3.0);
     collecting.stop(LIMIT);
 }
+
+#[path = "lanes_changes_tests.rs"]
+mod changes;

@@ -6,6 +6,7 @@
 mod agent;
 mod alerts;
 mod check;
+mod diff;
 mod document;
 mod environment;
 mod examined;
@@ -24,6 +25,7 @@ mod syntax;
 mod table;
 mod values;
 
+pub use diff::Diff;
 pub use environment::Environment;
 pub use examined::{Examined, Level, RulePlace};
 pub use place::{plugin_key_line, plugin_key_place};

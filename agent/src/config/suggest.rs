@@ -37,7 +37,7 @@ pub(crate) fn did_you_mean<'a>(given: &str, known: impl IntoIterator<Item = &'a 
 
 /// The keys of the sections, for keys that stand in the wrong one.
 const KEYS: [(&str, &[&str]); 5] = [
-    ("agent", &["interval", "data_dir", "plugin_dirs", "labels", "align_offset"]),
+    ("agent", &["interval", "data_dir", "plugin_dirs", "labels", "align_offset", "watch"]),
     ("http", &["listen", "timestamps", "hosts"]),
     ("http.auth", &["user_tokens", "admin_tokens"]),
     ("storage", &["retention", "retention_1m", "retention_1h", "max_loss", "max_size"]),

@@ -60,6 +60,11 @@ impl Claims {
         Ok(())
     }
 
+    /// Only these plugins are still there: what others claimed is free again.
+    pub fn retain(&self, plugins: impl Fn(&str) -> bool) {
+        self.lock().retain(|_, owner| plugins(owner));
+    }
+
     fn check_name(&self, plugin: &str, namespaces: &[String], metric: &str) -> Result<(), Refusal> {
         let namespaces: Vec<&str> = namespaces.iter().map(String::as_str).collect();
         if !in_a_namespace(metric, &namespaces) {
@@ -116,6 +121,16 @@ mod tests {
         assert_eq!(refusal.to_string(), "metric `x_1` is already claimed by the plugin `a`");
         let refusal = claims.claim_one("b", &["y_".into()], "x_3").unwrap_err();
         assert_eq!(refusal.to_string(), "metric `x_3`: it starts with none of the plugin's namespaces (y_)");
+    }
+
+    #[test]
+    fn metrics_of_a_plugin_that_is_gone_are_free() {
+        let claims = Claims::new(|_| false);
+        claims.claim(&plugin("a", "x_", &["x_1"])).unwrap();
+        claims.claim(&plugin("b", "x_", &["x_2"])).unwrap();
+        claims.retain(|plugin| plugin == "b");
+        claims.check(&plugin("c", "x_", &["x_1"])).unwrap();
+        claims.check(&plugin("c", "x_", &["x_2"])).unwrap_err();
     }
 
     #[test]

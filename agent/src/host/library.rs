@@ -4,6 +4,7 @@
 use super::{
     claims::Claims,
     error::{LoadError, Refusal},
+    identity::Identity,
     layout,
     metadata::{DeclaredMetric, Metadata},
     preflight::{self, open_file, preflight},
@@ -32,6 +33,21 @@ pub struct Library {
     pub metadata: Metadata,
     /// Its file, without symbolic links.
     pub file: PathBuf,
+    /// Which file that was.
+    pub identity: Identity,
+}
+
+impl Library {
+    /// Claims its metrics again, after they were given back.
+    ///
+    /// # Errors
+    /// Where another plugin has one of them by now.
+    pub fn claim(&self, claims: &Claims) -> Result<(), LoadError> {
+        claims
+            .check(&self.metadata)
+            .and_then(|()| claims.claim(&self.metadata))
+            .map_err(|refusal| LoadError { file: self.file.clone(), refusal })
+    }
 }
 
 /// Loads a file as the plugin `name` and claims its metrics.
@@ -47,6 +63,7 @@ fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Ref
     let canonical = path.canonicalize()?;
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
     let file = open_file(&canonical)?;
+    let identity = Identity::of_open(&file)?;
     trust::check(&canonical, &file)?;
     let metadata = preflight(&file)?.metadata;
     if metadata.name != name {
@@ -57,7 +74,7 @@ fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Ref
     let module = open(file, &metadata)?;
     check_consistent(module, &metadata)?;
     claims.claim(&metadata)?;
-    Ok(Library { module, metadata, file: canonical })
+    Ok(Library { module, metadata, file: canonical, identity })
 }
 
 /// dlopen, header, layout.

@@ -21,7 +21,7 @@ pub use stats::{Count, Stats};
 use crate::{
     config::AlertRule,
     model::{CollectorId, CollectorInfo, Round, Timestamp},
-    store::{Deleted, Store},
+    store::{self, Deleted, Store},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -63,6 +63,8 @@ pub enum Input {
     Rules(Vec<AlertRule>),
     /// The mount point of the disk views as it is now.
     Disk(Arc<str>),
+    /// How much of the history is kept as it is now.
+    Storage(store::Options),
     /// Answers when all rounds before it are published: whether they are also stored.
     Flush {
         /// Called when it is done.
@@ -84,6 +86,7 @@ impl fmt::Debug for Input {
             Self::Collectors(_) => "Collectors",
             Self::Rules(_) => "Rules",
             Self::Disk(_) => "Disk",
+            Self::Storage(_) => "Storage",
             Self::Flush { .. } => "Flush",
             Self::Stop { .. } => "Stop",
         })
@@ -232,6 +235,7 @@ fn handle<S: Storage, C: Clock>(
         Input::Collectors(infos) => writer.set_collectors(infos),
         Input::Rules(rules) => writer.set_rules(rules),
         Input::Disk(disk) => writer.set_disk(disk),
+        Input::Storage(options) => writer.set_storage(&options),
         Input::Flush { reply } => reply(writer.is_stored()),
         // taken by the caller
         Input::Stop { reply } => reply(Stopped::default()),

@@ -3,7 +3,7 @@
 use crate::{
     inventory::Registry,
     model::{SeriesDef, SeriesId, Timestamp},
-    store::{Commit, Deleted, Store, StoreError},
+    store::{Commit, Deleted, Options, Store, StoreError},
 };
 use std::error::Error;
 
@@ -23,6 +23,8 @@ pub(super) trait Storage: Registry {
     fn forget(&mut self, series: SeriesId);
     /// Applies retention.
     fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted, Self::Error>;
+    /// How much is kept from now on.
+    fn set_options(&mut self, options: &Options);
     /// Syncs and closes.
     fn close(self) -> Result<(), Self::Error>
     where
@@ -123,6 +125,10 @@ impl Storage for Store {
 
     fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted, StoreError> {
         Store::expire(self, now, trusted)
+    }
+
+    fn set_options(&mut self, options: &Options) {
+        Store::set_options(self, options);
     }
 
     fn close(self) -> Result<(), StoreError> {

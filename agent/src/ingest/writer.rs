@@ -16,7 +16,7 @@ use crate::{
     config::{AlertRule, TimestampStyle},
     inventory::Inventory,
     model::{CollectorId, CollectorInfo, Gap, GapReason, GapScope, Round, Timestamp},
-    store::{Deleted, StoredBatch},
+    store::{self, Deleted, StoredBatch},
     views::ViewContext,
 };
 use arc_swap::ArcSwap;
@@ -139,6 +139,11 @@ impl<S: Storage, C: Clock> Writer<S, C> {
     /// Replaces the mount point of the disk views.
     pub(super) fn set_disk(&mut self, disk: Arc<str>) {
         self.disk = disk;
+    }
+
+    /// How much of the history is kept from now on.
+    pub(super) fn set_storage(&mut self, options: &store::Options) {
+        self.store.set_options(options);
     }
 
     /// Deletes what is strictly older, also of what waits for the store.

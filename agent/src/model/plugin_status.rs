@@ -67,6 +67,20 @@ impl PluginStatus {
     }
 }
 
+impl PluginStatus {
+    /// Goes on counting where another one of the same plugin ended.
+    pub fn carry_on(&mut self, before: &Self) {
+        self.last_run = before.last_run;
+        self.last_success = before.last_success;
+        self.collections = before.collections;
+        self.failures = before.failures;
+        self.missed_deadlines = before.missed_deadlines;
+        self.skipped = before.skipped;
+        self.restarts = before.restarts;
+        self.cost = before.cost.clone();
+    }
+}
+
 /// What a plugin has cost since the agent started.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {

@@ -4,7 +4,8 @@ pub use crate::alert::{ActiveAlert, AlertState};
 pub use crate::query::{History, HistoryError, HistoryGap, HistoryQuery, StepInfo, StepQuery, Target};
 pub use crate::views::{Flat, FlatValue};
 use crate::{
-    model::{Metric, PluginStatus, SeriesDef, Snapshot, Timestamp},
+    config::{ConfigErrors, Diff},
+    model::{Metric, PluginState, PluginStatus, SeriesDef, Snapshot, Timestamp},
     store::{EventFilter, StoredEvent},
 };
 use serde::Serialize;
@@ -53,6 +54,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Collects now, stores, evaluates alerts: one plugin (the key of its table), or every enabled one. The future is
     /// dropped when the request's deadline passes.
     fn collect(&self, plugin: Option<String>) -> impl Future<Output = CollectOutcome> + Send;
+
+    /// Switches a plugin (the key of its table) on or off, or starts it anew. It is done also where the future is dropped.
+    fn switch(&self, plugin: String, switch: Switch) -> impl Future<Output = SwitchOutcome> + Send;
+
+    /// Reads the configuration again and applies what changed. It is done also where the future is dropped.
+    fn reload(&self) -> impl Future<Output = ReloadOutcome> + Send;
 
     /// Deletes raw samples that are strictly older than so many days; their number. The error is for the log.
     fn cleanup(&self, days: u32) -> impl Future<Output = Result<u64, String>> + Send;
@@ -154,6 +161,74 @@ pub enum CollectOutcome {
     NotRunning(String),
     /// The agent could not (it is stopping, the writer is gone …); for the log.
     Failed(String),
+}
+
+/// What becomes of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It runs, whatever its table says.
+    Enable,
+    /// It does not.
+    Disable,
+    /// Its collector is made anew, and its failures are forgotten.
+    Restart,
+}
+
+impl Switch {
+    /// The word of its route.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Restart => "restart",
+        }
+    }
+
+    /// As in "can't be …".
+    pub const fn participle(self) -> &'static str {
+        match self {
+            Self::Enable => "enabled",
+            Self::Disable => "disabled",
+            Self::Restart => "restarted",
+        }
+    }
+}
+
+/// How switching a plugin went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SwitchOutcome {
+    /// It was done; where the plugin stands now.
+    Done(PluginState),
+    /// No plugin of this name is configured or was found.
+    UnknownPlugin,
+    /// It can't be, and why.
+    Refused(String),
+    /// The agent could not; for the log.
+    Failed(String),
+}
+
+/// How reading the configuration again went.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReloadOutcome {
+    /// It applies.
+    Done(Reloaded),
+    /// It has errors, and nothing was changed.
+    Invalid(ConfigErrors),
+    /// The agent could not; for the log.
+    Failed(String),
+}
+
+/// What a new configuration changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reloaded {
+    /// Plugins, alert rules and other keys.
+    pub diff: Diff,
+    /// Keys whose new values only a start takes.
+    pub needs_restart: Vec<&'static str>,
+    /// What is allowed but hardly meant, and what could not be done; a line each.
+    pub warnings: Vec<String>,
+    /// Plugins whose file was replaced: they are being tried out.
+    pub upgrading: Vec<String>,
 }
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 use super::{
     answers::{
         AlertsAnswer, CleanupAnswer, CollectAnswer, EventsAnswer, Failures, HistoryAnswer, MetricsAnswer,
-        PluginCollectAnswer, PluginsAnswer, Stamp, StatusAnswer, VmsAnswer, firing_texts,
+        PluginCollectAnswer, PluginsAnswer, ReloadAnswer, Stamp, StatusAnswer, SwitchAnswer, VmsAnswer,
+        firing_texts,
     },
-    backend::{Backend, CollectOutcome, Flat, History, HistoryError, HistoryQuery, Target},
+    backend::{
+        Backend, CollectOutcome, Flat, History, HistoryError, HistoryQuery, ReloadOutcome, Switch,
+        SwitchOutcome, Target,
+    },
     limits::Limits,
     outgoing::Hold,
     params::{Params, Whole, decode, path_whole},
     problem::{ApiError, Invalid},
 };
 use crate::{
-    config::TimestampStyle,
+    config::{ConfigErrors, Problem, TimestampStyle},
     model::{Severity, Timestamp},
     query::MOST_STEPS,
     store::{EventFilter, Range},
@@ -305,6 +309,47 @@ fn outcome(outcome: CollectOutcome) -> Result<Failures, ApiError> {
         }
         CollectOutcome::Failed(cause) => Err(ApiError::internal(cause)),
     }
+}
+
+pub(super) async fn switch<B: Backend>(context: Arc<Context<B>>, name: String, switch: Switch) -> Answer {
+    let plugin = decode(&name, false).ok_or_else(unknown_plugin)?;
+    match context.backend.switch(plugin.clone(), switch).await {
+        SwitchOutcome::Done(state) => {
+            let timestamp = Stamp(Timestamp::now(), TimestampStyle::Rfc3339);
+            json_answer(&SwitchAnswer { success: true, plugin, state: state.word(), timestamp })
+        }
+        SwitchOutcome::UnknownPlugin => Err(unknown_plugin()),
+        SwitchOutcome::Refused(reason) => {
+            let detail = format!("The plugin can't be {}: {reason}", switch.participle());
+            Err(ApiError::new(StatusCode::CONFLICT, detail))
+        }
+        SwitchOutcome::Failed(cause) => Err(ApiError::internal(cause)),
+    }
+}
+
+pub(super) async fn reload<B: Backend>(context: Arc<Context<B>>) -> Answer {
+    match context.backend.reload().await {
+        ReloadOutcome::Done(reloaded) => json_answer(&ReloadAnswer::new(reloaded, Timestamp::now())),
+        ReloadOutcome::Invalid(errors) => Err(bad_configuration(&errors)),
+        ReloadOutcome::Failed(cause) => Err(ApiError::internal(cause)),
+    }
+}
+
+/// A configuration with errors: all of them, as `check` tells them.
+fn bad_configuration(errors: &ConfigErrors) -> ApiError {
+    let one = |problem: &Problem| {
+        let file = problem.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        let line = if problem.line > 0 { format!(":{}", problem.line) } else { String::new() };
+        Invalid {
+            kind: "config_error",
+            loc: [format!("{file}{line}"), problem.key.clone()],
+            msg: problem.to_string(),
+            input: None,
+            ctx: None,
+        }
+    };
+    let error = ApiError::invalid(errors.errors.iter().map(one).collect());
+    if errors.more > 0 { error.with("more", json!(errors.more)) } else { error }
 }
 
 pub(super) async fn cleanup<B: Backend>(context: Arc<Context<B>>, query: String) -> Answer {

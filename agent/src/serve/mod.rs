@@ -26,7 +26,8 @@ mod table;
 pub use auth::{Access, AuthError, Loaded, TokenSources, load as load_tokens};
 pub use backend::{
     ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
-    HistoryQuery, MetricEntry, Readiness, StepInfo, StepQuery, Target, Vm,
+    HistoryQuery, MetricEntry, Readiness, ReloadOutcome, Reloaded, StepInfo, StepQuery, Switch,
+    SwitchOutcome, Target, Vm,
 };
 pub use limits::Limits;
 

@@ -2,7 +2,7 @@
 //! the two against each other.
 
 use super::{
-    backend::Backend,
+    backend::{Backend, Switch},
     handlers::{self, Context},
     problem::ApiError,
 };
@@ -73,7 +73,21 @@ fn commands<B: Backend>(context: &Arc<Context<B>>) -> BoxedFilter<(Response,)> {
     let cleanup = warp::path!("api" / "metrics" / "cleanup").and(warp::delete()).and(given(context));
     let cleanup =
         cleanup.and(query()).then(async |context, query| answer(handlers::cleanup(context, query).await));
-    collect.or(one).unify().or(cleanup).unify().boxed()
+    collect.or(one).unify().or(cleanup).unify().or(changes(context)).unify().boxed()
+}
+
+/// What changes which plugins run, and how.
+fn changes<B: Backend>(context: &Arc<Context<B>>) -> BoxedFilter<(Response,)> {
+    let switch = |switch: Switch| {
+        let path = warp::path!("api" / "plugins" / String / ..).and(warp::path(switch.word()));
+        let one = path.and(warp::path::end()).and(warp::post()).and(given(context));
+        one.then(move |name, context| async move { answer(handlers::switch(context, name, switch).await) })
+    };
+    let reload = warp::path!("-" / "reload").and(warp::post()).and(given(context));
+    let reload = reload.then(async |context| answer(handlers::reload(context).await));
+    let (enable, disable, restart) =
+        (switch(Switch::Enable), switch(Switch::Disable), switch(Switch::Restart));
+    enable.or(disable).unify().or(restart).unify().or(reload).unify().boxed()
 }
 
 fn given<T: Send + Sync>(

@@ -36,8 +36,12 @@ pub(super) const ROUTES: &[Entry] = &[
     get("/api/events", Need::User),
     get("/api/plugins", Need::User),
     post("/api/plugins/{}/collect"),
+    post("/api/plugins/{}/enable"),
+    post("/api/plugins/{}/disable"),
+    post("/api/plugins/{}/restart"),
     get("/-/healthy", Need::Open),
     get("/-/ready", Need::Open),
+    post("/-/reload"),
 ];
 
 /// What the table says of a request. Each path has one method so far (`HEAD` beside `GET`).

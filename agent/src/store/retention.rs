@@ -6,7 +6,7 @@ use super::{
     error::{Inner, Result, of},
     events, key,
     tables::Tables,
-    types::{Deleted, Tier},
+    types::{Deleted, Options, Tier},
     write::{delete_blobs, delete_blobs_between, delete_sealed, forget_places},
 };
 use crate::model::Timestamp;
@@ -70,6 +70,14 @@ impl Store {
         }
         self.samples.idle(&self.conn).map_err(of(&self.file))?;
         Ok(deleted)
+    }
+
+    /// How much of the history is kept, and how safely, from now on; the file stays. The reserve for a full disk keeps
+    /// the size that it had at the start.
+    pub fn set_options(&mut self, options: &Options) {
+        self.options.retention = options.retention;
+        self.options.max_loss = options.max_loss;
+        self.options.max_size = options.max_size;
     }
 
     /// Deletes some of the oldest part, if all of it outlived the retention of its tier. Segments stay until they are

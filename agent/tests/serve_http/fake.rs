@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 use twarga_agent::{
-    config::TimestampStyle,
+    config::{ConfigErrors, Diff, Problem, TimestampStyle},
     model::{Cost, Event, Labels, PluginState, PluginStatus, Severity, Snapshot, Timestamp},
     serve::{
         ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
-        HistoryQuery, MetricEntry, Readiness, StepInfo, Target, Vm,
+        HistoryQuery, MetricEntry, Readiness, ReloadOutcome, Reloaded, StepInfo, Switch, SwitchOutcome,
+        Target, Vm,
     },
     store::{Aggregate, EventFilter, StoredEvent, Tier},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Fake(pub(crate) Arc<State>);
 
 pub(crate) struct State {
     pub(crate) collected: AtomicBool,
+    /// The configuration has an error.
+    pub(crate) bad_config: AtomicBool,
     pub(crate) waiting_for: Mutex<Vec<String>>,
     pub(crate) alerts: Mutex<Vec<ActiveAlert>>,
     pub(crate) queries: Mutex<Vec<HistoryQuery>>,
@@ -42,6 +45,7 @@ impl Default for Fake {
     fn default() -> Self {
         Self(Arc::new(State {
             collected: AtomicBool::new(true),
+            bad_config: AtomicBool::new(false),
             waiting_for: Mutex::default(),
             alerts: Mutex::new(vec![
                 alert("system_high_cpu", "CPU", 92.5),
@@ -284,6 +288,35 @@ impl Backend for Fake {
                 Some(_) => CollectOutcome::UnknownPlugin,
             }
         }
+    }
+
+    async fn switch(&self, plugin: String, switch: Switch) -> SwitchOutcome {
+        match (plugin.as_str(), switch) {
+            ("host-cpu", Switch::Disable) => SwitchOutcome::Done(PluginState::Disabled),
+            ("host-cpu", _) => SwitchOutcome::Done(PluginState::Running),
+            ("missing", _) => SwitchOutcome::Refused("it is not there".into()),
+            ("lost", _) => SwitchOutcome::Failed("the manager is gone".into()),
+            _ => SwitchOutcome::UnknownPlugin,
+        }
+    }
+
+    async fn reload(&self) -> ReloadOutcome {
+        if self.0.bad_config.load(Ordering::SeqCst) {
+            let error = Problem {
+                file: Some("agent.toml".into()),
+                line: 3,
+                key: "agent.interval".into(),
+                message: "too short".into(),
+                ..Problem::default()
+            };
+            return ReloadOutcome::Invalid(ConfigErrors { errors: vec![error], ..ConfigErrors::default() });
+        }
+        let diff = Diff {
+            started: vec!["host-disk".into()],
+            changed: [("host-cpu".to_owned(), vec!["interval"])].into(),
+            ..Diff::default()
+        };
+        ReloadOutcome::Done(Reloaded { diff, needs_restart: vec!["http.listen"], ..Reloaded::default() })
     }
 
     fn cleanup(&self, days: u32) -> impl Future<Output = Result<u64, String>> + Send {

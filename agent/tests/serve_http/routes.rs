@@ -243,6 +243,44 @@ fn collecting_on_demand() {
 }
 
 #[test]
+fn switching_plugins() {
+    let server = Running::usual();
+    let ask = |path: &str| server.ask("POST", &format!("/api/plugins/{path}"), &[AS_ADMIN]);
+    let disabled = ask("host%2Dcpu/disable").json();
+    assert_eq!((&disabled["success"], &disabled["state"]), (&json!(true), &json!("disabled")));
+    assert_eq!(ask("host-cpu/enable").json()["state"], "running");
+    assert_eq!(ask("host-cpu/restart").json()["plugin"], "host-cpu");
+    for (name, status, detail) in [
+        ("nobody", 404, "Plugin not found"),
+        ("%ff", 404, "Plugin not found"),
+        ("missing", 409, "The plugin can't be enabled: it is not there"),
+        ("lost", 500, "Internal Server Error"),
+    ] {
+        let answer = ask(&format!("{name}/enable"));
+        assert_eq!((answer.status, &answer.json()["detail"]), (status, &json!(detail)), "{name}");
+    }
+    assert_eq!(server.ask("POST", "/api/plugins/host-cpu/other", &[AS_ADMIN]).status, 404);
+}
+
+#[test]
+fn reloading() {
+    let server = Running::usual();
+    let answer = server.ask("POST", "/-/reload", &[AS_ADMIN]);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let json = answer.json();
+    let plugins = json!({"started": ["host-disk"], "stopped": [], "changed": {"host-cpu": ["interval"]},
+        "upgrading": []});
+    assert_eq!((&json["changed"], &json["plugins"]), (&json!(true), &plugins));
+    assert_eq!(json["needs_restart"], json!(["http.listen"]));
+    server.fake.0.bad_config.store(true, std::sync::atomic::Ordering::SeqCst);
+    let answer = server.ask("POST", "/-/reload", &[AS_ADMIN]);
+    assert_eq!(answer.status, 422);
+    let error = json!({"type": "config_error", "loc": ["agent.toml:3", "agent.interval"],
+        "msg": "agent.toml:3: agent.interval: too short", "input": null});
+    assert_eq!(answer.json(), json!({ "detail": [error] }));
+}
+
+#[test]
 fn cleaning() {
     let server = Running::usual();
     let answer = server.ask("DELETE", "/api/metrics/cleanup", &[AS_ADMIN]);

@@ -63,6 +63,12 @@ impl Collecting {
         self.command(|state| state.roster.outbox.event(event));
     }
 
+    /// Drops the collectors that are in no call, after [`stop`](Self::stop). Runs code of the plugins.
+    pub fn release(&self) {
+        let collectors = std::mem::take(&mut self.shared.lock().roster.waiting);
+        drop(collectors);
+    }
+
     fn command<T>(&self, command: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.shared.lock();
         let done = command(&mut state);

@@ -7,7 +7,7 @@ use crate::{
     },
     inventory::Registry,
     model::{SeriesDef, SeriesId, Timestamp},
-    store::{Commit, Deleted, Point},
+    store::{Commit, Deleted, Options, Point},
 };
 use std::{
     collections::HashMap,
@@ -29,6 +29,8 @@ pub(super) struct Disk {
     /// Calls of `expire`.
     pub(super) expired: Vec<(Timestamp, bool)>,
     pub(super) closed: bool,
+    /// What it was told to keep.
+    pub(super) options: Option<Options>,
     /// What the full disk has cost.
     pub(super) full: Option<u64>,
     pub(super) forgotten: Vec<SeriesId>,
@@ -170,6 +172,10 @@ impl Storage for FakeStore {
     fn expire(&mut self, now: Timestamp, trusted: bool) -> Result<Deleted, Told> {
         self.disk().expired.push((now, trusted));
         Ok(Deleted { samples: 1 })
+    }
+
+    fn set_options(&mut self, options: &Options) {
+        self.disk().options = Some(options.clone());
     }
 
     fn close(self) -> Result<(), Told> {

@@ -2,9 +2,11 @@
 
 mod alerts;
 mod listings;
+mod reload;
 
 pub(super) use alerts::{AlertsAnswer, firing_texts};
 pub(super) use listings::{EventsAnswer, MetricsAnswer, PluginsAnswer, VmsAnswer};
+pub(super) use reload::{ReloadAnswer, SwitchAnswer};
 
 use super::backend::{Flat, History, HistoryGap, StepInfo};
 use crate::{config::TimestampStyle, model::Timestamp, store::Tier, views::rounded};

@@ -1,0 +1,175 @@
+//! A new version of a plugin is tried out beside the old one, before it may take over.
+
+use crate::{
+    collect::{Factory, PRIMING_PAUSE, Source},
+    model::{Batch, CollectorId, Timestamp},
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long loading may take.
+const LOADING: Duration = Duration::from_secs(10);
+/// Rates need two readings, and a second one may fail where the first went well.
+const COLLECTIONS: u32 = 2;
+
+/// Loads something and makes collectors of it.
+pub(super) type Load<T> = Box<dyn FnOnce() -> Result<(T, Box<dyn Factory>), String> + Send>;
+
+/// Loads on a thread of its own, makes a collector and collects twice, each time within `deadline`. Gives what was
+/// loaded and its factory, if no error came and one valid sample at least. A thread that does not come back is left
+/// behind.
+///
+/// # Errors
+/// Why it must not take over, for people.
+pub(super) async fn try_out<T: Send + 'static>(
+    load: Load<T>,
+    deadline: Duration,
+) -> Result<(T, Box<dyn Factory>), String> {
+    let (sender, answer) = oneshot::channel();
+    let thread = thread::Builder::new().name("canary".into());
+    let spawned = thread.spawn(move || {
+        let (tried, collector) = match load() {
+            Ok((loaded, mut factory)) => match collect(&mut *factory, deadline) {
+                Ok(collector) => (Ok((loaded, factory)), Some(collector)),
+                Err(reason) => (Err(reason), None),
+            },
+            Err(reason) => (Err(reason), None),
+        };
+        let _ = sender.send(tried); // perhaps nobody waits any more
+        drop(collector); // the plugin's code, which may take its time
+    });
+    spawned.map_err(|error| format!("no thread to try it out on: {error}"))?;
+    let patience = LOADING + (deadline + PRIMING_PAUSE) * COLLECTIONS;
+    match timeout(patience, answer).await {
+        Ok(Ok(tried)) => tried,
+        Ok(Err(_)) => Err("it ended the thread that tried it out".into()),
+        Err(_) => Err(format!("it has not come back within {:.1} s", patience.as_secs_f64())),
+    }
+}
+
+fn collect(factory: &mut dyn Factory, deadline: Duration) -> Result<Box<dyn Source>, String> {
+    let mut source = factory.make(0).map_err(|error| format!("no collector could be made: {error}"))?;
+    let mut samples = 0;
+    for round in 1..=COLLECTIONS {
+        if round > 1 {
+            thread::sleep(PRIMING_PAUSE);
+        }
+        let mut batch = Batch::new(CollectorId(u32::MAX)); // handed to nobody
+        batch.time = Timestamp::now();
+        let began = Instant::now();
+        let result = source.collect(&mut batch);
+        let took = began.elapsed();
+        result.map_err(|error| format!("collection {round} failed: {error}"))?;
+        if took > deadline {
+            let (took, limit) = (took.as_secs_f64(), deadline.as_secs_f64());
+            return Err(format!("collection {round} took {took:.1} s, its deadline is {limit:.1} s"));
+        }
+        samples += batch.samples.len();
+    }
+    match (samples, source.refused()) {
+        (0, 0) => Err("it brought no samples".into()),
+        (0, refused) => Err(format!("it brought no valid samples: {refused} were refused")),
+        _ => Ok(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LocalSeries, Sample};
+    use std::sync::{Arc, Mutex, mpsc};
+    use twarga_plugin_api::Error;
+
+    type Script = Box<dyn FnMut(u32, &mut Batch) -> Result<(), Error> + Send>;
+
+    struct Scripted(Arc<Mutex<Script>>, u32);
+
+    impl Source for Scripted {
+        fn collect(&mut self, batch: &mut Batch) -> Result<(), Error> {
+            self.1 += 1;
+            (self.0.lock().unwrap())(self.1, batch)
+        }
+        fn live_series(&self) -> usize {
+            0
+        }
+        fn live_ids(&self) -> Vec<LocalSeries> {
+            Vec::new()
+        }
+        fn next_base(&self) -> LocalSeries {
+            0
+        }
+        fn refused(&self) -> u64 {
+            0
+        }
+    }
+
+    struct Maker(Arc<Mutex<Script>>);
+
+    impl Factory for Maker {
+        fn make(&mut self, _: LocalSeries) -> Result<Box<dyn Source>, Error> {
+            Ok(Box::new(Scripted(Arc::clone(&self.0), 0)))
+        }
+    }
+
+    fn outcome(
+        deadline: Duration,
+        script: impl FnMut(u32, &mut Batch) -> Result<(), Error> + Send + 'static,
+    ) -> Result<u8, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let factory = Maker(Arc::new(Mutex::new(Box::new(script))));
+        let load: Load<u8> = Box::new(move || Ok((7, Box::new(factory))));
+        runtime.block_on(try_out(load, deadline)).map(|(loaded, _)| loaded)
+    }
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn put(batch: &mut Batch) {
+        batch.samples.push(Sample { series: 0, reset: false, value: 1.0 });
+    }
+
+    #[test]
+    fn what_collects_twice_may_take_over() {
+        assert_eq!(
+            outcome(LIMIT, |_, batch| {
+                put(batch);
+                Ok(())
+            }),
+            Ok(7)
+        );
+        let second = |round, batch: &mut Batch| {
+            if round == 2 {
+                put(batch)
+            };
+            Ok(())
+        };
+        assert_eq!(outcome(LIMIT, second), Ok(7), "the first reading may bring no rates");
+    }
+
+    #[test]
+    fn what_fails_or_says_nothing_may_not() {
+        assert_eq!(outcome(LIMIT, |_, _| Ok(())), Err("it brought no samples".into()));
+        let fails = |round, batch: &mut Batch| {
+            put(batch);
+            if round == 2 { Err(Error::transient("planned")) } else { Ok(()) }
+        };
+        assert_eq!(outcome(LIMIT, fails), Err("collection 2 failed: planned".into()));
+        let panics = |_, _: &mut Batch| panic!("planned, on the canary's thread");
+        assert_eq!(outcome(LIMIT, panics), Err("it ended the thread that tried it out".into()));
+    }
+
+    #[test]
+    fn what_takes_too_long_may_not() {
+        let (sender, wait) = mpsc::channel::<()>();
+        let slow = move |_, batch: &mut Batch| {
+            put(batch);
+            let _ = wait.recv_timeout(Duration::from_millis(50)); // never sent
+            Ok(())
+        };
+        let error = outcome(Duration::from_millis(20), slow).unwrap_err();
+        assert_eq!(error, "collection 1 took 0.1 s, its deadline is 0.0 s");
+        drop(sender);
+    }
+}

@@ -1,0 +1,94 @@
+//! The manager as others reach it: from tasks that must not block.
+
+use super::{Manager, Overview, lock, reload::summary, upgrade::Trial};
+use crate::serve::{ReloadOutcome, Switch, SwitchOutcome};
+use arc_swap::ArcSwap;
+use std::sync::{Arc, Mutex};
+
+/// The manager, shared. What is asked of it is done on a thread that may block, one thing after the other, and to its
+/// end, also where nobody waits for it any more.
+#[derive(Clone)]
+pub(in crate::app) struct Managing {
+    manager: Arc<Mutex<Manager>>,
+    overview: Arc<ArcSwap<Overview>>,
+}
+
+impl Managing {
+    pub(in crate::app) fn new(manager: Manager) -> Self {
+        let overview = manager.overview();
+        Self { manager: Arc::new(Mutex::new(manager)), overview }
+    }
+
+    /// What applies now.
+    pub(in crate::app) fn overview(&self) -> Arc<Overview> {
+        self.overview.load_full()
+    }
+
+    /// Reads the configuration again.
+    pub(in crate::app) async fn reload(&self) -> ReloadOutcome {
+        match self.ask(Manager::reload).await {
+            Ok(Ok((reloaded, trials))) => {
+                self.try_out(trials);
+                ReloadOutcome::Done(reloaded)
+            }
+            Ok(Err(errors)) => ReloadOutcome::Invalid(errors),
+            Err(error) => ReloadOutcome::Failed(error),
+        }
+    }
+
+    /// The same where nobody hears the answer; `cause` is what made it so.
+    pub(in crate::app) async fn reload_and_log(&self, cause: &str) {
+        match self.reload().await {
+            ReloadOutcome::Done(reloaded) => {
+                tracing::info!("{cause}: the configuration was read again: {}", summary(&reloaded));
+                for warning in &reloaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                if !reloaded.needs_restart.is_empty() {
+                    tracing::warn!("only a restart takes the new {}", reloaded.needs_restart.join(", "));
+                }
+            }
+            ReloadOutcome::Invalid(errors) => {
+                tracing::error!("{cause}: the configuration has errors, so nothing was changed:\n{errors}");
+            }
+            ReloadOutcome::Failed(error) => {
+                tracing::error!("{cause}: the configuration was not read: {error}");
+            }
+        }
+    }
+
+    /// Switches a plugin.
+    pub(in crate::app) async fn switch(&self, plugin: String, switch: Switch) -> SwitchOutcome {
+        let done = self.ask(move |manager| manager.switch(&plugin, switch)).await;
+        done.unwrap_or_else(SwitchOutcome::Failed)
+    }
+
+    /// The plugin directories changed.
+    pub(in crate::app) async fn rescan(&self) {
+        match self.ask(Manager::rescan).await {
+            Ok(trials) => self.try_out(trials),
+            Err(error) => tracing::error!("the plugin directories were not looked at: {error}"),
+        }
+    }
+
+    fn try_out(&self, trials: Vec<Trial>) {
+        for trial in trials {
+            let managing = self.clone();
+            tokio::spawn(async move {
+                let tried = trial.run().await;
+                if let Ok(more) = managing.ask(move |manager| manager.conclude(tried)).await {
+                    managing.try_out(more);
+                }
+            });
+        }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Manager) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let manager = Arc::clone(&self.manager);
+        let done = tokio::task::spawn_blocking(move || work(&mut lock(&manager))).await;
+        done.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,73 @@
+//! Plugins that are switched on, off, or started anew by hand.
+
+use super::{Manager, lock};
+use crate::{
+    config::{Diff, key_below},
+    host::discover,
+    model::PluginState,
+    serve::{Switch, SwitchOutcome},
+};
+
+impl Manager {
+    /// Switches a plugin, by the key of its table. It lasts until the table changes, or the agent ends.
+    pub(super) fn switch(&mut self, name: &str, switch: Switch) -> SwitchOutcome {
+        let Some(table) = self.config.plugins.get(name) else {
+            let found = self.overview.load().others.iter().any(|other| other.name == name);
+            return if found {
+                let table = key_below("plugins", name);
+                SwitchOutcome::Refused(format!(
+                    "it is not configured; add [{table}] to agent.toml and reload"
+                ))
+            } else {
+                SwitchOutcome::UnknownPlugin
+            };
+        };
+        match (switch, table.enabled) {
+            (Switch::Disable, false) => SwitchOutcome::Done(PluginState::Disabled),
+            (Switch::Disable, true) => self.turn(name, false),
+            (Switch::Enable, false) => self.turn(name, true),
+            (Switch::Restart, false) => SwitchOutcome::Refused("it is disabled; enable it".into()),
+            (Switch::Enable, true) if self.running.contains_key(name) => self.state(name),
+            (Switch::Enable | Switch::Restart, true) => self.restart(name),
+        }
+    }
+
+    fn turn(&mut self, name: &str, on: bool) -> SwitchOutcome {
+        let catalogue = discover(&self.config.agent.plugin_dirs);
+        if on && let Some(table) = self.config.plugins.get(name) {
+            // first what can fail, so that a plugin that is not there stays disabled
+            match self.loader(&catalogue).load(name, table) {
+                Ok(library) => self.keep(&library),
+                Err(error) => return SwitchOutcome::Refused(error.to_string()),
+            }
+        }
+        self.switches.insert(name.into(), on);
+        let config = self.switched();
+        let diff = Diff::between(&self.config, &config);
+        let failed = self.apply(config, &diff, &catalogue);
+        tracing::info!("plugin {name} was {} by hand", if on { "enabled" } else { "disabled" });
+        match failed.into_iter().next() {
+            Some(reason) if on => SwitchOutcome::Refused(reason),
+            _ => self.state(name),
+        }
+    }
+
+    /// A fresh collector of the same version; one that was refused is loaded again.
+    fn restart(&mut self, name: &str) -> SwitchOutcome {
+        let catalogue = discover(&self.config.agent.plugin_dirs);
+        let done = self.change(name, &["config"], &catalogue);
+        self.publish(&catalogue);
+        match done {
+            Ok(()) => {
+                tracing::info!("plugin {name} was restarted by hand");
+                self.state(name)
+            }
+            Err(reason) => SwitchOutcome::Refused(reason),
+        }
+    }
+
+    fn state(&self, name: &str) -> SwitchOutcome {
+        let running = self.running.get(name).map(|running| lock(&running.status).state);
+        SwitchOutcome::Done(running.unwrap_or(PluginState::Disabled))
+    }
+}

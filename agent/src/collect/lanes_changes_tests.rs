@@ -1,0 +1,168 @@
+//! Collectors that come, change and go while others run.
+
+use super::*;
+
+fn name(id: u32) -> Arc<str> {
+    format!("job{id}").into()
+}
+
+fn factory(script: impl FnMut(u64) -> Result<(), Error> + Send + 'static) -> Box<dyn Factory> {
+    Box::new(Maker(Arc::new(Mutex::new(Box::new(script)))))
+}
+
+fn times(interval: Duration) -> Times {
+    Times {
+        cadence: Cadence::new(interval, Duration::ZERO),
+        interval,
+        deadline: interval,
+        jitter: Duration::ZERO,
+    }
+}
+
+/// Whether one of a round's batches is of this collector.
+fn has_batch(round: &Round, id: u32) -> bool {
+    round.batches.iter().any(|batch| batch.collector == CollectorId(id))
+}
+
+fn gaps(rounds: &[Round], id: u32) -> Vec<String> {
+    let gaps = rounds.iter().flat_map(|round| &round.gaps);
+    let own = gaps.filter(|gap| gap.scope == GapScope::Collector(name(id)));
+    own.map(|gap| gap.reason.to_string()).collect()
+}
+
+#[test]
+fn one_comes_and_another_goes_while_the_first_goes_on() {
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, |_| Ok(())), job(1, TICK, TICK, |_| Ok(()))]);
+    until(&rounds, |round| has_batch(round, 1));
+    collecting.remove(CollectorId(1), &name(1), Some(GapReason::Disabled));
+    until(&rounds, |round| round.vacated == [CollectorId(1)]);
+    assert_eq!(ask(&collecting, 1).recv_timeout(LIMIT).unwrap(), Err(CollectError::NotRunning));
+    collecting.add(job(2, TICK, TICK, |_| Ok(()))).unwrap();
+    let mut seen = until(&rounds, |round| has_batch(round, 2));
+    assert!(!seen.iter().any(|round| has_batch(round, 1)));
+    // under its old number and name, after which the gap is told
+    collecting.add(job(1, TICK, TICK, |_| Ok(()))).unwrap();
+    seen.extend(until(&rounds, |round| has_batch(round, 1)));
+    seen.extend(until(&rounds, |round| has_batch(round, 0)));
+    assert_eq!(gaps(&seen, 1), ["disabled"]);
+    assert_eq!(collecting.stop(LIMIT), 0);
+    assert_eq!(collecting.statuses().len(), 3);
+    assert_eq!(collecting.statuses()[0].failures, 0);
+}
+
+#[test]
+fn new_times_keep_the_source() {
+    let hour = Duration::from_secs(3600);
+    let (collecting, rounds) = start(vec![job(0, hour, hour, |_| Ok(()))]);
+    until(&rounds, |_| collecting.primed());
+    let Ok(()) = collecting.change(CollectorId(0), Change { times: times(TICK), factory: None }) else {
+        panic!("it is there")
+    };
+    let seen = until(&rounds, |round| round.batches.iter().any(|batch| batch.samples[0].value >= 4.0));
+    assert!(batches(&seen, 0).iter().all(|batch| batch.retired.is_empty()));
+    assert_eq!(gaps(&seen, 0), [""; 0]);
+    let status = &collecting.statuses()[0];
+    assert_eq!((status.interval, status.restarts), (TICK, 0));
+    collecting.stop(LIMIT);
+}
+
+#[test]
+fn a_new_factory_takes_over_the_series_in_one_batch() {
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, |_| Ok(()))]);
+    until(&rounds, |_| collecting.primed());
+    let fresh = Some(factory(|_| Ok(())));
+    let Ok(()) = collecting.change(CollectorId(0), Change { times: times(TICK), factory: fresh }) else {
+        panic!("it is there")
+    };
+    let seen = until(&rounds, |round| round.batches.iter().any(|batch| !batch.retired.is_empty()));
+    let last = batches(&seen, 0).into_iter().next_back().unwrap();
+    assert_eq!((last.retired.as_slice(), last.samples[0].series, last.samples[0].value), (&[0][..], 1, 1.0));
+    assert_eq!(gaps(&seen, 0), [""; 0]);
+    assert_eq!(collecting.statuses()[0].restarts, 1);
+    collecting.stop(LIMIT);
+}
+
+#[test]
+fn a_collector_that_ended_is_given_back() {
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, |_| Err(Error::config("a", "bad")))]);
+    until(&rounds, |round| has_batch(round, 0));
+    let changed = collecting.change(CollectorId(0), Change { times: times(TICK), factory: None });
+    assert!(matches!(changed, Err(Unchanged::NotThere(_))));
+    collecting.add(job(0, TICK, TICK, |_| Ok(()))).unwrap();
+    until(&rounds, |round| round.batches.iter().any(|batch| !batch.samples.is_empty()));
+    collecting.stop(LIMIT);
+}
+
+#[test]
+fn an_upgrade_that_can_not_be_made_leaves_the_old_source() {
+    struct Never;
+    impl Factory for Never {
+        fn make(&mut self, _: LocalSeries) -> Result<Box<dyn Source>, Error> {
+            Err(Error::transient("planned"))
+        }
+    }
+    let event = |made: &Result<(), Error>| Event {
+        kind: if made.is_ok() { "upgraded" } else { "refused" }.into(),
+        severity: crate::model::Severity::Info,
+        message: String::new(),
+        details: serde_json::Value::Null,
+        time: Timestamp::now(),
+        vm_id: None,
+    };
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, |_| Ok(()))]);
+    until(&rounds, |_| collecting.primed());
+    let told = move |made: Result<(), Error>| event(&made);
+    assert!(collecting.upgrade(CollectorId(0), Upgrade { factory: Box::new(Never), told: Box::new(told) }));
+    let seen = until(&rounds, |round| round.events.iter().any(|event| event.kind == "refused"));
+    assert!(batches(&seen, 0).iter().all(|batch| batch.retired.is_empty() && batch.samples[0].series == 0));
+    assert!(
+        collecting.upgrade(CollectorId(0), Upgrade { factory: factory(|_| Ok(())), told: Box::new(told) })
+    );
+    let seen = until(&rounds, |round| round.events.iter().any(|event| event.kind == "upgraded"));
+    let last = batches(&seen, 0).into_iter().next_back().unwrap();
+    assert_eq!((last.retired.as_slice(), last.samples[0].series), (&[0][..], 1));
+    assert!(!collecting.upgrade(CollectorId(7), Upgrade { factory: Box::new(Never), told: Box::new(told) }));
+    assert_eq!(collecting.statuses()[0].failures, 0);
+    collecting.stop(LIMIT);
+}
+
+/// A job that hangs until the sender goes.
+fn hanging(id: u32) -> (JobOptions, mpsc::Sender<()>, mpsc::Receiver<()>) {
+    let (release, wait) = mpsc::channel::<()>();
+    let (begun, began) = mpsc::channel();
+    let options = job(id, TICK, TICK, move |_| {
+        begun.send(()).ok();
+        let _ = wait.recv();
+        Ok(())
+    });
+    (options, release, began)
+}
+
+#[test]
+fn a_stuck_one_is_left_behind_twice_at_most() {
+    let (first, release_first, began) = hanging(0);
+    let (collecting, rounds) = start(vec![first, job(1, TICK, TICK, |_| Ok(()))]);
+    began.recv_timeout(LIMIT).unwrap();
+    until(&rounds, |round| round.events.iter().any(|event| event.kind == "plugin_failed"));
+    let fresh = Some(factory(|_| Ok(())));
+    let changed = collecting.change(CollectorId(0), Change { times: times(TICK), factory: fresh });
+    assert!(matches!(changed, Err(Unchanged::Stuck(_))));
+    collecting.remove(CollectorId(0), &name(0), None);
+    let (second, release_second, began) = hanging(0);
+    collecting.add(second).unwrap();
+    began.recv_timeout(LIMIT).unwrap();
+    collecting.remove(CollectorId(0), &name(0), None);
+    assert_eq!(collecting.add(job(0, TICK, TICK, |_| Ok(()))), Err(CollectError::Stuck));
+    until(&rounds, |round| has_batch(round, 1)); // the other one goes on
+    drop(release_first);
+    // once a call has come back, another collector may be begun; what the call brought is nobody's
+    let deadline = Instant::now() + LIMIT;
+    while collecting.add(job(0, TICK, TICK, |_| Ok(()))).is_err() {
+        assert!(Instant::now() < deadline, "the call came back, and nobody noticed");
+        thread::yield_now();
+    }
+    let seen = until(&rounds, |round| has_batch(round, 0));
+    assert_eq!(batches(&seen, 0)[0].samples[0].value, 1.0);
+    drop(release_second);
+    assert_eq!(collecting.stop(LIMIT), 0);
+}
