@@ -16,9 +16,13 @@ const ALLOCATIONS: Metric =
     Metric::counter("synthetic_allocations_total", Unit::NONE, "Allocations inside this library.");
 const INFO: Metric = Metric::info("synthetic_info", "Which file this is.").labels("mark");
 
-/// Tests put another text of the same length in its place, to know one copy of this library from another.
+/// Tests put another text of the same length in its place, to know one copy of this library from another. With
+/// [`PANICS`] it panics in each collection, with [`SILENT`] it brings nothing: a new version gone wrong.
 #[used]
 static MARK: [u8; 16] = *b"synthetic-mark-1";
+
+const PANICS: &[u8; 16] = b"synthetic-panics";
+const SILENT: &[u8; 16] = b"synthetic-silent";
 
 struct Counting;
 
@@ -61,6 +65,7 @@ pub struct Synthetic {
     counters: Vec<Series>,
     allocations: Series,
     info: Series,
+    mark: [u8; 16],
     churn: bool,
     churned: Option<Series>,
     collections: u64,
@@ -82,6 +87,7 @@ impl Collector for Synthetic {
             counters,
             allocations: host.series(&ALLOCATIONS, &[])?,
             info: host.series(&INFO, &[std::str::from_utf8(&mark)?])?,
+            mark,
             churn: config.churn,
             churned: None,
             collections: 0,
@@ -90,6 +96,11 @@ impl Collector for Synthetic {
 
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         self.collections += 1;
+        match &self.mark {
+            PANICS => panic!("planned in collect"),
+            SILENT => return Ok(()),
+            _ => {}
+        }
         let c = self.collections as f64;
         for (n, series) in (0_u32..).zip(&self.gauges) {
             sink.put(*series, 1000.0 * f64::from(n) + c);

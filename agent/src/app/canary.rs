@@ -141,7 +141,7 @@ mod tests {
         );
         let second = |round, batch: &mut Batch| {
             if round == 2 {
-                put(batch)
+                put(batch);
             };
             Ok(())
         };

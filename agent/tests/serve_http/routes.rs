@@ -272,7 +272,7 @@ fn reloading() {
         "upgrading": []});
     assert_eq!((&json["changed"], &json["plugins"]), (&json!(true), &plugins));
     assert_eq!(json["needs_restart"], json!(["http.listen"]));
-    server.fake.0.bad_config.store(true, std::sync::atomic::Ordering::SeqCst);
+    server.fake.0.bad_config.store(true, Ordering::SeqCst);
     let answer = server.ask("POST", "/-/reload", &[AS_ADMIN]);
     assert_eq!(answer.status, 422);
     let error = json!({"type": "config_error", "loc": ["agent.toml:3", "agent.interval"],
@@ -336,7 +336,7 @@ fn documented() -> Vec<(String, String)> {
 fn documented_routes_exist_and_answer_head_like_get() {
     let server = Running::usual();
     let routes = documented();
-    assert_eq!(routes.len(), 14);
+    assert_eq!(routes.len(), 18);
     for (method, path) in routes {
         let target =
             if path.ends_with("history") { format!("{path}?metric_name=host_cpu_percent") } else { path };

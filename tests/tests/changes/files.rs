@@ -1,0 +1,99 @@
+//! Files that are noticed: of the configuration, and of plugins, which are tried out before they take over.
+
+use super::*;
+
+fn watching() -> String {
+    CONFIG.replace("watch = false", "watch = true")
+}
+
+fn started() -> (Home, Agent) {
+    let home = Home::new(&watching()).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    (home, agent)
+}
+
+#[test]
+fn a_written_file_is_noticed() {
+    let (home, mut agent) = started();
+    home.write_config(&watching().replace("[plugins.host-mem]", "[plugins.host-mem]\ninterval = \"300ms\""));
+    agent.until(LIMIT, "the new interval", |agent| {
+        (plugin(agent, "host-mem")["interval_seconds"] == 0.3).then_some(())
+    });
+    fs::create_dir(home.path("agent.d")).unwrap();
+    home.write("agent.d/off.toml", "[plugins.more]\nplugin = \"host-mem\"\n");
+    agent.until(LIMIT, "the drop-in's plugin", |agent| {
+        let all = agent.get("/api/plugins").json();
+        all["plugins"].as_array().unwrap().iter().any(|plugin| plugin["name"] == "more").then_some(())
+    });
+    // the folder did not exist when the agent started, and is looked at by now
+    fs::remove_file(home.path("agent.d/off.toml")).unwrap();
+    agent.until(LIMIT, "the drop-in's plugin to go", |agent| {
+        let all = agent.get("/api/plugins").json();
+        (!all["plugins"].as_array().unwrap().iter().any(|plugin| plugin["name"] == "more")).then_some(())
+    });
+    assert!(!agent.home().log().contains("ERROR"), "{}", agent.home().log());
+    agent.stop();
+}
+
+#[test]
+fn a_plugin_that_comes_later_is_started() {
+    let home = Home::new(&format!("{}[plugins.faulty]\n", watching())).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    assert_eq!(plugin(&agent, "faulty")["state"], "refused");
+    let home = home.plugin("faulty");
+    agent
+        .until(LIMIT, "faulty to run", |agent| (plugin(agent, "faulty")["state"] == "running").then_some(()));
+    drop(home);
+    agent.stop();
+}
+
+#[test]
+fn a_new_version_takes_over() {
+    let (home, mut agent) = started();
+    assert_eq!(plugin(&agent, "synthetic")["version"], "0.1.0");
+    replace_synthetic(&home, b"synthetic-mark-2", "0.2.0");
+    let upgraded = event(&mut agent, "plugin_upgraded");
+    assert_eq!(upgraded["message"], "plugin synthetic: 0.1.0 was replaced by 0.2.0");
+    assert_eq!(plugin(&agent, "synthetic")["version"], "0.2.0");
+    agent.until(LIMIT, "samples of the new version", |agent| {
+        history(agent, "synthetic_info&label.mark=synthetic-mark-2").0.first().copied()
+    });
+    let (values, gaps) = history(&agent, "synthetic_value&label.n=0&limit=1000");
+    // the old one counted up to its end, the new one counts from one
+    let breaks = values.windows(2).filter(|pair| pair[0] != pair[1] + 1.0).count();
+    assert_eq!((breaks, gaps), (1, Vec::new()), "{values:?}");
+    assert_eq!(plugin(&agent, "synthetic")["restarts"], 1);
+    // a restart keeps the new version
+    assert_eq!(post(&agent, "/api/plugins/synthetic/restart").0, 200);
+    collects_on(&mut agent, "synthetic", 3);
+    assert_eq!(plugin(&agent, "synthetic")["version"], "0.2.0");
+    agent.stop();
+}
+
+#[test]
+fn a_version_that_fails_is_refused_while_the_old_one_goes_on() {
+    for (mark, reason) in [
+        (b"synthetic-panics", "planned in collect"),
+        (b"synthetic-silent", "it brought no samples"),
+        (b"synthetic-\xff\xff\xff\xff\xff\xff", "no collector could be made"),
+    ] {
+        let (home, mut agent) = started();
+        replace_synthetic(&home, mark, "0.2.0");
+        let refused = event(&mut agent, "plugin_upgrade_refused");
+        assert!(refused["message"].as_str().unwrap().contains(reason), "{refused}");
+        collects_on(&mut agent, "synthetic", 3);
+        // the same file is not tried again
+        reload(&agent);
+        assert_eq!(reload(&agent)["plugins"]["upgrading"], serde_json::json!([]));
+        let (values, gaps) = history(&agent, "synthetic_value&label.n=0&limit=1000");
+        assert!(values.windows(2).all(|pair| pair[0] == pair[1] + 1.0), "{values:?}");
+        assert_eq!(gaps, [""; 0]);
+        assert_eq!(plugin(&agent, "synthetic")["version"], "0.1.0");
+        // but the next one is
+        replace_synthetic(&home, b"synthetic-mark-3", "0.3.0");
+        assert_eq!(event(&mut agent, "plugin_upgraded")["details"]["to"], "0.3.0");
+        agent.stop();
+    }
+}
