@@ -328,8 +328,8 @@ impl Roster {
             status.missed_deadlines += 1;
             let limit = running.deadline.as_secs_f64();
             let reason = format!(
-                "a collection has not come back within its deadline of {limit:.1} s; restart the agent if it never \
-                 does, or run the plugin isolated once this agent can"
+                "a collection has not come back within its deadline of {limit:.1} s; restart the plugin if it never \
+                 does, or run it isolated"
             );
             tracing::error!(plugin = status.name, "{reason}");
             status.last_error = Some(reason.clone());

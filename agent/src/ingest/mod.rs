@@ -20,7 +20,7 @@ pub use stats::{Count, Stats};
 
 use crate::{
     config::AlertRule,
-    model::{CollectorId, CollectorInfo, Round, Timestamp},
+    model::{CollectorInfo, Round, Timestamp},
     store::{self, Deleted, Store},
 };
 use arc_swap::ArcSwap;
@@ -55,9 +55,7 @@ pub enum Input {
         /// Called when it is done.
         reply: Reply<Result<Deleted, String>>,
     },
-    /// A collector was stopped: its series are no longer alive.
-    Vacant(CollectorId),
-    /// The collectors as they are now, by [`CollectorId`]. Comes before the first round of a new one.
+    /// The collectors as they are now, by [`CollectorId`](crate::model::CollectorId). Comes before the first round of a new one.
     Collectors(Vec<CollectorInfo>),
     /// The alert rules as they are now.
     Rules(Vec<AlertRule>),
@@ -82,7 +80,6 @@ impl fmt::Debug for Input {
         f.write_str(match self {
             Self::Round(_) => "Round",
             Self::Delete { .. } => "Delete",
-            Self::Vacant(_) => "Vacant",
             Self::Collectors(_) => "Collectors",
             Self::Rules(_) => "Rules",
             Self::Disk(_) => "Disk",
@@ -105,7 +102,7 @@ pub struct Stopped {
 /// How the writer begins.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// The collectors, by [`CollectorId`].
+    /// The collectors, by their numbers.
     pub collectors: Vec<CollectorInfo>,
     /// The alert rules.
     pub rules: Vec<AlertRule>,
@@ -231,7 +228,6 @@ fn handle<S: Storage, C: Clock>(
         Input::Delete { before, reply } => {
             reply(writer.delete_before(before).map_err(|error| error.to_string()));
         }
-        Input::Vacant(collector) => writer.vacate(collector),
         Input::Collectors(infos) => writer.set_collectors(infos),
         Input::Rules(rules) => writer.set_rules(rules),
         Input::Disk(disk) => writer.set_disk(disk),

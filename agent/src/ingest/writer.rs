@@ -15,7 +15,7 @@ use crate::{
     alert::{self, ActiveAlert, Moment},
     config::{AlertRule, TimestampStyle},
     inventory::Inventory,
-    model::{CollectorId, CollectorInfo, Gap, GapReason, GapScope, Round, Timestamp},
+    model::{CollectorInfo, Gap, GapReason, GapScope, Round, Timestamp},
     store::{self, Deleted, StoredBatch},
     views::ViewContext,
 };
@@ -120,12 +120,6 @@ impl<S: Storage, C: Clock> Writer<S, C> {
     pub(super) fn set_collectors(&mut self, infos: Vec<CollectorInfo>) {
         self.table.set_collectors(infos, &mut self.parcel.commit.gaps);
         self.stats.set_collectors(self.table.collectors());
-        self.finish(self.now());
-    }
-
-    /// A collector was stopped.
-    pub(super) fn vacate(&mut self, collector: CollectorId) {
-        self.table.vacate(collector, &mut self.parcel.commit.gaps);
         self.finish(self.now());
     }
 

@@ -65,7 +65,7 @@ fn a_machine_that_its_collector_no_longer_tells_of_is_destroyed() {
 fn a_stopped_collector_destroys_nothing() {
     let mut bench = Bench::new();
     bench.batch(appear);
-    bench.writer.vacate(CollectorId(0));
+    bench.writer.round(&mut Round { vacated: vec![CollectorId(0)], ..Round::default() });
     for _ in 0..100 {
         bench.round(Round::default());
     }

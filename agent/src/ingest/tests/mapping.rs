@@ -206,7 +206,7 @@ fn a_stopped_collector_loses_its_series_and_gets_them_back() {
         batch.samples = vec![sample(0, 1.0)];
     };
     bench.batch(register);
-    bench.writer.vacate(CollectorId(0));
+    bench.writer.round(&mut Round { vacated: vec![CollectorId(0)], ..Round::default() });
     assert_eq!(bench.latest("a"), None);
     assert_eq!(bench.published().snapshot.catalog.series.len(), 0);
     bench.batch(register);

@@ -59,10 +59,27 @@ fn a_flush_answers_after_the_rounds_before_it() {
     assert_eq!(handle.stats().rounds.get(), 50);
     let deleted = ask(&inputs, |reply| Input::Delete { before: at(NOW + 10_000), reply });
     assert_eq!(deleted.unwrap().samples, 10);
-    inputs.send(Input::Vacant(CollectorId(0))).unwrap();
+    let vacated = Round { vacated: vec![CollectorId(0)], ..Round::default() };
+    inputs.send(Input::Round(Box::new(vacated))).unwrap();
     assert!(ask(&inputs, |reply| Input::Flush { reply }));
     assert!(handle.published().load().snapshot.catalog.series.is_empty());
     assert!(handle.is_running());
+}
+
+#[test]
+fn the_store_hears_how_much_to_keep() {
+    let store = FakeStore::default();
+    let (inputs, _handle, _back) = start(&store, &FakeClock::new(NOW));
+    let day = Duration::from_secs(86_400);
+    let options = store::Options {
+        file: "/nowhere".into(),
+        retention: store::Retention { raw: day, minute: day, hour: day },
+        max_loss: Duration::ZERO,
+        max_size: 77,
+    };
+    inputs.send(Input::Storage(options)).unwrap();
+    assert!(ask(&inputs, |reply| Input::Flush { reply }));
+    assert_eq!(store.disk().options.as_ref().map(|options| options.max_size), Some(77));
 }
 
 #[test]
