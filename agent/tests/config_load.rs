@@ -91,6 +91,7 @@ fn without_a_file_the_defaults_count() {
     assert_eq!(config.agent.data_dir, home.path("home/.local/state/twarga-agent"));
     assert_eq!(config.agent.plugin_dirs, [home.path("bin"), home.path("plugins")]);
     assert_eq!(config.agent.align_offset, AlignOffset::Host);
+    assert!(config.agent.watch);
     assert_eq!(config.http.listen, ["127.0.0.1:8000".parse().unwrap()]);
     assert_eq!(config.http.timestamps, TimestampStyle::Rfc3339);
     assert_eq!(config.storage.retention, seconds(7 * 86_400));
@@ -490,6 +491,7 @@ fn other_values_arrive() {
         [agent]
         labels = { site = "lab", rack = "7" }
         align_offset = "none"
+        watch = false
         [http]
         listen = "[::]:9000"
         timestamps = "legacy"
@@ -506,6 +508,7 @@ fn other_values_arrive() {
     let Loaded { config, warnings } = home.load();
     assert_eq!(config.agent.labels.to_string(), r#"{rack="7",site="lab"}"#);
     assert_eq!(config.agent.align_offset, AlignOffset::None);
+    assert!(!config.agent.watch);
     assert_eq!(config.http.listen, ["[::]:9000".parse().unwrap()]);
     assert_eq!(config.http.timestamps, TimestampStyle::Legacy);
     assert_eq!(config.http.hosts, ["monitor.example.org"]);

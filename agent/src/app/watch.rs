@@ -45,13 +45,10 @@ async fn look(managing: &Managing) -> io::Result<()> {
         let now = Seen::of(&managing.overview().config);
         if now.config != seen.config {
             managing.reload_and_log("its files changed").await;
-            seen = Seen::of(&managing.overview().config);
-            seen.config = now.config;
-            // what came or changed meanwhile brings another notice
         } else if now.plugins != seen.plugins {
             managing.rescan().await;
-            seen = now;
         }
+        seen = now; // what changed since brings another notice
     }
 }
 

@@ -97,3 +97,19 @@ fn a_version_that_fails_is_refused_while_the_old_one_goes_on() {
         agent.stop();
     }
 }
+
+#[test]
+fn a_version_that_fails_already_is_replaced_at_once() {
+    // it panics from the first collection on: after some failures it is left alone for a while
+    let home = Home::new(&watching()).plugin("host-mem");
+    replace_synthetic(&home, b"synthetic-panics", "0.2.0");
+    let mut agent = home.start();
+    agent.until(LIMIT, "synthetic to be left alone", |agent| {
+        (plugin(agent, "synthetic")["failures"].as_u64()? >= 6).then_some(())
+    });
+    replace_synthetic(&home, b"synthetic-mark-3", "0.3.0");
+    assert_eq!(event(&mut agent, "plugin_upgraded")["details"]["to"], "0.3.0");
+    collects_on(&mut agent, "synthetic", 3);
+    assert_eq!(plugin(&agent, "synthetic")["state"], "running");
+    agent.stop();
+}

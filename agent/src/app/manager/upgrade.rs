@@ -130,6 +130,7 @@ impl Manager {
         match outcome {
             Ok((library, factory)) => {
                 let (slot, status) = (Arc::clone(&running.library), Arc::clone(&running.status));
+                let new = library.clone();
                 let told = Box::new(move |made: Result<(), twarga_plugin_api::Error>| match made {
                     Ok(()) => {
                         let old = std::mem::replace(&mut *lock(&slot), library.clone());
@@ -143,12 +144,27 @@ impl Manager {
                         refused(&lock(&status).name, &format!("its collector could not be made: {error}"))
                     }
                 });
-                // where its collector has ended, a restart takes the new file
-                self.rooms.collecting.upgrade(running.id, Upgrade { factory, told });
+                if !self.rooms.collecting.upgrade(running.id, Upgrade { factory, told }) {
+                    self.begin_with(&name, new);
+                }
             }
             Err(reason) => self.rooms.collecting.event(refused(&name, &reason)),
         }
         Vec::new()
+    }
+}
+
+impl Manager {
+    /// The old version's collector has ended, or is stuck: the new one begins anew.
+    fn begin_with(&mut self, name: &str, library: Library) {
+        let Some(running) = self.running.get(name) else { return };
+        let old = std::mem::replace(&mut *lock(&running.library), library.clone());
+        self.rooms.collecting.event(upgraded(name, &old, &library));
+        let catalogue = discover(&self.config.agent.plugin_dirs);
+        if let Err(error) = self.change(name, &["config"], &catalogue) {
+            tracing::error!("{error}");
+        }
+        self.publish(&catalogue);
     }
 }
 

@@ -48,7 +48,8 @@ impl Collecting {
         self.command(|state| state.roster.change(id, change))
     }
 
-    /// Lets another version of its plugin take over with the collector's next collection; whether there is one.
+    /// Lets another version of its plugin take over with the collector's next collection; whether there will be one: not
+    /// where it has ended, or its call does not come back.
     pub fn upgrade(&self, id: CollectorId, upgrade: Upgrade) -> bool {
         self.command(|state| state.roster.upgrade(id, upgrade))
     }

@@ -1,6 +1,6 @@
 //! Collectors that come, change and go while the others run.
 
-use super::{IDLE_NOTE, Idle, MISSING_NOTE, Roster, Running, Trigger, Waiting, spread, until};
+use super::{Idle, MISSING_NOTE, Roster, Running, Trigger, Waiting, spread, until};
 use crate::{
     collect::{
         Factory,
@@ -79,10 +79,7 @@ impl Roster {
             self.outbox.gap((from < now).then(|| Gap { scope: scope.clone(), from, to: now, reason }));
         }
         if let Some(reason) = reason {
-            self.idle.push(Idle {
-                look: Instant::now() + MISSING_NOTE.min(IDLE_NOTE),
-                ..Idle::new(scope, reason)
-            });
+            self.idle.push(Idle { look: Instant::now() + MISSING_NOTE, ..Idle::new(scope, reason) });
         }
     }
 
@@ -104,11 +101,15 @@ impl Roster {
         }
     }
 
-    /// Lets another version of its plugin take over with the collector's next collection; whether there is one.
+    /// Lets another version of its plugin take over with the collector's next collection; whether there will be one. One
+    /// that is left alone because it fails is collected at once.
     pub(in crate::collect) fn upgrade(&mut self, id: CollectorId, upgrade: Upgrade) -> bool {
         if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.job.id == id) {
             waiting.job.set_upgrade(upgrade);
-        } else if let Some(running) = self.in_call_mut(id) {
+            if std::mem::take(&mut waiting.paused) {
+                (waiting.due, waiting.trigger) = (Instant::now(), Trigger::Priming);
+            }
+        } else if let Some(running) = self.in_call_mut(id).filter(|running| !running.is_stuck()) {
             running.pending.push(Pending::Upgrade(upgrade));
         } else {
             return false;
