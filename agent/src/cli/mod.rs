@@ -48,6 +48,8 @@ Environment:
   TWARGA_LOG                              what is logged: error, warn, info (default), debug, or a filter
   NO_COLOR                                no colours
 
+Signals of `run`: SIGHUP reads the configuration again and applies what changed, SIGTERM and SIGINT stop.
+
 Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration.";
 
 /// Monitors this host and its virtual machines: collectors are plugins, history is one SQLite file, answers come over HTTP.

@@ -11,7 +11,7 @@ use crate::{
     },
     collect::{Factory, Upgrade},
     host::{Catalogue, Claims, Identity, Library, discover, load},
-    model::{Event, Severity, Timestamp},
+    model::{Event, PluginStatus, Severity, Timestamp},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -135,9 +135,7 @@ impl Manager {
                     Ok(()) => {
                         let old = std::mem::replace(&mut *lock(&slot), library.clone());
                         let mut status = lock(&status);
-                        status.version = Some(library.metadata.version.clone());
-                        status.api = Some(library.metadata.api.clone());
-                        status.file = Some(library.file.clone());
+                        note_version(&mut status, &library);
                         upgraded(&status.name, &old, &library)
                     }
                     Err(error) => {
@@ -159,6 +157,7 @@ impl Manager {
     fn begin_with(&mut self, name: &str, library: Library) {
         let Some(running) = self.running.get(name) else { return };
         let old = std::mem::replace(&mut *lock(&running.library), library.clone());
+        note_version(&mut lock(&running.status), &library);
         self.rooms.collecting.event(upgraded(name, &old, &library));
         let catalogue = discover(&self.config.agent.plugin_dirs);
         if let Err(error) = self.change(name, &["config"], &catalogue) {
@@ -166,6 +165,12 @@ impl Manager {
         }
         self.publish(&catalogue);
     }
+}
+
+fn note_version(status: &mut PluginStatus, library: &Library) {
+    status.version = Some(library.metadata.version.clone());
+    status.api = Some(library.metadata.api.clone());
+    status.file = Some(library.file.clone());
 }
 
 fn upgraded(name: &str, old: &Library, new: &Library) -> Event {
