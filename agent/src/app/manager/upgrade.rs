@@ -143,7 +143,7 @@ impl Manager {
                     }
                 });
                 if !self.rooms.collecting.upgrade(running.id, Upgrade { factory, told }) {
-                    self.begin_with(&name, new);
+                    self.begin_with(&name, &new);
                 }
             }
             Err(reason) => self.rooms.collecting.event(refused(&name, &reason)),
@@ -154,11 +154,11 @@ impl Manager {
 
 impl Manager {
     /// The old version's collector has ended, or is stuck: the new one begins anew.
-    fn begin_with(&mut self, name: &str, library: Library) {
+    fn begin_with(&mut self, name: &str, library: &Library) {
         let Some(running) = self.running.get(name) else { return };
         let old = std::mem::replace(&mut *lock(&running.library), library.clone());
-        note_version(&mut lock(&running.status), &library);
-        self.rooms.collecting.event(upgraded(name, &old, &library));
+        note_version(&mut lock(&running.status), library);
+        self.rooms.collecting.event(upgraded(name, &old, library));
         let catalogue = discover(&self.config.agent.plugin_dirs);
         if let Err(error) = self.change(name, &["config"], &catalogue) {
             tracing::error!("{error}");
