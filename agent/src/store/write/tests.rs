@@ -183,7 +183,7 @@ fn a_segment_that_can_t_be_read_is_not_written_over() {
     let directory = TempDir::new().unwrap();
     let mut store = store(&directory);
     let one = series(&mut store, "one");
-    let mut write = |store: &mut Store, ticks: std::ops::Range<i64>| {
+    let write = |store: &mut Store, ticks: std::ops::Range<i64>| {
         ticks.for_each(|tick| put(store, BEGIN + tick * 1000, &[one]));
         store.samples.flush_all(&store.conn).unwrap();
     };
