@@ -62,6 +62,7 @@ fn job(
         interval,
         deadline,
         jitter: Duration::ZERO,
+        max_cpu: None,
         factory: Box::new(Maker(Arc::new(Mutex::new(Box::new(script))))),
         status: Arc::new(Mutex::new(status)),
     }
