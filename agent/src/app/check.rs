@@ -64,8 +64,8 @@ impl<'a> Look<'a> {
         let key = config::key_below("plugins", name);
         match metadata(self.catalogue, &table.plugin) {
             Ok((file, metadata)) if table.enabled => {
-                if let Err(refusal) = would_load(file, &table.plugin, table.limits.sha256.map(Digest)) {
-                    self.refused(&key, table, file, &refusal);
+                if self.loading == Loading::Never {
+                    self.would_load(&key, table, file);
                 }
                 let metrics = metadata.metrics.iter();
                 self.declared.extend(metrics.map(|metric| (metric.name.as_str(), metadata.name.as_str())));
@@ -79,11 +79,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// A file that is there and would not be loaded: others may have written it, or it is not the pinned one.
-    fn refused(&mut self, key: &str, table: &Plugin, file: &Path, refusal: &Refusal) {
-        let (message, advice) = told(file, refusal);
+    /// A file that is there may not be loaded all the same: others may have written it, or it is not the pinned one.
+    fn would_load(&mut self, key: &str, table: &Plugin, file: &Path) {
+        let Err(refusal) = would_load(file, &table.plugin, table.limits.sha256.map(Digest)) else { return };
+        let (message, advice) = told(file, &refusal);
         match (&table.place.pin, refusal) {
-            (Some((place, line)), Refusal::OtherDigest { .. }) if self.loading == Loading::Never => {
+            (Some((place, line)), Refusal::OtherDigest { .. }) => {
                 let key = format!("{key}.sha256");
                 self.add(Level::Error, Some((place, *line)), key, message, advice.into());
             }

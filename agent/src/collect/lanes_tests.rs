@@ -3,9 +3,12 @@
 use super::*;
 use crate::{
     collect::{Cadence, Factory, Source},
-    model::{Batch, Gap, LocalSeries, PluginState, Round, Sample, Timestamp},
+    model::{Batch, ClockId, Gap, LocalSeries, PluginState, Round, Sample, Timestamp, clock_time},
 };
-use std::sync::mpsc;
+use std::sync::{
+    atomic::{AtomicBool, Ordering::Relaxed},
+    mpsc,
+};
 use twarga_plugin_api::Error;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -119,6 +122,41 @@ fn primes_twice_and_ticks_on_the_grid() {
     assert_eq!(collecting.stop(LIMIT), 0);
     let status = &collecting.statuses()[0];
     assert!(status.collections >= 6 && status.failures == 0, "{status:?}");
+}
+
+#[test]
+fn who_costs_too_much_is_asked_less_often_until_it_costs_less() {
+    let (interval, cost) = (Duration::from_millis(40), Duration::from_millis(10));
+    let dear = Arc::new(AtomicBool::new(true));
+    let burns = Arc::clone(&dear);
+    let script = move |_| {
+        let until = clock_time(ClockId::ThreadCPUTime) + cost;
+        while burns.load(Relaxed) && clock_time(ClockId::ThreadCPUTime) < until {
+            std::hint::spin_loop();
+        }
+        Ok(())
+    };
+    // a quarter of a processor, where a tenth is allowed
+    let options = JobOptions { max_cpu: Some(0.1), ..job(0, interval, interval, script) };
+    let (collecting, rounds) = start(vec![options]);
+    let told = |kind: &'static str| {
+        move |round: &Round| {
+            round.events.iter().any(|event| event.kind == kind && event.message.contains("max_cpu"))
+        }
+    };
+    let seen = until(&rounds, told("plugin_over_budget"));
+    let stretch = batches(&seen, 0).last().unwrap().stretch;
+    assert!(matches!(stretch, 4 | 8), "{stretch}");
+    let status = &collecting.statuses()[0];
+    assert_eq!((status.state, status.configured_interval), (PluginState::Running, interval));
+    assert!(status.interval >= interval * 4, "{status:?}");
+    assert!(status.reason.as_ref().unwrap().contains("max_cpu is 10%"), "{status:?}");
+    dear.store(false, Relaxed);
+    let seen = until(&rounds, told("plugin_within_budget"));
+    assert_eq!(batches(&seen, 0).last().unwrap().stretch, 1);
+    let status = &collecting.statuses()[0];
+    assert_eq!((status.interval, &status.reason, status.failures), (interval, &None, 0), "{status:?}");
+    collecting.stop(LIMIT);
 }
 
 #[test]
