@@ -146,6 +146,7 @@ fn every_line_of_the_shipped_file_can_be_uncommented() {
     config.http.admin_tokens = None;
     let cpu = config.plugins.get_mut("host-cpu").unwrap();
     assert_eq!(cpu.offset.take(), Some(Duration::ZERO));
+    assert!(cpu.limits.sha256.take().is_some() && cpu.limits.cpu.take() == Some(0.01));
     cpu.config.clear();
     fs::remove_file(home.path("work/agent.toml")).unwrap();
     assert_eq!(config, home.config());
@@ -159,7 +160,7 @@ fn the_shipped_file_names_every_key() {
     let lists: Vec<&str> =
         errors.lines().filter_map(|line| Some(line.split_once("the keys here are ")?.1)).collect();
     assert_eq!(lists.len(), 6, "{errors}");
-    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode, max_series";
+    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode, max_series, sha256, max_cpu";
     for key in lists.join(", ").split(", ").chain(of_plugins.split(", ")) {
         let stands = shipped().lines().any(|line| {
             let line = line.trim_start_matches('#');

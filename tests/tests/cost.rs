@@ -65,7 +65,7 @@ fn while_it_is_stretched_the_status_says_why_and_values_stay_fresh() {
     let before = count(&agent);
     agent.until(PATIENCE, "two more collections", |agent| (count(agent) >= before + 2).then_some(()));
     let table = top(&agent, &["--once"]);
-    assert!(table.out.contains("1s 600ms (over budget: not 100ms)"), "{table:?}");
+    assert!(table.out.contains("1s 600ms (set 100ms)"), "{table:?}");
     agent.stop();
 }
 

@@ -235,7 +235,7 @@ fn table(rows: &[Row]) -> String {
     columns(&heading, &lines)
 }
 
-/// The interval; where it is stretched, with the one that is configured.
+/// The interval; where it is stretched for what the plugin costs, with the one that is set.
 fn interval(row: &Row) -> String {
     let text = |seconds: f64| match Duration::try_from_secs_f64(seconds) {
         Ok(duration) => {
@@ -244,19 +244,20 @@ fn interval(row: &Row) -> String {
         Err(_) => "-".into(),
     };
     if row.interval_seconds > row.configured_interval_seconds {
-        format!("{} (over budget: not {})", text(row.interval_seconds), text(row.configured_interval_seconds))
+        format!("{} (set {})", text(row.interval_seconds), text(row.configured_interval_seconds))
     } else {
         text(row.interval_seconds)
     }
 }
 
-/// Clears the terminal for a text, of which it takes what there is room for.
+/// A text in place of what the terminal shows, as much of it as there is room for. Each line ends with what clears the
+/// rest of it: the whole screen cleared at once would flicker.
 fn fitted(text: &str) -> String {
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let (rows, width) = size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()));
-    let cut = |line: &str| line.chars().take(width).collect::<String>();
-    let lines: Vec<String> = text.lines().take(usize::max(rows, 2) - 1).map(cut).collect();
-    format!("\x1b[H\x1b[2J{}\n", lines.join("\n"))
+    let cut = |line: &str| format!("{}\x1b[K\n", line.chars().take(width).collect::<String>());
+    let lines: String = text.lines().take(usize::max(rows, 2) - 1).map(cut).collect();
+    format!("\x1b[H{lines}\x1b[J")
 }
 
 #[cfg(test)]
@@ -326,6 +327,6 @@ mod tests {
     fn a_stretched_interval_is_told_beside_the_configured_one() {
         let mut plugin = plugin("a", 1, cost(0.1, 3));
         plugin.interval_seconds = 16.0;
-        assert_eq!(interval(&plugin.row(None)), "16s (over budget: not 2s)");
+        assert_eq!(interval(&plugin.row(None)), "16s (set 2s)");
     }
 }
