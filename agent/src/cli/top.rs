@@ -254,7 +254,8 @@ fn interval(row: &Row) -> String {
 /// rest of it: the whole screen cleared at once would flicker.
 fn fitted(text: &str) -> String {
     let size = rustix::termios::tcgetwinsize(io::stdout());
-    let (rows, width) = size.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()));
+    let known = size.ok().filter(|size| size.ws_row > 0 && size.ws_col > 0);
+    let (rows, width) = known.map_or((24, 80), |size| (size.ws_row.into(), size.ws_col.into()));
     let cut = |line: &str| format!("{}\x1b[K\n", line.chars().take(width).collect::<String>());
     let lines: String = text.lines().take(usize::max(rows, 2) - 1).map(cut).collect();
     format!("\x1b[H{lines}\x1b[J")
