@@ -35,18 +35,19 @@ pub(super) fn approve(path: &Path, name: &str, pinned: Option<Digest>) -> Result
     let file = open_file(&path)?;
     trust::check(&path, &file)?;
     preflight::check_regular(&file)?;
-    let (file, digest) = match pinned {
-        Some(pinned) => (sealed_copy(&file, pinned)?, pinned),
-        None => {
-            let digest = digest(&file)?;
-            (file, digest)
-        }
+    let file = match pinned {
+        Some(pinned) => sealed_copy(&file, pinned)?,
+        None => file,
     };
     let metadata = preflight(&file)?.metadata;
     if metadata.name != name {
         return Err(Refusal::OtherName(metadata.name));
     }
     preflight::check_loadable(&metadata)?;
+    let digest = match pinned {
+        Some(pinned) => pinned,
+        None => digest(&file)?, // last: what is no plugin may be of any length
+    };
     Ok(Approved { file, path, digest, metadata })
 }
 
