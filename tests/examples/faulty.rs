@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -61,6 +62,9 @@ pub struct Config {
     after: u64,
     n: usize,
     ms: u64,
+    /// Every collection takes so much processor time, whatever the mode; only the first `burns` where that is not 0.
+    burn_ms: u64,
+    burns: u64,
 }
 
 pub struct Faulty {
@@ -99,6 +103,9 @@ impl Collector for Faulty {
 
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         self.collections += 1;
+        if self.config.burns == 0 || self.collections <= self.config.burns {
+            burn(Duration::from_millis(self.config.burn_ms));
+        }
         sink.put(self.value, self.collections as f64);
         if self.collections <= self.config.after {
             return Ok(());
@@ -122,6 +129,15 @@ impl Collector for Faulty {
             _ => self.put_faults(sink),
         }
         Ok(())
+    }
+}
+
+/// Uses processor time, however busy the machine is.
+fn burn(time: Duration) {
+    let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let until = used() + time;
+    while used() < until {
+        std::hint::spin_loop();
     }
 }
 

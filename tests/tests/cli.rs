@@ -158,7 +158,8 @@ fn help_names_everything() {
     for (subcommand, words) in [
         (&["run"][..], &["--listen", "--interval"][..]),
         (&["check"], &["--config"]),
-        (&["plugins"], &["list", "inspect"]),
+        (&["plugins"], &["list", "top", "inspect"]),
+        (&["plugins", "top"], &["--once", "--agent", "--format"]),
         (&["plugins", "list"], &["--json"]),
         (&["plugins", "inspect"], &["--json", "<FILE>"]),
         (
@@ -192,10 +193,10 @@ fn plugins_are_listed() {
     let ended = run(&home, "plugins", &["list"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
     let rows: Vec<Vec<&str>> = ended.out.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "STATE", "VERSION", "FILE"]);
+    assert_eq!(rows[0], ["NAME", "STATE", "VERSION", "SHA256", "FILE"]);
     let known: Vec<_> = rows[1..].iter().map(|row| (row[0], row[1])).collect();
     assert_eq!(known, [("faulty", "available"), ("host-cpu", "loadable"), ("off", "disabled")]);
-    assert!(rows[2][3].ends_with("/plugins/libhost_cpu.so"), "{rows:?}");
+    assert!(rows[2][3].len() == 12 && rows[2][4].ends_with("/plugins/libhost_cpu.so"), "{rows:?}");
 
     let ended = run(&home, "plugins", &["list", "--json"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -3,7 +3,8 @@
 
 use crate::{
     config::{self, AlertRule, Examined, Fault, Level, Plugin, Problem, RulePlace},
-    host::{Candidate, Catalogue, Metadata, Refusal, discover},
+    host::{Candidate, Catalogue, Metadata, Refusal, discover, would_load},
+    model::Digest,
     views::{self, Select, Source, Subject, View},
 };
 use std::{
@@ -62,7 +63,10 @@ impl<'a> Look<'a> {
     fn plugin(&mut self, name: &str, table: &Plugin) {
         let key = config::key_below("plugins", name);
         match metadata(self.catalogue, &table.plugin) {
-            Ok(metadata) if table.enabled => {
+            Ok((file, metadata)) if table.enabled => {
+                if self.loading == Loading::Never {
+                    self.would_load(&key, table, file);
+                }
                 let metrics = metadata.metrics.iter();
                 self.declared.extend(metrics.map(|metric| (metric.name.as_str(), metadata.name.as_str())));
                 self.config(&key, table, metadata);
@@ -72,6 +76,19 @@ impl<'a> Look<'a> {
                 self.whole &= !table.enabled;
                 self.not_found(key, table, refused);
             }
+        }
+    }
+
+    /// A file that is there may not be loaded all the same: others may have written it, or it is not the pinned one.
+    fn would_load(&mut self, key: &str, table: &Plugin, file: &Path) {
+        let Err(refusal) = would_load(file, &table.plugin, table.limits.sha256.map(Digest)) else { return };
+        let (message, advice) = told(file, &refusal);
+        match (&table.place.pin, refusal) {
+            (Some((place, line)), Refusal::OtherDigest { .. }) => {
+                let key = format!("{key}.sha256");
+                self.add(Level::Error, Some((place, *line)), key, message, advice.into());
+            }
+            _ => self.not_found(key.to_owned(), table, (message, advice)),
         }
     }
 
@@ -178,12 +195,15 @@ fn at(place: Option<&(PathBuf, usize)>) -> Option<(&Path, usize)> {
 }
 
 /// What the file of a plugin says of itself; else why it would not be loaded, and what to do.
-fn metadata<'c>(catalogue: &'c Catalogue, plugin: &str) -> Result<&'c Metadata, (String, &'static str)> {
+fn metadata<'c>(
+    catalogue: &'c Catalogue,
+    plugin: &str,
+) -> Result<(&'c Path, &'c Metadata), (String, &'static str)> {
     let found = catalogue.find(plugin).map_err(|error| told(&error.file, &error.refusal))?;
     let of_file = |candidate: &&Candidate| candidate.file == found.file;
-    match catalogue.candidates.iter().find(of_file).map(|candidate| &candidate.metadata) {
-        Some(Ok(metadata)) => Ok(metadata),
-        Some(Err(refusal)) => Err(told(&found.file, refusal)),
+    match catalogue.candidates.iter().find(of_file).map(|candidate| (&candidate.file, &candidate.metadata)) {
+        Some((file, Ok(metadata))) => Ok((file, metadata)),
+        Some((_, Err(refusal))) => Err(told(&found.file, refusal)),
         // not reached: what was found is a candidate
         None => Err((format!("{} is gone", found.file.display()), "run it again")),
     }

@@ -139,16 +139,20 @@ fn make_data_dir(data_dir: &Path) -> Result<()> {
         .with_context(|| format!("can't make the data directory {}", data_dir.display()))
 }
 
-fn tokens(config: &Config) -> Result<serve::Access> {
+/// Where the tokens of this configuration and this process's environment come from.
+pub fn token_sources(config: &Config) -> TokenSources {
     let environment = |name| std::env::var_os(name);
-    let sources = TokenSources {
+    TokenSources {
         user_file: config.http.user_tokens.clone(),
         admin_file: config.http.admin_tokens.clone(),
         user_token: environment("TWARGA_USER_TOKEN"),
         admin_token: environment("TWARGA_ADMIN_TOKEN"),
         data_dir: config.agent.data_dir.clone(),
-    };
-    let loaded = serve::load_tokens(&sources, &config.http.listen)?;
+    }
+}
+
+fn tokens(config: &Config) -> Result<serve::Access> {
+    let loaded = serve::load_tokens(&token_sources(config), &config.http.listen)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -314,6 +318,7 @@ fn own_job(plugins: &[JobOptions], config: &Config) -> JobOptions {
         interval,
         deadline: interval,
         jitter: Duration::ZERO,
+        max_cpu: None,
         factory: Box::new(OwnMetrics::default()),
         status: Arc::new(Mutex::new(status)),
     }

@@ -3,8 +3,10 @@
 use crate::{
     collect::{Cadence, Factory, JobOptions, Source, host_offset},
     config::{self, AlignOffset, Config, Place, Plugin},
-    host::{Candidate, Catalogue, Claims, Instance, InstanceOptions, Library, LoadError, discover, load},
-    model::{CollectorId, LocalSeries, PluginState, PluginStatus},
+    host::{
+        Candidate, Catalogue, Claims, Instance, InstanceOptions, Library, LoadError, discover, load_pinned,
+    },
+    model::{CollectorId, Digest, LocalSeries, PluginState, PluginStatus},
     views,
 };
 use std::{
@@ -82,7 +84,7 @@ impl Loader<'_> {
             let (used, unused) = (found.file.display(), shadowed.display());
             tracing::warn!("plugin {name}: {used} is used, {unused} of the same name is not");
         }
-        load(&found.file, &table.plugin, &self.claims)
+        load_pinned(&found.file, &table.plugin, table.limits.sha256.map(Digest), &self.claims)
     }
 
     fn job(&self, id: CollectorId, name: &str, table: &Plugin, library: Library) -> JobOptions {
@@ -90,6 +92,7 @@ impl Loader<'_> {
             version: Some(library.metadata.version.clone()),
             api: Some(library.metadata.api.clone()),
             file: Some(library.file.clone()),
+            sha256: Some(library.digest),
             ..status(name, table, PluginState::Running, None)
         };
         let offset = table.offset.unwrap_or_else(|| offset(self.config, table.interval));
@@ -100,6 +103,7 @@ impl Loader<'_> {
             interval: table.interval,
             deadline: table.deadline,
             jitter: table.jitter,
+            max_cpu: table.limits.cpu,
             factory: Box::new(InProcess {
                 library,
                 options: InstanceOptions {

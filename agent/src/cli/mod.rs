@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod api;
 mod backup;
 mod check;
 mod export;
@@ -12,6 +13,7 @@ mod run;
 mod sql;
 mod store;
 mod table;
+mod top;
 
 use crate::{
     app::Unusable,
@@ -31,6 +33,7 @@ Examples:
   twarga-agent run --listen 127.0.0.1:0 --interval 1s
   twarga-agent check                                 every mistake in agent.toml, with its line
   twarga-agent plugins list                          what is loaded, and why something is not
+  twarga-agent plugins top                           what each plugin of the running agent costs
   twarga-agent query host_cpu_percent                the last minutes, with a sparkline
   twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
   twarga-agent query host_cpu_percent --from 1d --step 1h --agg max

@@ -1,10 +1,10 @@
-//! `plugins list` and `plugins inspect`.
+//! `plugins list`, `plugins inspect`, and the way to `plugins top`.
 
-use super::table::columns;
+use super::{table::columns, top};
 use crate::{
     app,
     config::{self, Flags},
-    host::{Metadata, preflight},
+    host::{Inspected, Metadata, inspect as inspect_file},
     model::PluginState,
 };
 use anyhow::{Context, Result};
@@ -23,7 +23,9 @@ pub(super) enum PluginsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// What a plugin file says of itself; runs nothing of it
+    /// What each plugin of the running agent costs: processor, wall time, samples, bytes, memory; anew each second
+    Top(top::TopArgs),
+    /// What a plugin file says of itself, its SHA-256 digest, and whether its owner and mode would do; runs nothing of it
     Inspect {
         /// The shared library
         #[arg(value_name = "FILE")]
@@ -37,6 +39,7 @@ pub(super) enum PluginsCommand {
 pub(super) fn run(flags: &Flags, command: PluginsCommand) -> Result<ExitCode> {
     match command {
         PluginsCommand::List { json } => list(flags, json),
+        PluginsCommand::Top(args) => top::run(flags, &args),
         PluginsCommand::Inspect { file, json } => inspect(&file, json),
     }
 }
@@ -59,10 +62,12 @@ fn list(flags: &Flags, json: bool) -> Result<ExitCode> {
                     if status.state == PluginState::Running { "loadable" } else { status.state.word() };
                 let file = status.file.as_ref().map(|file| file.display().to_string());
                 let version = status.version.clone().unwrap_or_else(|| "-".into());
-                vec![status.name.clone(), state.into(), version, file.unwrap_or_else(|| "-".into())]
+                let digest =
+                    status.sha256.map_or_else(|| "-".into(), |digest| format!("{:.12}", digest.to_string()));
+                vec![status.name.clone(), state.into(), version, digest, file.unwrap_or_else(|| "-".into())]
             })
             .collect();
-        write!(out, "{}", columns(&["NAME", "STATE", "VERSION", "FILE"], &rows))?;
+        write!(out, "{}", columns(&["NAME", "STATE", "VERSION", "SHA256", "FILE"], &rows))?;
         for status in &statuses {
             if let Some(reason) = &status.reason {
                 writeln!(out, "\n{}: {reason}", status.name)?;
@@ -77,24 +82,28 @@ fn list(flags: &Flags, json: bool) -> Result<ExitCode> {
 
 fn inspect(file: &Path, json: bool) -> Result<ExitCode> {
     let name = || file.display().to_string();
-    let read = preflight(&crate::host::open_file(file).with_context(name)?);
-    let metadata = read.with_context(name)?.metadata;
+    let inspected = inspect_file(file).with_context(name)?;
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{:#}", to_json(&metadata))?;
+        writeln!(out, "{:#}", to_json(&inspected))?;
     } else {
-        write!(out, "{}", to_text(&metadata))?;
+        write!(out, "{}", to_text(&inspected))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn to_text(metadata: &Metadata) -> String {
+fn to_text(inspected: &Inspected) -> String {
+    let Inspected { metadata, digest, distrust } = inspected;
     let Metadata { name, version, description, authors, api, rustc, target, panic, profile, .. } = metadata;
     let namespaces = metadata.namespaces.join(" ");
     let mut text = format!(
         "{name} {version}: {description}\n\nauthors     {authors}\nplugin API  {api}\nbuilt by    {rustc} for {target}, \
-         {profile}, panic={panic}\nnamespaces  {namespaces}\n\n"
+         {profile}, panic={panic}\nnamespaces  {namespaces}\nto pin it   sha256 = \"{digest}\"\n"
     );
+    text += &match distrust {
+        None => "trust       owner and mode are as they should be\n\n".to_owned(),
+        Some(refusal) => format!("trust       would not be loaded: {refusal}; {}\n\n", refusal.advice()),
+    };
     let rows: Vec<Vec<String>> = (metadata.metrics.iter())
         .map(|metric| {
             let labels = metric.label_keys.clone();
@@ -116,7 +125,8 @@ fn to_text(metadata: &Metadata) -> String {
     text
 }
 
-fn to_json(metadata: &Metadata) -> serde_json::Value {
+fn to_json(inspected: &Inspected) -> serde_json::Value {
+    let Inspected { metadata, digest, distrust } = inspected;
     let metrics = metadata.metrics.iter().map(|metric| {
         let labels: Vec<&str> = metric.label_keys.split(',').filter(|key| !key.is_empty()).collect();
         serde_json::json!({
@@ -134,6 +144,8 @@ fn to_json(metadata: &Metadata) -> serde_json::Value {
         "panic": metadata.panic,
         "profile": metadata.profile,
         "namespaces": metadata.namespaces,
+        "sha256": digest.to_string(),
+        "distrust": distrust.as_ref().map(ToString::to_string),
         "metrics": metrics.collect::<Vec<_>>(),
         "config_schema": serde_json::from_str::<serde_json::Value>(&metadata.schema).ok(),
     })

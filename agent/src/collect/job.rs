@@ -1,7 +1,9 @@
 //! One collector with its schedule: runs a collection, judges the outcome, says when to run next.
 
 use super::{
+    budget::Budget,
     cadence::Cadence,
+    cost::Meter,
     coverage::Coverage,
     health::{Health, Retry},
     source::{Factory, Source},
@@ -30,6 +32,8 @@ pub struct JobOptions {
     pub deadline: Duration,
     /// Ticks are spread over this much time.
     pub jitter: Duration,
+    /// The share of one processor that it may use, 0 to 1; beyond it the interval is stretched.
+    pub max_cpu: Option<f64>,
     /// Makes the collector.
     pub factory: Box<dyn Factory>,
     /// What is told of it; the job keeps it up to date.
@@ -84,6 +88,12 @@ pub(super) struct Job {
     pub(super) name: Arc<str>,
     pub(super) cadence: Cadence,
     pub(super) interval: Duration,
+    /// Cadence and interval of the configuration: the present ones may be stretched.
+    pub(super) configured: (Cadence, Duration),
+    pub(super) budget: Option<Budget>,
+    /// That it costs more than it may, and what follows.
+    pub(super) over: Option<String>,
+    meter: Meter,
     pub(super) deadline: Duration,
     pub(super) jitter: Duration,
     pub(super) status: Arc<Mutex<PluginStatus>>,
@@ -129,6 +139,10 @@ impl Job {
             name: Arc::clone(&options.name),
             cadence: options.cadence,
             interval: options.interval,
+            configured: (options.cadence, options.interval),
+            budget: options.max_cpu.map(|most| Budget::new(most, options.interval)),
+            over: None,
+            meter: Meter::default(),
             deadline: options.deadline,
             jitter: options.jitter,
             status: options.status,
@@ -187,7 +201,8 @@ impl Job {
         let result = self.collect(&mut batch);
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
-        self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
+        let cpu = self.cost(thread_cpu().saturating_sub(cpu));
+        self.count(wall, took, cpu, &batch, &result, late);
         let mut outcome = Outcome::default();
         outcome.events.extend(self.series_limit());
         let tick = match trigger {
@@ -221,6 +236,11 @@ impl Job {
                 self.failed(&error, failure, &batch, &mut outcome)
             }
         };
+        // who asks often must not make it dear, and its first collections do more than the later ones
+        if matches!(trigger, Trigger::Tick(_)) {
+            self.keep_to_budget(cpu, &mut outcome);
+        }
+        batch.stretch = self.budget.as_ref().map_or(1, Budget::stretch);
         batch.complete = outcome.error.is_none();
         if next == Next::Never {
             batch.retired.append(&mut self.orphans); // no later batch would tell
@@ -235,6 +255,7 @@ impl Job {
             Some(source) => source,
             None => {
                 let made = self.factory.make(self.base)?;
+                self.meter.restarted();
                 let again = std::mem::replace(&mut self.made, true);
                 self.status.lock().unwrap_or_else(PoisonError::into_inner).restarts += u64::from(again);
                 self.source.insert(made)
@@ -260,6 +281,13 @@ impl Job {
         batch.samples.clear();
         let (took, deadline) = (took.as_secs_f64(), self.deadline.as_secs_f64());
         Error::transient(format_args!("took {took:.1} s, its deadline is {deadline:.1} s"))
+    }
+
+    /// What the collection cost, that took so much of this thread.
+    fn cost(&mut self, thread: Duration) -> Duration {
+        let usage = self.source.as_mut().and_then(|source| source.usage());
+        self.status().cost.rss_bytes = usage.map(|usage| usage.resident);
+        self.meter.cost(thread, usage)
     }
 
     fn count(
@@ -311,7 +339,7 @@ impl Job {
         self.health.succeeded();
         {
             let mut status = self.status();
-            status.reason = None;
+            status.reason.clone_from(&self.over);
             status.state = PluginState::Running;
         }
         if std::mem::take(&mut self.told) {
@@ -341,7 +369,8 @@ impl Job {
             let mut status = self.status();
             let changed = status.state != state || status.last_error.as_deref() != Some(&error.to_string());
             status.state = state;
-            status.reason = (state != PluginState::Running).then(|| error.to_string());
+            status.reason =
+                if state == PluginState::Running { self.over.clone() } else { Some(error.to_string()) };
             status.last_error = Some(error.to_string());
             changed
         };

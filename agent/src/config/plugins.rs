@@ -186,7 +186,12 @@ fn fitted(plugin: Plugin, interval: Duration, deadline: Option<Duration>) -> Plu
 fn config(table: &mut Table<'_>, check: &mut Check<'_>) -> (Map<String, Json>, Place) {
     let at = table.at();
     let source = &check.sources[at.file];
-    let place = Place { file: Some(source.path.clone()), line: source.line(at.offset), ..Place::default() };
+    let pin = table.get("sha256").map(|field| {
+        let (at, source) = (field.node.key, &check.sources[field.node.key.file]);
+        (source.path.clone(), source.line(at.offset))
+    });
+    let (file, line) = (Some(source.path.clone()), source.line(at.offset));
+    let place = Place { file, line, pin, ..Place::default() };
     let mut reader = Reader { main: at.file, place, check };
     let Some(field) = table.get("config") else { return (Map::new(), reader.place) };
     let Value::Table(entries) = &field.node.value else {

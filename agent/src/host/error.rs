@@ -1,5 +1,6 @@
 //! Why a plugin file is not loaded. One sentence says what is wrong, the advice says what to do.
 
+use crate::model::Digest;
 use std::{io, path::PathBuf};
 
 /// A file that is not loaded.
@@ -26,6 +27,22 @@ pub enum Refusal {
     /// Somebody else could have written it, or a directory above it.
     #[error("{0}")]
     Untrusted(String),
+    /// Not the file that was pinned.
+    #[error(
+        "not the file that is pinned: agent.toml has sha256 = \"{pinned}\", this file would need sha256 = \"{found}\""
+    )]
+    OtherDigest {
+        /// What agent.toml wants.
+        pinned: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+    /// A pinned file can't be copied to where nobody can change it.
+    #[error("no sealed copy of it can be made: {0}")]
+    NoCopy(io::Error),
+    /// Larger than any plugin that could be pinned.
+    #[error("too large to be pinned ({} MiB)", .0 >> 20)]
+    TooLarge(u64),
     /// Not an ELF file at all.
     #[error("not an ELF shared library")]
     NotElf,
@@ -107,6 +124,11 @@ impl Refusal {
                 "take it out of the plugin directory, or point `plugin` to another one"
             }
             Self::Untrusted(_) => "mend owner and mode, so that nobody else can replace what the agent runs",
+            Self::OtherDigest { .. } => {
+                "if you trust this file, put the second line into the plugin's table; else put the pinned one back"
+            }
+            Self::NoCopy(_) => "allow memfd_create and give the agent more memory, or remove sha256",
+            Self::TooLarge(_) => "strip its debug information, or remove sha256",
             Self::WrongElf(_) => "build it for this machine",
             Self::Truncated(_) => "copy it again, to a new name and then by rename",
             Self::BadMetadata(_) | Self::Inconsistent(_) | Self::Entry(_) => {

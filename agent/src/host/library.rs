@@ -2,13 +2,13 @@
 #![allow(unsafe_code, reason = "dlopen, dlsym, and trusting a layout that was just checked")]
 
 use super::{
+    approve::{Approved, approve},
     claims::Claims,
     error::{LoadError, Refusal},
     layout,
     metadata::{DeclaredMetric, Metadata},
-    preflight::{self, open_file, preflight},
-    trust,
 };
+use crate::model::Digest;
 use abi_stable::{
     StableAbi,
     library::{AbiHeaderRef, IsLayoutChecked},
@@ -32,6 +32,8 @@ pub struct Library {
     pub metadata: Metadata,
     /// Its file, without symbolic links.
     pub file: PathBuf,
+    /// What tells the loaded file from every other.
+    pub digest: Digest,
 }
 
 /// Loads a file as the plugin `name` and claims its metrics.
@@ -40,24 +42,36 @@ pub struct Library {
 /// The file, what is wrong with it and what to do. Nothing of a refused file runs, except where its own
 /// initialisers ran before the last checks (layout, consistency).
 pub fn load(path: &Path, name: &str, claims: &Claims) -> Result<Library, LoadError> {
-    load_checked(path, name, claims).map_err(|refusal| LoadError { file: path.into(), refusal })
+    load_pinned(path, name, None, claims)
 }
 
-fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Refusal> {
-    let canonical = path.canonicalize()?;
+/// The same of a file that must have this digest, if one is given: then a sealed copy of it is loaded, so that nobody
+/// can change what was checked, not even who owns the file. See `docs/adr/0012-pinned-plugins.md`.
+///
+/// # Errors
+/// As [`load`], and another digest. Of a file with another digest nothing runs, its initialisers neither.
+pub fn load_pinned(
+    path: &Path,
+    name: &str,
+    pinned: Option<Digest>,
+    claims: &Claims,
+) -> Result<Library, LoadError> {
+    load_checked(path, name, pinned, claims).map_err(|refusal| LoadError { file: path.into(), refusal })
+}
+
+fn load_checked(
+    path: &Path,
+    name: &str,
+    pinned: Option<Digest>,
+    claims: &Claims,
+) -> Result<Library, Refusal> {
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
-    let file = open_file(&canonical)?;
-    trust::check(&canonical, &file)?;
-    let metadata = preflight(&file)?.metadata;
-    if metadata.name != name {
-        return Err(Refusal::OtherName(metadata.name));
-    }
-    preflight::check_loadable(&metadata)?;
+    let Approved { file, path, digest, metadata } = approve(path, name, pinned)?;
     claims.check(&metadata)?;
     let module = open(file, &metadata)?;
     check_consistent(module, &metadata)?;
     claims.claim(&metadata)?;
-    Ok(Library { module, metadata, file: canonical })
+    Ok(Library { module, metadata, file: path, digest })
 }
 
 /// dlopen, header, layout.

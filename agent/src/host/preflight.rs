@@ -32,15 +32,20 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
+/// Whether it is a file, and no pipe that never ends.
+///
+/// # Errors
+/// [`Refusal::NotAFile`].
+pub(super) fn check_regular(file: &File) -> Result<(), Refusal> {
+    if file.metadata()?.is_file() { Ok(()) } else { Err(Refusal::NotAFile) }
+}
+
 /// Reads an open file.
 ///
 /// # Errors
 /// Whatever keeps it from being a plugin for this machine.
 pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(Refusal::NotAFile);
-    }
+    check_regular(file)?;
     let cache = ReadCache::new(file);
     let kind = FileKind::parse(&cache).map_err(|_| Refusal::NotElf)?;
     match kind {
@@ -50,7 +55,7 @@ pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
     }
     let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(|_| Refusal::Truncated("its headers"))?;
     check_machine(&elf)?;
-    check_segments(&elf, meta.len())?;
+    check_segments(&elf, file.metadata()?.len())?;
     let section = elf.section_by_name(SECTION).ok_or(Refusal::NotAPlugin)?;
     let data = section.data().map_err(|_| Refusal::Truncated("its metadata"))?;
     Ok(Preflight { metadata: Metadata::parse(data)? })

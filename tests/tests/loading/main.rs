@@ -7,6 +7,7 @@ mod declared_at_run_time;
 mod faults;
 mod metadata;
 mod names;
+mod pinned;
 mod replaced;
 mod trusted;
 
