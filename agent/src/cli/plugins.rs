@@ -91,9 +91,11 @@ fn inspect(file: &Path, json: bool) -> Result<ExitCode> {
 fn to_text(metadata: &Metadata) -> String {
     let Metadata { name, version, description, authors, api, rustc, target, panic, profile, .. } = metadata;
     let namespaces = metadata.namespaces.join(" ");
+    // a plugin in C has nothing that could panic
+    let (abi, panic) = if metadata.is_c() { (" (C)", String::new()) } else { ("", format!(", panic={panic}")) };
     let mut text = format!(
-        "{name} {version}: {description}\n\nauthors     {authors}\nplugin API  {api}\nbuilt by    {rustc} for {target}, \
-         {profile}, panic={panic}\nnamespaces  {namespaces}\n\n"
+        "{name} {version}: {description}\n\nauthors     {authors}\nplugin API  {api}{abi}\nbuilt by    {rustc} for {target}, \
+         {profile}{panic}\nnamespaces  {namespaces}\n\n"
     );
     let rows: Vec<Vec<String>> = (metadata.metrics.iter())
         .map(|metric| {
@@ -129,6 +131,7 @@ fn to_json(metadata: &Metadata) -> serde_json::Value {
         "description": metadata.description,
         "authors": metadata.authors,
         "api": metadata.api,
+        "abi": if metadata.is_c() { "c" } else { "rust" },
         "rustc": metadata.rustc,
         "target": metadata.target,
         "panic": metadata.panic,

@@ -3,6 +3,7 @@
 //! A file goes through `discover` (where is it) → `trust` (who may have written it) → `preflight` (what does it say
 //! it is; nothing of it runs) → `library` (dlopen, ABI check) → `claims` (whose metrics) → `instance` (a collector).
 
+mod c;
 mod claims;
 mod discover;
 mod entries;
