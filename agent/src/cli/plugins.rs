@@ -92,7 +92,8 @@ fn to_text(metadata: &Metadata) -> String {
     let Metadata { name, version, description, authors, api, rustc, target, panic, profile, .. } = metadata;
     let namespaces = metadata.namespaces.join(" ");
     // a plugin in C has nothing that could panic
-    let (abi, panic) = if metadata.is_c() { (" (C)", String::new()) } else { ("", format!(", panic={panic}")) };
+    let (abi, panic) =
+        if metadata.is_c() { (" (C)", String::new()) } else { ("", format!(", panic={panic}")) };
     let mut text = format!(
         "{name} {version}: {description}\n\nauthors     {authors}\nplugin API  {api}{abi}\nbuilt by    {rustc} for {target}, \
          {profile}{panic}\nnamespaces  {namespaces}\n\n"

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod broken_files;
+mod c_abi;
 mod declared_at_run_time;
 mod faults;
 mod metadata;
