@@ -17,8 +17,9 @@
  * A fault is not caught: abort(), exit(), a wild pointer or a C++ exception that leaves a function ends the process
  * that the plugin runs in. With `mode = "isolated"` that is a process of its own, otherwise the agent itself.
  *
- * Stability: structs only ever grow at their end, and begin with their size. What stands here stays as it is in all of
- * API 1.x; a newer field is used only where TWARGA_HAS says that the host has it. See docs/abi.md.
+ * Stability: what stands here stays as it is in all of API 1.x. Structs begin with their size and grow at their end
+ * only; twarga_sample, an element of arrays, never does. TWARGA_HAS says whether the host has a newer field. See
+ * docs/abi.md.
  */
 #ifndef TWARGA_PLUGIN_H
 #define TWARGA_PLUGIN_H
@@ -93,7 +94,7 @@ typedef struct twarga_error {
 typedef struct twarga_host twarga_host;
 struct twarga_host {
     uint32_t size;      /* how much of this struct the host has: see TWARGA_HAS */
-    uint32_t api_minor; /* 0 for 1.0 */
+    uint32_t api_minor; /* of the host: 0 for API 1.0 */
     void *ctx;          /* the host's own */
     /* Declares a family at run time. Its id (the same for the same declaration), or -1 and `error`. */
     int64_t (*metric)(const twarga_host *host, const twarga_metric *metric, twarga_error *error);

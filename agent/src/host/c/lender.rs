@@ -12,7 +12,7 @@ use std::{
 use twarga_plugin_api::{
     MAX_LABELS,
     abi::{
-        HostHandle, RawKind, RawMetric, Sample,
+        API_VERSION, HostHandle, RawKind, RawMetric, Sample,
         c::{CError, CHost, CMetric, COut, FATAL, OK},
         services::Lent,
     },
@@ -32,6 +32,10 @@ thread_local! {
 /// A number that no other running thread has, and not 0.
 fn this_thread() -> usize {
     HERE.with(|here| ptr::from_ref(here).addr())
+}
+
+fn api_minor() -> u32 {
+    API_VERSION.split_once('.').and_then(|(_, minor)| minor.parse().ok()).unwrap_or(0)
 }
 
 /// What the functions find behind `ctx`.
@@ -58,7 +62,7 @@ impl Lender {
         let desk = Box::new(Desk {
             host: CHost {
                 size: size_of_u32::<CHost>(),
-                api_minor: 0,
+                api_minor: api_minor(),
                 ctx: ptr::null_mut(),
                 metric,
                 series,
