@@ -6,6 +6,7 @@ mod broken_files;
 mod c_abi;
 mod declared_at_run_time;
 mod faults;
+mod kept;
 mod metadata;
 mod names;
 mod replaced;
