@@ -8,24 +8,10 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use twarga_tests::{Home, config};
+use twarga_tests::{Home, config, guide};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
-}
-
-/// The code blocks with `file=…`: path and content.
-fn files(guide: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut lines = guide.lines();
-    while let Some(line) = lines.next() {
-        let Some(info) = line.strip_prefix("```") else { continue };
-        let content: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-        if let Some(file) = info.split_whitespace().find_map(|word| word.strip_prefix("file=")) {
-            found.push((file.to_string(), content.join("\n") + "\n"));
-        }
-    }
-    found
 }
 
 /// The workspace as a newcomer has it: every entry is a link to the real one, `plugins` is a folder of links.
@@ -62,8 +48,8 @@ fn cargo(directory: &Path, arguments: &[&str]) -> String {
 
 #[test]
 fn the_plugin_of_the_guide_is_built_tested_and_run() {
-    let guide = fs::read_to_string(root().join("docs/plugin-guide.md")).unwrap();
-    let files = files(&guide);
+    let page = fs::read_to_string(root().join("docs/plugin-guide.md")).unwrap();
+    let files = guide::files(&page);
     let (folder, others): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|(file, _)| file.starts_with("plugins/host-filefd/"));
     let names: Vec<&str> = folder.iter().map(|(file, _)| file.rsplit('/').next().unwrap()).collect();
@@ -134,12 +120,4 @@ fn listings_of_the_guide_are_run() {
         let ended = home.end(Command::new(home.agent()).args(arguments).arg("--help"));
         assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
     }
-}
-
-#[test]
-fn blocks_are_cut_out_whole() {
-    let found = files(
-        "text\n```toml file=a/b.toml\n[x]\n\ny = 1\n```\n```console\n$ x\n```\n```rust file=c.rs\n```\n",
-    );
-    assert_eq!(found, [("a/b.toml".into(), "[x]\n\ny = 1\n".into()), ("c.rs".into(), "\n".into())]);
 }

@@ -96,9 +96,12 @@ fn to_text(inspected: &Inspected) -> String {
     let Inspected { metadata, digest, distrust } = inspected;
     let Metadata { name, version, description, authors, api, rustc, target, panic, profile, .. } = metadata;
     let namespaces = metadata.namespaces.join(" ");
+    // a plugin in C has nothing that could panic
+    let (abi, panic) =
+        if metadata.is_c() { (" (C)", String::new()) } else { ("", format!(", panic={panic}")) };
     let mut text = format!(
-        "{name} {version}: {description}\n\nauthors     {authors}\nplugin API  {api}\nbuilt by    {rustc} for {target}, \
-         {profile}, panic={panic}\nnamespaces  {namespaces}\nto pin it   sha256 = \"{digest}\"\n"
+        "{name} {version}: {description}\n\nauthors     {authors}\nplugin API  {api}{abi}\nbuilt by    {rustc} for {target}, \
+         {profile}{panic}\nnamespaces  {namespaces}\nto pin it   sha256 = \"{digest}\"\n"
     );
     text += &match distrust {
         None => "trust       owner and mode are as they should be\n\n".to_owned(),
@@ -139,6 +142,7 @@ fn to_json(inspected: &Inspected) -> serde_json::Value {
         "description": metadata.description,
         "authors": metadata.authors,
         "api": metadata.api,
+        "abi": if metadata.is_c() { "c" } else { "rust" },
         "rustc": metadata.rustc,
         "target": metadata.target,
         "panic": metadata.panic,

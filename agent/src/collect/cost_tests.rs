@@ -48,7 +48,7 @@ struct Outside(u64);
 impl Source for Outside {
     fn collect(&mut self, _: &mut Batch) -> Result<(), Error> {
         self.0 += 1;
-        if self.0 % 3 == 0 { Err(Error::fatal("its process has ended")) } else { Ok(()) }
+        if self.0.is_multiple_of(3) { Err(Error::fatal("its process has ended")) } else { Ok(()) }
     }
     fn live_series(&self) -> usize {
         0

@@ -132,7 +132,7 @@ impl Refusal {
             Self::WrongElf(_) => "build it for this machine",
             Self::Truncated(_) => "copy it again, to a new name and then by rename",
             Self::BadMetadata(_) | Self::Inconsistent(_) | Self::Entry(_) => {
-                "build it again with export_plugin!"
+                "build it again with export_plugin!, or TWARGA_PLUGIN in C"
             }
             Self::ApiVersion { .. } | Self::Layout(_) => "build it again with this agent's plugin API",
             Self::PanicAbort => "build it with panic=\"unwind\"",

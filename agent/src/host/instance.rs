@@ -70,15 +70,14 @@ impl Instance {
     /// What the plugin's `new` answers, with what it logged before.
     pub fn new(library: &Library, options: &InstanceOptions, base: LocalSeries) -> Result<Self, Error> {
         let mut table = Box::new(SeriesTable::new(
-            library.module,
-            library.metadata.namespaces.clone(),
+            &library.metadata,
             options.instance.clone(),
             Arc::clone(&options.claims),
             base,
             options.max_series,
         ));
         let handle = services::handle(&mut *table);
-        let created = library.module.create()(options.config.as_str().into(), handle).into_result();
+        let created = library.create(&options.config, handle);
         log_lines(&mut table.said);
         let collector = created.map_err(error_of)?;
         Ok(Self { collector, table, buffer: RVec::new(), collection: 0, refused: Refused::default() })

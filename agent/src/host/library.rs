@@ -3,6 +3,7 @@
 
 use super::{
     approve::{Approved, approve},
+    c,
     claims::Claims,
     error::{LoadError, Refusal},
     layout,
@@ -21,19 +22,40 @@ use std::{
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
-use twarga_plugin_api::abi::PluginMod_Ref;
+use twarga_plugin_api::abi::{HostHandle, PluginMod_Ref, RawCollectorBox, RawError, c::CPlugin};
 
 /// A loaded plugin. It stays in the process for ever: a library with threads or thread-locals can't be unloaded safely.
 #[derive(Clone)]
 pub struct Library {
     /// Its entry points.
-    pub(super) module: PluginMod_Ref,
+    code: Code,
     /// What its file says.
     pub metadata: Metadata,
     /// Its file, without symbolic links.
     pub file: PathBuf,
     /// What tells the loaded file from every other.
     pub digest: Digest,
+}
+
+/// A plugin's entry points, by the ABI that it speaks.
+#[derive(Clone, Copy)]
+enum Code {
+    Rust(PluginMod_Ref),
+    C(c::Entry),
+}
+
+impl Library {
+    /// Makes a collector; `config` is its configuration table as JSON text. The only way from a loaded file to
+    /// something that runs, whatever it is written in.
+    ///
+    /// # Errors
+    /// What the plugin answers.
+    pub(super) fn create(&self, config: &str, handle: HostHandle) -> Result<RawCollectorBox, RawError> {
+        match self.code {
+            Code::Rust(module) => module.create()(config.into(), handle).into_result(),
+            Code::C(entry) => c::create(entry, config, handle),
+        }
+    }
 }
 
 /// Loads a file as the plugin `name` and claims its metrics.
@@ -68,14 +90,26 @@ fn load_checked(
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
     let Approved { file, path, digest, metadata } = approve(path, name, pinned)?;
     claims.check(&metadata)?;
-    let module = open(file, &metadata)?;
-    check_consistent(module, &metadata)?;
+    let opened = open(file)?;
+    let code = if metadata.is_c() {
+        Code::C(c_entry(&opened, &metadata)?)
+    } else {
+        let module = rust_module(&opened, &metadata)?;
+        check_consistent(module, &metadata)?;
+        Code::Rust(module)
+    };
     claims.claim(&metadata)?;
-    Ok(Library { module, metadata, file: path, digest })
+    Ok(Library { code, metadata, file: path, digest })
 }
 
-/// dlopen, header, layout.
-fn open(file: File, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
+/// A library that the dynamic linker took, and the path that it knows it by.
+struct Opened {
+    handle: ManuallyDrop<Handle>,
+    path: String,
+}
+
+/// dlopen; its initialisers run.
+fn open(file: File) -> Result<Opened, Refusal> {
     // The descriptor is never closed: the dynamic linker knows the library by this path, and would give it again
     // for another file that got the same number.
     let file = ManuallyDrop::new(file);
@@ -84,17 +118,21 @@ fn open(file: File, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
     // SAFETY: running the library's initialisers is the point; the file passed the trust and preflight checks, and it
     // is never unloaded (`ManuallyDrop`).
     let handle = unsafe { Handle::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
-    let handle = match handle {
-        Ok(handle) => ManuallyDrop::new(handle),
+    match handle {
+        Ok(handle) => Ok(Opened { handle: ManuallyDrop::new(handle), path }),
         Err(error) => {
             drop(ManuallyDrop::into_inner(file)); // the linker has forgotten it too
-            return Err(Refusal::Dlopen(explain(&error, &path)));
+            Err(Refusal::Dlopen(explain(&error, &path)))
         }
-    };
+    }
+}
+
+/// Header and layout of a Rust plugin.
+fn rust_module(opened: &Opened, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
     // SAFETY: the symbol is a `LibHeader` by the contract of `export_plugin!`, whose metadata section named it; its
     // magic and version are checked by `upgrade` before anything else of it is read.
-    let header = unsafe { handle.get::<AbiHeaderRef>(metadata.entry.as_bytes()) };
-    let header = *header.map_err(|error| Refusal::Entry(explain(&error, &path)))?;
+    let header = unsafe { opened.handle.get::<AbiHeaderRef>(metadata.entry.as_bytes()) };
+    let header = *header.map_err(|error| Refusal::Entry(explain(&error, &opened.path)))?;
     let header = header.upgrade().map_err(|error| Refusal::Entry(first_line(&error.to_string())))?;
     let IsLayoutChecked::Yes(plugin) = header.root_mod_consts().layout() else {
         return Err(Refusal::Entry("it carries no type layout".into()));
@@ -103,6 +141,16 @@ fn open(file: File, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
     // SAFETY: the layouts were just compared, in both directions.
     let module = unsafe { header.unchecked_layout::<PluginMod_Ref>() };
     module.map_err(|error| Refusal::Entry(first_line(&error.to_string())))
+}
+
+/// The struct of a C plugin.
+fn c_entry(opened: &Opened, metadata: &Metadata) -> Result<c::Entry, Refusal> {
+    // SAFETY: the address alone is taken; what lies there is `Entry::read`'s matter.
+    let symbol = unsafe { opened.handle.get::<*const CPlugin>(metadata.entry.as_bytes()) };
+    let symbol = *symbol.map_err(|error| Refusal::Entry(explain(&error, &opened.path)))?;
+    // SAFETY: preflight found the symbol in this very file as a variable of at least `Entry::LEAST` bytes, the linker
+    // looks into that file first, and the library is never unloaded (`ManuallyDrop`).
+    unsafe { c::Entry::read(symbol, metadata) }
 }
 
 fn check_consistent(module: PluginMod_Ref, metadata: &Metadata) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@
 //! metrics) → `instance` (a collector).
 
 mod approve;
+mod c;
 mod claims;
 mod digest;
 mod discover;

@@ -2,9 +2,9 @@
 //!
 //! It is more than courtesy: a truncated library makes dlopen die of SIGBUS, which no code can catch.
 
-use super::{error::Refusal, metadata::Metadata};
+use super::{c, error::Refusal, metadata::Metadata};
 use object::{
-    Architecture, Endianness, FileKind, Object, ObjectSection, ReadCache,
+    Architecture, Endianness, FileKind, Object, ObjectSection, ObjectSymbol, ReadCache, SymbolKind,
     elf::{ET_DYN, PT_LOAD},
     read::elf::{ElfFile64, FileHeader, ProgramHeader},
 };
@@ -58,7 +58,11 @@ pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
     check_segments(&elf, file.metadata()?.len())?;
     let section = elf.section_by_name(SECTION).ok_or(Refusal::NotAPlugin)?;
     let data = section.data().map_err(|_| Refusal::Truncated("its metadata"))?;
-    Ok(Preflight { metadata: Metadata::parse(data)? })
+    let metadata = Metadata::parse(data)?;
+    if metadata.is_c() {
+        check_c_entry(&elf, &metadata.entry)?;
+    }
+    Ok(Preflight { metadata })
 }
 
 /// What an in-process load needs beside that.
@@ -68,10 +72,36 @@ pub(super) fn check_loadable(metadata: &Metadata) -> Result<(), Refusal> {
     if theirs.is_none() || theirs != ours {
         return Err(Refusal::ApiVersion { plugin: metadata.api.clone(), agent: API_VERSION.into() });
     }
-    if metadata.panic != "unwind" {
+    if !["", "c"].contains(&metadata.abi.as_str()) {
+        let plugin = format!("{} over the `{}` ABI", metadata.api, metadata.abi);
+        return Err(Refusal::ApiVersion { plugin, agent: API_VERSION.into() });
+    }
+    if !metadata.is_c() && metadata.panic != "unwind" {
         return Err(Refusal::PanicAbort);
     }
     Ok(())
+}
+
+/// The entry of a C plugin is a struct of its own file: read before anything could run, and large enough to be read.
+fn check_c_entry<'data>(
+    elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>,
+    entry: &str,
+) -> Result<(), Refusal> {
+    let symbol = (elf.dynamic_symbols())
+        .find(|symbol| !symbol.is_undefined() && symbol.name_bytes() == Ok(entry.as_bytes()));
+    match symbol {
+        None => Err(Refusal::Entry(format!("it exports no symbol `{entry}`"))),
+        Some(symbol) if symbol.kind() != SymbolKind::Data => {
+            Err(Refusal::Entry(format!("the symbol `{entry}` is not a variable")))
+        }
+        Some(symbol) if symbol.size() < c::Entry::LEAST => {
+            let (size, least) = (symbol.size(), c::Entry::LEAST);
+            Err(Refusal::Entry(format!(
+                "the symbol `{entry}` has {size} bytes, a twarga_plugin at least {least}"
+            )))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_machine<'data>(elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>) -> Result<(), Refusal> {

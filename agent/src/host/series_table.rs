@@ -1,10 +1,15 @@
 //! A collector's families and series, as its plugin registers them through the boundary.
 
-use super::{claims::Claims, entries::Entries, error::Refusal};
+use super::{
+    claims::Claims,
+    entries::Entries,
+    error::Refusal,
+    metadata::{DeclaredMetric, Metadata},
+};
 use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, SeriesDef};
 use std::{collections::HashMap, sync::Arc};
 use twarga_plugin_api::{
-    abi::{PluginMod_Ref, RawMetric, services::HostServices},
+    abi::{RawMetric, services::HostServices},
     declaration_problem, label_keys_problem,
 };
 
@@ -72,18 +77,16 @@ pub(super) struct SeriesTable {
 
 impl SeriesTable {
     pub(super) fn new(
-        module: PluginMod_Ref,
-        namespaces: Vec<String>,
+        metadata: &Metadata,
         instance: Option<String>,
         claims: Arc<Claims>,
         base: LocalSeries,
         max_series: usize,
     ) -> Self {
-        let plugin = module.name().as_str().to_string();
-        let families = module.metrics().as_slice().iter().map(|metric| family(metric, &plugin)).collect();
+        let families = metadata.metrics.iter().map(|metric| family(metric, &metadata.name)).collect();
         Self {
-            plugin,
-            namespaces,
+            plugin: metadata.name.clone(),
+            namespaces: metadata.namespaces.clone(),
             instance,
             claims,
             families,
@@ -142,19 +145,13 @@ impl SeriesTable {
     }
 }
 
-fn family(raw: &RawMetric<'_>, plugin: &str) -> Arc<Metric> {
+fn family(metric: &DeclaredMetric, plugin: &str) -> Arc<Metric> {
     Arc::new(Metric {
-        name: raw.name.as_str().into(),
-        kind: Kind::from_raw(raw.kind),
-        unit: raw.unit.as_str().into(),
-        help: raw.help.as_str().into(),
-        label_keys: raw
-            .label_keys
-            .as_str()
-            .split(',')
-            .filter(|key| !key.is_empty())
-            .map(Into::into)
-            .collect(),
+        name: metric.name.as_str().into(),
+        kind: metric.kind,
+        unit: metric.unit.as_str().into(),
+        help: metric.help.as_str().into(),
+        label_keys: metric.label_keys.split(',').filter(|key| !key.is_empty()).map(Into::into).collect(),
         plugin: plugin.into(),
     })
 }
@@ -180,7 +177,7 @@ impl HostServices for SeriesTable {
         if let Some(problem) = problem {
             return Err(Refusal::BadMetric { metric: name.into(), problem: problem.into() }.to_string());
         }
-        let new = family(metric, &self.plugin);
+        let new = family(&metric.into(), &self.plugin);
         if let Some((id, known)) = (0u32..).zip(&self.families).find(|(_, known)| known.name == new.name) {
             return match **known == *new {
                 true => Ok(id),

@@ -1,9 +1,10 @@
 //! The link section that says what a plugin is without running it.
 //!
 //! Text: [`MAGIC`] on the first line, then `key=value` lines, then a NUL. Keys: `name`, `version`, `description`,
-//! `authors`, `entry` (the entry symbol), `api`, `rustc`, `target`, `panic`, `profile`, `schema` (JSON on one line),
-//! and any number of `namespace` and `metric` (`kind TAB name TAB unit TAB label keys TAB help`). A reader ignores
-//! the keys that it doesn't know.
+//! `authors`, `entry` (the entry symbol), `api`, `abi` (`c`; left out by Rust plugins), `rustc` or `compiler`, `target`,
+//! `panic` (of Rust plugins), `profile`, `schema` (JSON on one line), and any number of `namespace` and `metric`
+//! (`kind TAB name TAB unit TAB label keys TAB help`). A reader ignores the keys that it doesn't know.
+//! [`SECTION`] of a plugin in C is made by `include/twarga_plugin.h`.
 
 use crate::metric::{Metric, has_control};
 

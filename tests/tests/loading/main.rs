@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod broken_files;
+mod c_abi;
 mod declared_at_run_time;
 mod faults;
+mod kept;
 mod metadata;
 mod names;
 mod pinned;
