@@ -157,21 +157,27 @@ impl Publisher {
         Ok(())
     }
 
-    /// Puts what was added since the last time. Answers how many of those samples were left out.
-    pub fn finish(&mut self, sink: &mut Sink<'_>, absent: Absent<'_>) -> u64 {
-        let before = self.refused;
+    /// Tells that a whole source could not be read, once.
+    pub fn note(&mut self, source: &str, message: &str) {
+        self.refuse(source, 0, message);
+    }
+
+    /// Puts what was added since the last time. Answers the sources of which samples were left out now.
+    pub fn finish(&mut self, sink: &mut Sink<'_>, absent: Absent<'_>) -> BTreeSet<Arc<str>> {
+        let mut refused = BTreeSet::new();
         self.end_absent(sink, absent); // first: their places are free for new ones
         let pending = std::mem::take(&mut self.pending);
         self.declare(&pending, sink);
         for (key, pending) in pending {
             if let Err(message) = self.put(key, &pending, sink) {
                 self.refuse(&pending.source, pending.line, &message);
+                refused.insert(pending.source);
             }
         }
         for line in self.lines.drain(..) {
             sink.host().log(Level::Warn, &line);
         }
-        self.refused - before
+        refused
     }
 
     fn end_absent(&mut self, sink: &mut Sink<'_>, absent: Absent<'_>) {
@@ -263,7 +269,8 @@ impl Publisher {
     /// Each complaint about a source once, with the first line that it is about.
     fn tell(&mut self, source: &str, line: usize, message: &str) {
         if self.told.len() < MAX_TOLD && self.told.insert(format!("{source}: {message}")) {
-            self.lines.push(format!("{source}:{line}: {message} (said once)"));
+            let place = if line == 0 { source.to_owned() } else { format!("{source}:{line}") };
+            self.lines.push(format!("{place}: {message} (said once)"));
         }
     }
 }
