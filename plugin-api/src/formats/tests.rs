@@ -255,6 +255,20 @@ proptest! {
     }
 
     #[test]
+    fn two_pieces_say_what_the_whole_says(one in "[ab#=\",{} \n1TYPE]{0,60}", two in "[ab#=\",{} \n1]{0,60}") {
+        for format in FORMATS {
+            let one = format!("{one}\n");
+            let mut parser = Parser::new(format);
+            let pieces = [parser.parse(one.as_bytes()), parser.parse(two.as_bytes())];
+            let whole = parse(format, format!("{one}{two}").as_bytes());
+            let samples: Vec<String> = pieces.iter().flat_map(lines).collect();
+            prop_assert_eq!(samples, lines(&whole));
+            let numbers = pieces.iter().flat_map(|piece| &piece.problems).map(|problem| problem.line);
+            prop_assert!(numbers.eq(whole.problems.iter().map(|problem| problem.line)));
+        }
+    }
+
+    #[test]
     fn label_values_come_back(value in "\\PC{0,30}", number in -1e300..1e300f64) {
         let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
         let parsed = parse(Format::Prometheus, format!("x{{a=\"{escaped}\",b=\"c\"}} {number}\n").as_bytes());
