@@ -145,6 +145,21 @@ fn a_hanging_program_is_killed_and_costs_nobody_a_tick() {
 }
 
 #[test]
+fn a_run_that_is_under_way_ends_with_the_agent() {
+    let home = Home::new("").plugin("exec");
+    let keys = format!("timeout = \"1s\"\ndirectory = {}", json!(home.path("data")));
+    home.write_config(&config(
+        "2s",
+        &[],
+        &table("long", "echo $$ > pid.new; mv pid.new pid; sleep 1000", &keys),
+    ));
+    let mut agent = home.start();
+    let pid = agent.until(PATIENCE, "the start of a run", |_| fs::read_to_string(home.path("data/pid")).ok());
+    agent.stop();
+    assert!(!alive(pid.trim().parse().unwrap()), "{}", home.log());
+}
+
+#[test]
 fn files_are_dropped_changed_and_removed() {
     let home = Home::new("").plugin("textfile");
     fs::create_dir(home.path("textfile")).unwrap();

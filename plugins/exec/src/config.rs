@@ -93,6 +93,15 @@ impl Config {
                 format_args!("no shell splits `{program}`: write each argument as a text of its own"),
             ));
         }
+        if program.contains('/') && !program.starts_with('/') {
+            return Err(Error::config(
+                "command[0]",
+                format_args!("`{program}` may be anywhere: write the whole path, from /"),
+            ));
+        }
+        if !self.directory.is_absolute() {
+            return Err(Error::config("directory", "write the whole path, from /"));
+        }
         if let Some(prefix) = self.prefix.as_deref()
             && !(prefix.is_empty() || is_metric_name(prefix))
         {

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 use twarga_plugin_api::{
+    Kind,
     serde_json::{Value, json},
     testing::{Collected, Harness},
 };
@@ -63,6 +64,28 @@ fn every_format() {
         r#"printf '{"name":"up","value":true}\n{"name":"sent","value":7,"kind":"counter","unit":"bytes"}'"#;
     let collected = shell(json, &json!({"format": "json"})).collect().unwrap();
     assert_eq!(lines(&collected), ["t_sent_bytes_total 7", "t_up 1"]);
+}
+
+#[test]
+fn histograms_infos_and_states() {
+    let script = "printf '# TYPE h histogram\\nh_bucket{le=\"+Inf\"} 2\\nh_sum 3\\nh_count 2\\n\
+                  # TYPE build info\\nbuild_info{version=\"1\"} 1\\n\
+                  # TYPE s stateset\\ns{s=\"on\",x=\"1\"} 1\\ns{s=\"off\",x=\"1\"} 0\\n# EOF\\n'";
+    let collected = shell(script, &json!({})).collect().unwrap();
+    assert_eq!(
+        lines(&collected),
+        [
+            r#"t_build_info{version="1"} 1"#,
+            r#"t_h_bucket{le="+Inf"} 2"#,
+            "t_h_count 2",
+            "t_h_sum 3",
+            r#"t_s{x="1",s="off"} 0"#,
+            r#"t_s{x="1",s="on"} 1"#,
+        ]
+    );
+    let kind =
+        |name: &str| collected.readings.iter().find(|reading| reading.series.starts_with(name)).unwrap().kind;
+    assert_eq!(["t_h_bucket", "t_build", "t_s"].map(kind), [Kind::Counter, Kind::Info, Kind::StateSet]);
 }
 
 #[test]
@@ -270,6 +293,8 @@ fn wrong_configurations_are_told() {
     for (config, key, message) in [
         (json!({}), "command", "no program is named"),
         (json!({"command": ["echo x 1"]}), "command", "no shell splits `echo x 1`"),
+        (json!({"command": ["bin/a"]}), "command[0]", "`bin/a` may be anywhere: write the whole path"),
+        (json!({"command": ["a"], "directory": "x"}), "directory", "write the whole path, from /"),
         (json!({"command": ["a"], "prefix": "a-"}), "prefix", "`a-` can't begin a metric's name"),
         (json!({"command": ["a"], "timeout": "soon"}), "timeout", "`soon` is not a duration such as"),
         (json!({"command": ["a"], "timeout": "1ms"}), "timeout", "write a duration from 10ms to 1d"),

@@ -32,6 +32,9 @@ impl Config {
                 "no folder is named: write directory = \"/var/lib/twarga-agent/textfile\"",
             ));
         }
+        if !self.directory.is_absolute() {
+            return Err(Error::config("directory", "write the whole path, from /"));
+        }
         if !(self.prefix.is_empty() || is_metric_name(&self.prefix)) {
             let message = format!("`{}` can't begin a metric's name: letters, digits and _ can", self.prefix);
             return Err(Error::config("prefix", message));

@@ -125,6 +125,7 @@ fn a_folder_that_is_gone_is_told_and_ends_nothing() {
 fn wrong_configurations_are_told() {
     for (config, key, message) in [
         (json!({}), "directory", "no folder is named"),
+        (json!({"directory": "x"}), "directory", "write the whole path, from /"),
         (json!({"directory": "/", "prefix": "a b"}), "prefix", "`a b` can't begin a metric's name"),
         (json!({"directory": "/", "max_age": "old"}), "max_age", "`old` is not a duration such as"),
     ] {
