@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
+use twarga_plugin_api::abi::metadata::ANY_NAMESPACE;
 
 /// The prefix of the agent's own metrics.
 const OWN_METRICS: &str = "twarga_agent_";
@@ -33,6 +34,7 @@ pub fn problems(examined: &Examined, loading: Loading) -> Vec<(Level, Problem)> 
         loading,
         declared: BTreeMap::new(),
         whole: true,
+        open: false,
         out: Vec::new(),
     };
     for (name, table) in &examined.config.plugins {
@@ -52,6 +54,8 @@ struct Look<'a> {
     declared: BTreeMap<&'a str, &'a str>,
     /// Those are all: each enabled plugin was found.
     whole: bool,
+    /// An enabled plugin learns its metrics from others while it runs.
+    open: bool,
     out: Vec<(Level, Problem)>,
 }
 
@@ -69,6 +73,7 @@ impl<'a> Look<'a> {
                 }
                 let metrics = metadata.metrics.iter();
                 self.declared.extend(metrics.map(|metric| (metric.name.as_str(), metadata.name.as_str())));
+                self.open |= metadata.namespaces.iter().any(|name| name == ANY_NAMESPACE);
                 self.config(&key, table, metadata);
             }
             Ok(_) => {}
@@ -181,6 +186,9 @@ impl<'a> Look<'a> {
             None => {
                 let known = views::NAMES.iter().chain(self.declared.keys()).copied();
                 let near = config::did_you_mean(metric, known);
+                if self.open && near.is_none() {
+                    return; // nobody knows what a program will print
+                }
                 let hint =
                     near.unwrap_or_else(|| "it can only match if a plugin adds it while it runs".into());
                 (format!("no view, and no enabled plugin declares a metric {metric}"), hint)

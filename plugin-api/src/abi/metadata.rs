@@ -143,11 +143,16 @@ pub const fn check(facts: &Facts) {
     }
 }
 
-/// Whether a metric's name starts with one of these prefixes.
+/// The namespace of a plugin that learns its names from others, as one that starts programs: any name that is no other
+/// plugin's.
+pub const ANY_NAMESPACE: &str = "*";
+
+/// Whether a metric's name starts with one of these prefixes, or any name may be used.
 pub const fn in_a_namespace(name: &str, namespaces: &[&str]) -> bool {
     let mut i = 0;
     while i < namespaces.len() {
-        if starts_with(name, namespaces[i]) && !namespaces[i].is_empty() {
+        let any = same(namespaces[i], ANY_NAMESPACE);
+        if any || (starts_with(name, namespaces[i]) && !namespaces[i].is_empty()) {
             return true;
         }
         i += 1;
