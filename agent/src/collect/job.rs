@@ -4,7 +4,7 @@ use super::{
     cadence::Cadence,
     coverage::Coverage,
     health::{Health, Retry},
-    source::{Factory, Source},
+    source::{Factory, Source, Usage},
 };
 use crate::model::{
     Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus,
@@ -92,6 +92,10 @@ pub(super) struct Job {
     /// Series of a source that was lost; ingest must hear of their end.
     orphans: Vec<LocalSeries>,
     base: LocalSeries,
+    /// What the process of the present source had used after its last call.
+    used: Usage,
+    /// Processor time that such processes used in the call that is under way.
+    used_now: Duration,
     /// Samples, and series, refused of sources that were lost.
     refused: u64,
     refused_series: u64,
@@ -136,6 +140,8 @@ impl Job {
             source: None,
             orphans: Vec::new(),
             base: 0,
+            used: Usage::default(),
+            used_now: Duration::ZERO,
             refused: 0,
             refused_series: 0,
             limit_told: false,
@@ -184,6 +190,7 @@ impl Job {
         let mut batch = Batch::new(self.id);
         batch.time = time;
         batch.samples.reserve(self.samples);
+        self.used_now = Duration::ZERO;
         let result = self.collect(&mut batch);
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
@@ -237,11 +244,16 @@ impl Job {
                 let made = self.factory.make(self.base)?;
                 let again = std::mem::replace(&mut self.made, true);
                 self.status.lock().unwrap_or_else(PoisonError::into_inner).restarts += u64::from(again);
+                self.used = Usage::default();
                 self.source.insert(made)
             }
         };
         let result = source.collect(batch);
         self.base = source.next_base();
+        if let Some(usage) = source.usage() {
+            self.used_now = usage.cpu.saturating_sub(self.used.cpu);
+            self.used = usage;
+        }
         if let Err(error) = &result
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
@@ -274,7 +286,9 @@ impl Job {
         let mut status = self.status();
         status.collections += 1;
         status.last_run = Some(started);
-        status.cost.cpu_seconds += cpu.as_secs_f64();
+        status.cost.cpu_seconds += (cpu + self.used_now).as_secs_f64();
+        status.cost.rss_bytes =
+            self.source.as_ref().map(|_| self.used.resident).filter(|resident| *resident > 0);
         status.cost.wall_seconds += took.as_secs_f64();
         if !late {
             status.cost.samples += batch.samples.len() as u64;

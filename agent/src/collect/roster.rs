@@ -315,8 +315,8 @@ impl Roster {
             status.missed_deadlines += 1;
             let limit = running.deadline.as_secs_f64();
             let reason = format!(
-                "a collection has not come back within its deadline of {limit:.1} s; restart the agent if it never \
-                 does, or run the plugin isolated once this agent can"
+                "a collection has not come back within its deadline of {limit:.1} s; with mode = \"isolated\" in its table \
+                 it would be killed and started again; in process only a restart of the agent ends it"
             );
             tracing::error!(plugin = status.name, "{reason}");
             status.last_error = Some(reason.clone());

@@ -6,7 +6,7 @@ use super::{
     error::{LoadError, Refusal},
     layout,
     metadata::{DeclaredMetric, Metadata},
-    preflight::{self, open_file, preflight},
+    preflight::{self, Strategy, open_file, preflight},
     trust,
 };
 use abi_stable::{
@@ -44,6 +44,29 @@ pub fn load(path: &Path, name: &str, claims: &Claims) -> Result<Library, LoadErr
 }
 
 fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Refusal> {
+    let Examined { file, canonical, metadata } = examine(path, name, Strategy::InProcess, claims)?;
+    let module = open(file, &metadata)?;
+    check_consistent(module, &metadata)?;
+    claims.claim(&metadata)?;
+    Ok(Library { module, metadata, file: canonical })
+}
+
+/// A file that may be loaded; nothing of it ran.
+pub(super) struct Examined {
+    /// Open: what was checked is what is loaded.
+    pub(super) file: File,
+    /// Its path without symbolic links.
+    pub(super) canonical: PathBuf,
+    pub(super) metadata: Metadata,
+}
+
+/// Everything that can be known of a file without running it.
+pub(super) fn examine(
+    path: &Path,
+    name: &str,
+    strategy: Strategy,
+    claims: &Claims,
+) -> Result<Examined, Refusal> {
     let canonical = path.canonicalize()?;
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
     let file = open_file(&canonical)?;
@@ -52,12 +75,17 @@ fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Ref
     if metadata.name != name {
         return Err(Refusal::OtherName(metadata.name));
     }
-    preflight::check_loadable(&metadata)?;
+    preflight::check_loadable(&metadata, strategy)?;
     claims.check(&metadata)?;
+    Ok(Examined { file, canonical, metadata })
+}
+
+/// Loads a file that the parent of this process has examined.
+pub(super) fn load_examined(file: File) -> Result<(PluginMod_Ref, Metadata), Refusal> {
+    let metadata = preflight(&file)?.metadata;
     let module = open(file, &metadata)?;
     check_consistent(module, &metadata)?;
-    claims.claim(&metadata)?;
-    Ok(Library { module, metadata, file: canonical })
+    Ok((module, metadata))
 }
 
 /// dlopen, header, layout.
