@@ -4,6 +4,7 @@ use super::{
     cadence::Cadence,
     coverage::Coverage,
     health::{Health, Retry},
+    roster::spread,
     source::{Factory, Source, Usage},
 };
 use crate::model::{
@@ -378,7 +379,10 @@ impl Job {
             if failure.manual { self.health.retry(self.interval) } else { self.health.failed(self.interval) };
         match retry {
             Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
-            Retry::BackOff(pause) => (PluginState::BackingOff, Next::TickAfter(pause), failed),
+            // spread, so that collectors that fail together don't come back together
+            Retry::BackOff(pause) => {
+                (PluginState::BackingOff, Next::TickAfter(pause + spread(pause / 4)), failed)
+            }
             Retry::Quarantine(pause) => {
                 (PluginState::Quarantined, Next::TickAfter(pause), GapReason::Quarantined)
             }

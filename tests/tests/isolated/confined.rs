@@ -1,21 +1,21 @@
 //! What a plugin's process is given, and what not.
 
-use super::{PATIENCE, beside_a_healthy_one, plugin};
+use super::{PATIENCE, beside_a_healthy_one, plugin, rows};
 use rustix::process::geteuid;
 use std::{collections::BTreeMap, fs};
 use twarga_tests::{Agent, Home};
 
-/// The values of a metric by the one label of its series.
+/// The last values of a metric by the one label of its series.
 fn by_label(agent: &mut Agent, metric: &str, label: &str) -> BTreeMap<String, f64> {
-    let path = format!("/api/metrics/{metric}");
     agent.until(PATIENCE, metric, |agent| {
-        let answer = agent.get(&format!("/api/metrics/host/history?metric_name={metric}&limit=1000")).json();
-        let data = answer["data"].as_array()?;
-        let pairs = data.iter().filter_map(|point| {
-            Some((point["labels"][label].as_str()?.to_string(), point["value"].as_f64()?))
-        });
-        let pairs: BTreeMap<String, f64> = pairs.collect();
-        assert!(!path.is_empty());
+        let rows =
+            rows(agent, &format!("SELECT labels, value FROM metrics WHERE name = '{metric}' ORDER BY ts"));
+        let pair = |row: &serde_json::Value| {
+            let labels = row["labels"].as_str()?;
+            let value = labels.strip_prefix(&format!("{{{label}=\""))?.strip_suffix("\"}")?;
+            Some((value.to_string(), row["value"].as_f64()?))
+        };
+        let pairs: BTreeMap<String, f64> = rows.iter().filter_map(pair).collect();
         (!pairs.is_empty()).then_some(pairs)
     })
 }

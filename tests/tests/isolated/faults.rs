@@ -1,6 +1,6 @@
 //! Each fault beside a healthy plugin.
 
-use super::{PATIENCE, assert_healthy, beside_a_healthy_one, child, children, plugin, until_failed};
+use super::{PATIENCE, assert_healthy, beside_a_healthy_one, child, children, plugin, rows, until_failed};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
 use twarga_tests::{Agent, process::memory};
@@ -99,18 +99,37 @@ fn panics_are_errors_as_in_process() {
 
 #[test]
 fn lies_are_refused_and_counted_as_in_process() {
-    for (mode, refused) in [("nan", 3), ("bad_series", 11), ("duplicate", 1)] {
-        let table = format!("config = {{ mode = \"{mode}\" }}");
-        let mut agent = beside_a_healthy_one("faulty", &table).start();
-        agent.until(PATIENCE, mode, |agent| {
-            let status = plugin(agent, "faulty");
-            let (collections, failures) = (status["collections"].as_u64()?, status["failures"].as_u64()?);
-            assert_eq!(failures, 0, "{status}\n{}", agent.home().log());
-            let right = status["refused_samples"].as_u64() == Some(refused * collections);
-            (collections > 3 && right).then_some(())
+    let lies = [("nan", 3.0), ("bad_series", 11.0), ("duplicate", 1.0)];
+    let tables = lies
+        .map(|(mode, _)| format!("[plugins.{mode}]\nplugin = \"faulty\"\nconfig = {{ mode = \"{mode}\" }}"));
+    let mut agent = beside_a_healthy_one("faulty", &tables.join("\n")).start();
+    for (mode, refused) in lies {
+        let metric = "twarga_agent_plugin_refused_samples_total";
+        let statement = format!(
+            "SELECT max(value) AS n FROM metrics WHERE name = '{metric}' AND labels LIKE '%\"{mode}\"%'"
+        );
+        let count = agent.until(PATIENCE, mode, |agent| {
+            rows(agent, &statement)[0]["n"].as_f64().filter(|count| *count > 0.0)
         });
-        assert_healthy(&mut agent);
+        assert_eq!(count % refused, 0.0, "{mode}: {count}");
+        assert_eq!(plugin(&agent, mode)["restarts"], 0);
     }
+    // the library's own series are there, those that it made up are not
+    let made_up =
+        rows(&agent, "SELECT count(*) AS n FROM metrics WHERE name IN ('faulty_item', 'faulty_steps_total')");
+    assert_eq!(made_up[0]["n"], 0);
+    assert_healthy(&mut agent);
+}
+
+#[test]
+fn a_counter_that_falls_was_reset() {
+    let mut agent = beside_a_healthy_one("faulty", "config = { mode = \"backwards\" }").start();
+    agent.until(PATIENCE, "values that fall", |agent| {
+        let values = rows(agent, "SELECT value FROM metrics WHERE name = 'faulty_steps_total' ORDER BY ts");
+        let values: Vec<f64> = values.iter().filter_map(|row| row["value"].as_f64()).collect();
+        (values.len() > 5).then(|| assert!(values.windows(2).all(|two| two[1] == two[0] - 1.0), "{values:?}"))
+    });
+    assert_healthy(&mut agent);
 }
 
 #[test]
@@ -118,8 +137,11 @@ fn a_million_series_stay_in_the_plugins_process() {
     let table = "interval = \"10s\"\nmax_series = 1000\nconfig = { mode = \"too_many\", n = 1000000 }";
     let mut agent = beside_a_healthy_one("faulty", table).start();
     agent.until(PATIENCE, "the refusal", |agent| {
-        let status = plugin(agent, "faulty");
-        (status["refused_series"].as_u64() > Some(0) && status["series"] == 1000).then_some(())
+        let refused = agent
+            .home()
+            .log()
+            .contains("has 1000 series, as many as it may; raise plugins.faulty.max_series");
+        (refused && plugin(agent, "faulty")["series"] == 1000).then_some(())
     });
     assert_healthy(&mut agent);
 }

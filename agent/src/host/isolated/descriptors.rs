@@ -6,7 +6,11 @@ use rustix::{
     io::{close, fcntl_dupfd_cloexec},
     stdio::{dup2_stdin, stdin},
 };
-use std::{fs::read_dir, io, os::fd::OwnedFd};
+use std::{
+    fs::{read_dir, read_link},
+    io,
+    os::fd::OwnedFd,
+};
 
 /// The socket's number, where the limit allows it: plugins that close what they don't know begin with the low ones.
 const HIGH: i32 = 500;
@@ -30,9 +34,11 @@ pub(super) fn take_socket() -> io::Result<OwnedFd> {
 fn close_others() -> io::Result<()> {
     let names = read_dir("/proc/self/fd")?.flatten().map(|entry| entry.file_name());
     let numbers: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
+    // the one that the folder was read with is closed by now
+    let open = |number: &i32| *number > 2 && read_link(format!("/proc/self/fd/{number}")).is_ok();
+    for number in numbers.into_iter().filter(open) {
         // SAFETY: this is the first thing that the process does, on its only thread: nothing in it owns a descriptor
-        // yet but the three standard ones. The one that the folder was read with is closed: its number does no harm.
+        // yet but the three standard ones, and this one was just there.
         unsafe { close(number) };
     }
     Ok(())
