@@ -4,7 +4,7 @@
 //! A process of a plugin is killed by the kernel when the thread that started it ends (`PR_SET_PDEATHSIG`): lanes come
 //! and go, this thread stays as long as the agent.
 
-use super::{channel::timespec, output::Stream};
+use super::{cgroup::Delegated, channel::timespec, output::Stream};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
     io::{read, write},
@@ -13,7 +13,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     process::{Child, Command},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -45,9 +45,16 @@ struct Shared {
 #[derive(Default)]
 pub struct Keeper {
     shared: Mutex<Option<Arc<Shared>>>,
+    /// The agent's control group, if it may divide it; looked for at the first start.
+    groups: OnceLock<Option<Delegated>>,
 }
 
 impl Keeper {
+    /// The agent's control group, where it may divide it.
+    pub(super) fn groups(&self) -> Option<&Delegated> {
+        self.groups.get_or_init(Delegated::find).as_ref()
+    }
+
     /// Starts a process on the keeper's thread, whose standard output and error are the other end of `printed`.
     pub(super) fn spawn(&self, command: Command, printed: Stream, until: Instant) -> io::Result<Child> {
         let (answer, answered) = mpsc::sync_channel(1);

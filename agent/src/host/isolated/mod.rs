@@ -2,9 +2,11 @@
 //!
 //! The agent examines the file without running it (`prepared`), starts itself again (`process`, on the thread of
 //! `keeper`), hands the open file over a socket and asks for a collection at a time (`source`, `channel`, `frames`).
-//! The child takes rights away from itself (`confine`), loads the library and answers (`child`). What the plugin says
+//! Where systemd has delegated the agent's control group,
+//! each child has one of its own (`cgroup`). The child takes rights away from itself (`confine`), loads the library and answers (`child`). What the plugin says
 //! to its host is answered in the child, recorded, and said again to the agent's own tables, which believe nothing.
 
+mod cgroup;
 mod channel;
 mod child;
 mod confine;

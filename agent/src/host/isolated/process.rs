@@ -1,6 +1,7 @@
 //! One process of a plugin: how it is started, how it is ended, and what its end was.
 
 use super::{
+    cgroup::Group,
     channel::{Channel, Silence, wait},
     child::SUBCOMMAND,
     frames::{Hello, write_hello},
@@ -51,6 +52,8 @@ pub(super) struct Process {
     output: Arc<Output>,
     keeper: Arc<Keeper>,
     memory: u64,
+    /// Its control group, where it has one of its own.
+    group: Option<Group>,
 }
 
 impl Process {
@@ -84,9 +87,11 @@ impl Process {
                     .unwrap_or(io::ErrorKind::Other.into()));
             }
         };
+        // before it is told what to run
+        let group = group(name, confinement, keeper, pid);
         let keeper = Arc::clone(keeper);
-        let process =
-            Self { child: Some(child), pid, pidfd, stat, output, keeper, memory: confinement.memory };
+        let memory = confinement.memory;
+        let process = Self { child: Some(child), pid, pidfd, stat, output, keeper, memory, group };
         let mut frame = Vec::new();
         let hello = hello(confinement, config, max_series);
         write_hello(&mut frame, &hello).map_err(io::Error::other)?;
@@ -126,6 +131,9 @@ impl Process {
             Silence::Ended => {
                 let by_itself = self.wait(ENDING);
                 match self.kill() {
+                    Some(status) if by_itself && self.ran_out(status) => {
+                        format!("ran out of memory, max_memory is {} MiB", self.memory >> 20)
+                    }
                     Some(status) if by_itself => {
                         let last = self.output.last_lines(LAST_WORDS);
                         describe(status, &last, self.memory)
@@ -142,6 +150,12 @@ impl Process {
         format!("killed: {reason}")
     }
 
+    /// Whether the kernel has ended it because its group had no memory left.
+    fn ran_out(&self, status: ExitStatus) -> bool {
+        status.signal() == Some(Signal::KILL.as_raw())
+            && self.group.as_ref().is_some_and(|group| group.out_of_memory() > 0)
+    }
+
     fn wait(&self, time: Duration) -> bool {
         let mut wanted = [PollFd::new(&self.pidfd, PollFlags::IN)];
         wait(&mut wanted, Instant::now() + time).is_ok()
@@ -152,6 +166,9 @@ impl Process {
         let mut child = self.child.take()?;
         // before it is waited for: until then nobody else can have its number
         let _ = kill_process_group(self.pid, Signal::KILL); // nobody may be left
+        if let Some(group) = &self.group {
+            group.kill(); // also those that have left the process group
+        }
         if self.wait(DYING) {
             return child.wait().ok();
         }
@@ -165,6 +182,17 @@ impl Drop for Process {
         if self.child.is_some() {
             self.wait(LETTING_GO);
             self.kill();
+        }
+    }
+}
+
+fn group(name: &str, confinement: &Confinement, keeper: &Keeper, pid: Pid) -> Option<Group> {
+    let group = keeper.groups()?.group(name, confinement.memory, confinement.processes);
+    match group.and_then(|group| group.add(pid.as_raw_nonzero().get()).map(|()| group)) {
+        Ok(group) => Some(group),
+        Err(error) => {
+            tracing::warn!("plugin {name} runs without a control group: {error}");
+            None
         }
     }
 }
