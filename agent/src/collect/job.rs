@@ -95,6 +95,8 @@ pub(super) struct Job {
     base: LocalSeries,
     /// What the process of the present source had used after its last call.
     used: Usage,
+    /// It was ended at its deadline in the call that is under way.
+    overran: bool,
     /// Processor time that such processes used in the call that is under way.
     used_now: Duration,
     /// Samples, and series, refused of sources that were lost.
@@ -142,6 +144,7 @@ impl Job {
             orphans: Vec::new(),
             base: 0,
             used: Usage::default(),
+            overran: false,
             used_now: Duration::ZERO,
             refused: 0,
             refused_series: 0,
@@ -191,7 +194,7 @@ impl Job {
         let mut batch = Batch::new(self.id);
         batch.time = time;
         batch.samples.reserve(self.samples);
-        self.used_now = Duration::ZERO;
+        (self.used_now, self.overran) = (Duration::ZERO, false);
         let result = self.collect(&mut batch);
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
@@ -211,7 +214,7 @@ impl Job {
         }
         // a late sample may lie beyond its tick
         let tick = tick.max(self.cadence.at_or_before(time));
-        let failure = Failure { late, manual: trigger == Trigger::Manual, tick };
+        let failure = Failure { late: late || self.overran, manual: trigger == Trigger::Manual, tick };
         let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
         for sample in &mut batch.samples {
             sample.reset |= self.resets.take(sample.series);
@@ -251,6 +254,7 @@ impl Job {
         };
         let result = source.collect(batch);
         self.base = source.next_base();
+        self.overran = source.overran();
         if let Some(usage) = source.usage() {
             self.used_now = usage.cpu.saturating_sub(self.used.cpu);
             self.used = usage;
@@ -298,7 +302,7 @@ impl Job {
         status.refused_series =
             self.refused_series + self.source.as_ref().map_or(0, |source| source.refused_series());
         status.series = self.source.as_ref().map_or(0, |source| source.live_series());
-        if late {
+        if late || self.overran {
             status.missed_deadlines += u64::from(status.state != PluginState::Stuck);
         }
         if late || result.is_err() {

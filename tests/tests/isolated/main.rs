@@ -37,15 +37,10 @@ fn rows(agent: &Agent, statement: &str) -> Vec<Value> {
 
 /// Waits until the plugin has failed with this in its error.
 fn until_failed(agent: &mut Agent, name: &str, words: &str) -> Value {
-    let mut last = Value::Null;
     let what = format!("an error of {name} with `{words}`");
     agent.until(PATIENCE, &what, |agent| {
         let status = plugin(agent, name);
         let found = status["last_error"].as_str().is_some_and(|error| error.contains(words));
-        if last != status["last_error"] {
-            eprintln!("{name}: {}", status["last_error"]);
-            last = status["last_error"].clone();
-        }
         found.then_some(status)
     })
 }

@@ -45,7 +45,7 @@ fn record(calls: &[Said]) -> Recorded {
                 },
             ),
             Said::Series(id, metric, labels) => {
-                recorded.series(*id, *metric, labels.iter().map(String::as_str))
+                recorded.series(*id, *metric, labels.iter().map(String::as_str));
             }
             Said::Retire(id) => recorded.retire(*id),
             Said::Unavailable(id, reason) => recorded.unavailable(*id, reason),

@@ -91,14 +91,17 @@ impl Process {
         let group = group(name, confinement, keeper, pid);
         let keeper = Arc::clone(keeper);
         let memory = confinement.memory;
-        let process = Self { child: Some(child), pid, pidfd, stat, output, keeper, memory, group };
+        let mut process = Self { child: Some(child), pid, pidfd, stat, output, keeper, memory, group };
         let mut frame = Vec::new();
         let hello = hello(confinement, config, max_series);
         write_hello(&mut frame, &hello).map_err(io::Error::other)?;
         match channel.send(&frame, Some(&prepared.library), until) {
             // its death is told with the answer that does not come
             Ok(()) | Err(Silence::Ended) => Ok((process, channel)),
-            Err(error) => Err(io::Error::other(error)),
+            Err(error) => {
+                process.kill();
+                Err(io::Error::other(error))
+            }
         }
     }
 

@@ -45,13 +45,18 @@ pub struct Isolated {
     /// Series that the child has and the agent refused.
     disputed: usize,
     usage: Option<(Instant, Usage)>,
+    /// It was ended at its deadline.
+    overran: bool,
+    /// Why it did not come to be: the first collection says so.
+    stillborn: Option<Error>,
 }
 
 impl Isolated {
     /// Starts the process and makes the collector; `base` is the first number for its series.
     ///
     /// # Errors
-    /// What the plugin's `new` answers, or why its process could not be started or ended.
+    /// What the plugin's `new` answers, or why its process could not be started or ended. One that was killed at its
+    /// deadline is told by its first collection.
     pub fn start(
         name: &str,
         prepared: &Prepared,
@@ -65,7 +70,7 @@ impl Isolated {
             Process::start(name, prepared, confinement, (&options.config, options.max_series), keeper, until)
                 .map_err(|error| Error::transient(format_args!("its process can't be started: {error}")))?;
         let mut request = Vec::new();
-        write_collect(&mut request).map_err(|error| Error::fatal(error))?;
+        write_collect(&mut request).map_err(Error::fatal)?;
         let mut isolated = Self {
             channel: Some(channel),
             process,
@@ -77,10 +82,17 @@ impl Isolated {
             refused_series: 0,
             disputed: 0,
             usage: None,
+            overran: false,
+            stillborn: None,
         };
         let made = isolated.hear(until, None);
         log_lines(&mut isolated.intake.table.said);
-        made.map(|()| isolated)
+        match made {
+            // as a collection that took too long, which the caller counts
+            Err(error) if isolated.overran => isolated.stillborn = Some(error),
+            made => made?,
+        }
+        Ok(isolated)
     }
 
     /// Asks for a collection.
@@ -112,6 +124,7 @@ impl Isolated {
     }
 
     fn lost(&mut self, silence: &Silence) -> Error {
+        self.overran = matches!(silence, Silence::TooLate);
         self.channel = None;
         self.look();
         Error::fatal(self.process.end(silence, self.deadline))
@@ -186,6 +199,9 @@ impl Isolated {
 
 impl Source for Isolated {
     fn collect(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        if let Some(error) = self.stillborn.take() {
+            return Err(error);
+        }
         self.intake.begin();
         let now = Instant::now();
         let until = self.first.take().filter(|until| now < *until);
@@ -212,6 +228,10 @@ impl Source for Isolated {
 
     fn refused_series(&self) -> u64 {
         self.intake.table.refused + self.refused_series
+    }
+
+    fn overran(&self) -> bool {
+        self.overran
     }
 
     fn usage(&mut self) -> Option<Usage> {
