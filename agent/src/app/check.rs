@@ -2,8 +2,8 @@
 //! alert rules by the views and the metrics that those plugins declare.
 
 use crate::{
-    config::{self, AlertRule, Examined, Fault, Level, Plugin, Problem, RulePlace},
-    host::{Candidate, Catalogue, Metadata, Refusal, discover, would_load},
+    config::{self, AlertRule, Examined, Fault, Level, Mode, Plugin, Problem, RulePlace},
+    host::{Candidate, Catalogue, Metadata, Refusal, Strategy, discover, would_load},
     model::Digest,
     views::{self, Select, Source, Subject, View},
 };
@@ -86,7 +86,13 @@ impl<'a> Look<'a> {
 
     /// A file that is there may not be loaded all the same: others may have written it, or it is not the pinned one.
     fn would_load(&mut self, key: &str, table: &Plugin, file: &Path) {
-        let Err(refusal) = would_load(file, &table.plugin, table.limits.sha256.map(Digest)) else { return };
+        let strategy = match table.mode {
+            Mode::InProcess => Strategy::InProcess,
+            Mode::Isolated => Strategy::Isolated,
+        };
+        let Err(refusal) = would_load(file, &table.plugin, table.limits.sha256.map(Digest), strategy) else {
+            return;
+        };
         let (message, advice) = told(file, &refusal);
         match (&table.place.pin, refusal) {
             (Some((place, line)), Refusal::OtherDigest { .. }) => {

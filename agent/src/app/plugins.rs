@@ -4,13 +4,16 @@ use crate::{
     collect::{Cadence, Factory, JobOptions, Source, host_offset},
     config::{self, AlignOffset, Config, Place, Plugin},
     host::{
-        Candidate, Catalogue, Claims, Instance, InstanceOptions, Library, LoadError, discover, load_pinned,
+        Candidate, Catalogue, Claims, Instance, InstanceOptions, Library, LoadError, Metadata, Refusal,
+        discover,
+        isolated::{self, Confinement, Isolated, Keeper, Prepared, User},
+        load_pinned,
     },
     model::{CollectorId, Digest, LocalSeries, PluginState, PluginStatus},
     views,
 };
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -46,7 +49,8 @@ impl Plugins {
 /// costs only itself.
 pub fn load_all(config: &Config, report: Report) -> Plugins {
     let catalogue = discover(&config.agent.plugin_dirs);
-    let loader = Loader { config, catalogue: &catalogue, claims: Arc::new(Claims::new(views::is_reserved)) };
+    let claims = Arc::new(Claims::new(views::is_reserved));
+    let loader = Loader { config, catalogue: &catalogue, claims, keeper: Arc::default() };
     let mut plugins = Plugins { jobs: Vec::new(), others: Vec::new() };
     for (name, table) in &config.plugins {
         if !table.enabled {
@@ -54,9 +58,9 @@ pub fn load_all(config: &Config, report: Report) -> Plugins {
             continue;
         }
         match loader.load(name, table) {
-            Ok(library) => {
+            Ok(loaded) => {
                 let id = CollectorId(u32::try_from(plugins.jobs.len()).unwrap_or(u32::MAX));
-                plugins.jobs.push(loader.job(id, name, table, library));
+                plugins.jobs.push(loader.job(id, name, table, loaded));
             }
             Err(error) => {
                 if report == Report::Log {
@@ -75,24 +79,65 @@ struct Loader<'a> {
     config: &'a Config,
     catalogue: &'a Catalogue,
     claims: Arc<Claims>,
+    keeper: Arc<Keeper>,
+}
+
+/// A plugin that can be started: in this process, or in one of its own.
+enum Loaded {
+    InProcess(Library),
+    Isolated(Prepared, Confinement),
+}
+
+impl Loaded {
+    fn metadata(&self) -> &Metadata {
+        match self {
+            Self::InProcess(library) => &library.metadata,
+            Self::Isolated(prepared, _) => &prepared.metadata,
+        }
+    }
+
+    fn file(&self) -> &Path {
+        match self {
+            Self::InProcess(library) => &library.file,
+            Self::Isolated(prepared, _) => &prepared.file,
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match self {
+            Self::InProcess(library) => library.digest,
+            Self::Isolated(prepared, _) => prepared.digest,
+        }
+    }
 }
 
 impl Loader<'_> {
-    fn load(&self, name: &str, table: &Plugin) -> Result<Library, LoadError> {
+    fn load(&self, name: &str, table: &Plugin) -> Result<Loaded, LoadError> {
         let found = self.catalogue.find(&table.plugin)?;
         for shadowed in &found.shadowed {
             let (used, unused) = (found.file.display(), shadowed.display());
             tracing::warn!("plugin {name}: {used} is used, {unused} of the same name is not");
         }
-        load_pinned(&found.file, &table.plugin, table.limits.sha256.map(Digest), &self.claims)
+        let pinned = table.limits.sha256.map(Digest);
+        match table.mode {
+            config::Mode::InProcess => {
+                load_pinned(&found.file, &table.plugin, pinned, &self.claims).map(Loaded::InProcess)
+            }
+            config::Mode::Isolated => {
+                let confinement =
+                    confinement(table).map_err(|refusal| LoadError { file: found.file.clone(), refusal })?;
+                let prepared = isolated::prepare(&found.file, &table.plugin, pinned, &self.claims)?;
+                Ok(Loaded::Isolated(prepared, confinement))
+            }
+        }
     }
 
-    fn job(&self, id: CollectorId, name: &str, table: &Plugin, library: Library) -> JobOptions {
+    fn job(&self, id: CollectorId, name: &str, table: &Plugin, loaded: Loaded) -> JobOptions {
         let status = PluginStatus {
-            version: Some(library.metadata.version.clone()),
-            api: Some(library.metadata.api.clone()),
-            file: Some(library.file.clone()),
-            sha256: Some(library.digest),
+            version: Some(loaded.metadata().version.clone()),
+            api: Some(loaded.metadata().api.clone()),
+            file: Some(loaded.file().into()),
+            sha256: Some(loaded.digest()),
             ..status(name, table, PluginState::Running, None)
         };
         let offset = table.offset.unwrap_or_else(|| offset(self.config, table.interval));
@@ -104,8 +149,9 @@ impl Loader<'_> {
             deadline: table.deadline,
             jitter: table.jitter,
             max_cpu: table.limits.cpu,
-            factory: Box::new(InProcess {
-                library,
+            factory: Box::new(Maker {
+                loaded,
+                keeper: Arc::clone(&self.keeper),
                 options: InstanceOptions {
                     config: serde_json::Value::from(table.config.clone()).to_string(),
                     instance: self.instance_label(name, table),
@@ -203,25 +249,45 @@ fn machine_id() -> String {
         .unwrap_or_default()
 }
 
-/// Makes collectors of a loaded library.
-struct InProcess {
-    library: Library,
+/// What the table says that a plugin's process may do.
+fn confinement(table: &Plugin) -> Result<Confinement, Refusal> {
+    let limits = &table.limits;
+    Ok(Confinement {
+        deadline: table.deadline,
+        memory: limits.memory,
+        processes: limits.processes as u64,
+        files: limits.files as u64,
+        user: limits.user.as_deref().map(User::find).transpose()?,
+        environment: limits.environment.clone(),
+        writable: limits.writable.clone(),
+    })
+}
+
+/// Makes collectors of one plugin.
+struct Maker {
+    loaded: Loaded,
+    keeper: Arc<Keeper>,
     options: InstanceOptions,
     name: String,
     place: Place,
 }
 
-impl Factory for InProcess {
+impl Factory for Maker {
     fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error> {
-        match Instance::new(&self.library, &self.options, base) {
-            Ok(instance) => Ok(Box::new(instance)),
-            Err(error) if error.kind() == ErrorKind::Config => Err(self.placed(&error)),
-            Err(error) => Err(error),
-        }
+        let made: Result<Box<dyn Source>, Error> = match &self.loaded {
+            Loaded::InProcess(library) => {
+                Instance::new(library, &self.options, base).map(|instance| Box::new(instance) as _)
+            }
+            Loaded::Isolated(prepared, confinement) => {
+                Isolated::start(&self.name, prepared, confinement, &self.options, &self.keeper, base)
+                    .map(|isolated| Box::new(isolated) as _)
+            }
+        };
+        made.map_err(|error| if error.kind() == ErrorKind::Config { self.placed(&error) } else { error })
     }
 }
 
-impl InProcess {
+impl Maker {
     /// The plugin knows the key, the configuration knows its line.
     fn placed(&self, error: &Error) -> Error {
         let key = match error.location() {

@@ -18,6 +18,7 @@ mod top;
 use crate::{
     app::Unusable,
     config::{ConfigErrors, Flags},
+    host::isolated,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -116,6 +117,10 @@ struct RunArgs {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // the agent starts itself so; nothing else may happen before
+    if std::env::args_os().nth(1).is_some_and(|command| command == isolated::SUBCOMMAND) {
+        return isolated::run();
+    }
     let cli = Cli::parse();
     start_log();
     let outcome = match cli.command {

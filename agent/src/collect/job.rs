@@ -6,7 +6,8 @@ use super::{
     cost::Meter,
     coverage::Coverage,
     health::{Health, Retry},
-    source::{Factory, Source},
+    roster::spread,
+    source::{Factory, Source, Usage},
 };
 use crate::model::{
     Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus,
@@ -102,6 +103,10 @@ pub(super) struct Job {
     /// Series of a source that was lost; ingest must hear of their end.
     orphans: Vec<LocalSeries>,
     base: LocalSeries,
+    /// What its own process had used after this collection.
+    usage: Option<Usage>,
+    /// It was ended at its deadline in the call that is under way.
+    overran: bool,
     /// Samples, and series, refused of sources that were lost.
     refused: u64,
     refused_series: u64,
@@ -150,6 +155,8 @@ impl Job {
             source: None,
             orphans: Vec::new(),
             base: 0,
+            usage: None,
+            overran: false,
             refused: 0,
             refused_series: 0,
             limit_told: false,
@@ -198,6 +205,7 @@ impl Job {
         let mut batch = Batch::new(self.id);
         batch.time = time;
         batch.samples.reserve(self.samples);
+        (self.usage, self.overran) = (None, false);
         let result = self.collect(&mut batch);
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
@@ -218,7 +226,7 @@ impl Job {
         }
         // a late sample may lie beyond its tick
         let tick = tick.max(self.cadence.at_or_before(time));
-        let failure = Failure { late, manual: trigger == Trigger::Manual, tick };
+        let failure = Failure { late: late || self.overran, manual: trigger == Trigger::Manual, tick };
         let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
         for sample in &mut batch.samples {
             sample.reset |= self.resets.take(sample.series);
@@ -263,6 +271,9 @@ impl Job {
         };
         let result = source.collect(batch);
         self.base = source.next_base();
+        self.overran = source.overran();
+        // also of one that is lost now
+        self.usage = source.usage();
         if let Err(error) = &result
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
@@ -285,9 +296,9 @@ impl Job {
 
     /// What the collection cost, that took so much of this thread.
     fn cost(&mut self, thread: Duration) -> Duration {
-        let usage = self.source.as_mut().and_then(|source| source.usage());
-        self.status().cost.rss_bytes = usage.map(|usage| usage.resident);
-        self.meter.cost(thread, usage)
+        let resident = self.usage.filter(|_| self.source.is_some()).map(|usage| usage.resident);
+        self.status().cost.rss_bytes = resident.filter(|resident| *resident > 0);
+        self.meter.cost(thread, self.usage)
     }
 
     fn count(
@@ -311,7 +322,7 @@ impl Job {
         status.refused_series =
             self.refused_series + self.source.as_ref().map_or(0, |source| source.refused_series());
         status.series = self.source.as_ref().map_or(0, |source| source.live_series());
-        if late {
+        if late || self.overran {
             status.missed_deadlines += u64::from(status.state != PluginState::Stuck);
         }
         if late || result.is_err() {
@@ -393,7 +404,10 @@ impl Job {
             if failure.manual { self.health.retry(self.interval) } else { self.health.failed(self.interval) };
         match retry {
             Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
-            Retry::BackOff(pause) => (PluginState::BackingOff, Next::TickAfter(pause), failed),
+            // spread, so that collectors that fail together don't come back together
+            Retry::BackOff(pause) => {
+                (PluginState::BackingOff, Next::TickAfter(pause + spread(pause / 4)), failed)
+            }
             Retry::Quarantine(pause) => {
                 (PluginState::Quarantined, Next::TickAfter(pause), GapReason::Quarantined)
             }

@@ -4,7 +4,7 @@ use super::{
     digest::{digest, sealed_copy},
     error::Refusal,
     metadata::Metadata,
-    preflight::{self, open_file, preflight},
+    preflight::{self, Strategy, open_file, preflight},
     trust,
 };
 use crate::model::Digest;
@@ -30,7 +30,12 @@ pub(super) struct Approved {
 ///
 /// # Errors
 /// The first reason not to load it.
-pub(super) fn approve(path: &Path, name: &str, pinned: Option<Digest>) -> Result<Approved, Refusal> {
+pub(super) fn approve(
+    path: &Path,
+    name: &str,
+    pinned: Option<Digest>,
+    strategy: Strategy,
+) -> Result<Approved, Refusal> {
     let path = path.canonicalize()?;
     let file = open_file(&path)?;
     trust::check(&path, &file)?;
@@ -43,7 +48,7 @@ pub(super) fn approve(path: &Path, name: &str, pinned: Option<Digest>) -> Result
     if metadata.name != name {
         return Err(Refusal::OtherName(metadata.name));
     }
-    preflight::check_loadable(&metadata)?;
+    preflight::check_loadable(&metadata, strategy)?;
     let digest = match pinned {
         Some(pinned) => pinned,
         None => digest(&file)?, // last: what is no plugin may be of any length
@@ -56,8 +61,13 @@ pub(super) fn approve(path: &Path, name: &str, pinned: Option<Digest>) -> Result
 ///
 /// # Errors
 /// The first reason against it.
-pub fn would_load(path: &Path, name: &str, pinned: Option<Digest>) -> Result<Metadata, Refusal> {
-    approve(path, name, pinned).map(|approved| approved.metadata)
+pub fn would_load(
+    path: &Path,
+    name: &str,
+    pinned: Option<Digest>,
+    strategy: Strategy,
+) -> Result<Metadata, Refusal> {
+    approve(path, name, pinned, strategy).map(|approved| approved.metadata)
 }
 
 /// What can be told of a plugin file without running it.

@@ -100,6 +100,9 @@ pub enum Refusal {
         /// Who has it.
         owner: String,
     },
+    /// Its process can't belong to the user that was asked for.
+    #[error("{0}")]
+    User(String),
     /// Several files of one directory carry the name.
     #[error("several files carry this plugin's name: {}", list(.0))]
     Ambiguous(Vec<PathBuf>),
@@ -135,7 +138,7 @@ impl Refusal {
                 "build it again with export_plugin!, or TWARGA_PLUGIN in C"
             }
             Self::ApiVersion { .. } | Self::Layout(_) => "build it again with this agent's plugin API",
-            Self::PanicAbort => "build it with panic=\"unwind\"",
+            Self::PanicAbort => "build it with panic=\"unwind\", or set mode = \"isolated\"",
             Self::OtherName(_) => "rename the table, or set `plugin` to that name",
             Self::Dlopen(message) if message.contains("GLIBC_") => {
                 "it was built on a newer system: build it on this one or an older one"
@@ -143,6 +146,7 @@ impl Refusal {
             Self::Dlopen(_) => "install the library that it needs, or build it again",
             Self::BadMetric { .. } => "mend the declaration in the plugin",
             Self::Claimed { .. } => "disable one of the two plugins",
+            Self::User(_) => "run the agent as root, or mend or remove `user` in the plugin's table",
             Self::Ambiguous(_) => "leave one of them there",
             Self::NotFound(_) => "put its .so into one of these directories, or disable it",
         }

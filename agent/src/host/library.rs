@@ -8,6 +8,7 @@ use super::{
     error::{LoadError, Refusal},
     layout,
     metadata::{DeclaredMetric, Metadata},
+    preflight::{Strategy, preflight},
 };
 use crate::model::Digest;
 use abi_stable::{
@@ -28,7 +29,7 @@ use twarga_plugin_api::abi::{HostHandle, PluginMod_Ref, RawCollectorBox, RawErro
 #[derive(Clone)]
 pub struct Library {
     /// Its entry points.
-    code: Code,
+    pub(super) code: Code,
     /// What its file says.
     pub metadata: Metadata,
     /// Its file, without symbolic links.
@@ -39,21 +40,31 @@ pub struct Library {
 
 /// A plugin's entry points, by the ABI that it speaks.
 #[derive(Clone, Copy)]
-enum Code {
+pub(super) enum Code {
     Rust(PluginMod_Ref),
     C(c::Entry),
 }
 
-impl Library {
+impl Code {
+    fn open(file: File, metadata: &Metadata) -> Result<Self, Refusal> {
+        let opened = open(file)?;
+        if metadata.is_c() {
+            return Ok(Self::C(c_entry(&opened, metadata)?));
+        }
+        let module = rust_module(&opened, metadata)?;
+        check_consistent(module, metadata)?;
+        Ok(Self::Rust(module))
+    }
+
     /// Makes a collector; `config` is its configuration table as JSON text. The only way from a loaded file to
     /// something that runs, whatever it is written in.
     ///
     /// # Errors
     /// What the plugin answers.
-    pub(super) fn create(&self, config: &str, handle: HostHandle) -> Result<RawCollectorBox, RawError> {
-        match self.code {
-            Code::Rust(module) => module.create()(config.into(), handle).into_result(),
-            Code::C(entry) => c::create(entry, config, handle),
+    pub(super) fn create(self, config: &str, handle: HostHandle) -> Result<RawCollectorBox, RawError> {
+        match self {
+            Self::Rust(module) => module.create()(config.into(), handle).into_result(),
+            Self::C(entry) => c::create(entry, config, handle),
         }
     }
 }
@@ -88,18 +99,17 @@ fn load_checked(
     claims: &Claims,
 ) -> Result<Library, Refusal> {
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
-    let Approved { file, path, digest, metadata } = approve(path, name, pinned)?;
+    let Approved { file, path, digest, metadata } = approve(path, name, pinned, Strategy::InProcess)?;
     claims.check(&metadata)?;
-    let opened = open(file)?;
-    let code = if metadata.is_c() {
-        Code::C(c_entry(&opened, &metadata)?)
-    } else {
-        let module = rust_module(&opened, &metadata)?;
-        check_consistent(module, &metadata)?;
-        Code::Rust(module)
-    };
+    let code = Code::open(file, &metadata)?;
     claims.claim(&metadata)?;
     Ok(Library { code, metadata, file: path, digest })
+}
+
+/// Loads a file that the parent of this process has approved.
+pub(super) fn load_approved(file: File) -> Result<(Code, Metadata), Refusal> {
+    let metadata = preflight(&file)?.metadata;
+    Ok((Code::open(file, &metadata)?, metadata))
 }
 
 /// A library that the dynamic linker took, and the path that it knows it by.

@@ -65,8 +65,17 @@ pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
     Ok(Preflight { metadata })
 }
 
-/// What an in-process load needs beside that.
-pub(super) fn check_loadable(metadata: &Metadata) -> Result<(), Refusal> {
+/// Whose end a panic of the plugin may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// The agent's: it must unwind.
+    InProcess,
+    /// That of a process of its own.
+    Isolated,
+}
+
+/// What a load needs beside that.
+pub(super) fn check_loadable(metadata: &Metadata, strategy: Strategy) -> Result<(), Refusal> {
     let ours = API_VERSION.split_once('.').and_then(|(major, _)| major.parse::<u32>().ok());
     let theirs = metadata.api_numbers().map(|(major, _)| major);
     if theirs.is_none() || theirs != ours {
@@ -76,7 +85,7 @@ pub(super) fn check_loadable(metadata: &Metadata) -> Result<(), Refusal> {
         let plugin = format!("{} over the `{}` ABI", metadata.api, metadata.abi);
         return Err(Refusal::ApiVersion { plugin, agent: API_VERSION.into() });
     }
-    if !metadata.is_c() && metadata.panic != "unwind" {
+    if strategy == Strategy::InProcess && !metadata.is_c() && metadata.panic != "unwind" {
         return Err(Refusal::PanicAbort);
     }
     Ok(())

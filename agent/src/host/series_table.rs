@@ -59,7 +59,8 @@ pub(super) struct SeriesTable {
     /// The value of the `instance` label, where there are several instances.
     instance: Option<String>,
     claims: Arc<Claims>,
-    families: Vec<Arc<Metric>>,
+    /// By the plugin's numbers; nothing for one that an isolated plugin declared and the agent refuses.
+    families: Vec<Option<Arc<Metric>>>,
     entries: Entries,
     index: HashMap<Key, u32>,
     /// The ids whose absence was said in this call.
@@ -83,13 +84,13 @@ impl SeriesTable {
         base: LocalSeries,
         max_series: usize,
     ) -> Self {
-        let families = metadata.metrics.iter().map(|metric| family(metric, &metadata.name)).collect();
+        let families = metadata.metrics.iter().map(|metric| Some(family(metric, &metadata.name)));
         Self {
             plugin: metadata.name.clone(),
             namespaces: metadata.namespaces.clone(),
             instance,
             claims,
-            families,
+            families: families.collect(),
             entries: Entries::default(),
             index: HashMap::new(),
             absent: Vec::new(),
@@ -99,6 +100,31 @@ impl SeriesTable {
             refused: 0,
             said: Said::default(),
         }
+    }
+
+    /// The number that the next new family will have.
+    pub(super) fn next_family(&self) -> u32 {
+        u32::try_from(self.families.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The id that the next new series will have.
+    pub(super) fn next_id(&self) -> u32 {
+        self.entries.next_id()
+    }
+
+    /// Leaves out the next family, which the plugin believes to have; none where it has too many.
+    pub(super) fn skip_family(&mut self) -> Option<()> {
+        (self.families.len() < MAX_FAMILIES).then(|| self.families.push(None))
+    }
+
+    /// Leaves out the next id, which the plugin believes to have.
+    pub(super) fn skip_id(&mut self) {
+        self.entries.skip();
+    }
+
+    /// The most series that it may have at a time.
+    pub(super) fn max_series(&self) -> usize {
+        self.max_series
     }
 
     /// The entry of a plugin's id, with the host's number of it; nothing for an unknown or retired one.
@@ -145,13 +171,14 @@ impl SeriesTable {
     }
 }
 
-fn family(metric: &DeclaredMetric, plugin: &str) -> Arc<Metric> {
+fn family(declared: &DeclaredMetric, plugin: &str) -> Arc<Metric> {
+    let keys = declared.label_keys.split(',').filter(|key| !key.is_empty());
     Arc::new(Metric {
-        name: metric.name.as_str().into(),
-        kind: metric.kind,
-        unit: metric.unit.as_str().into(),
-        help: metric.help.as_str().into(),
-        label_keys: metric.label_keys.split(',').filter(|key| !key.is_empty()).map(Into::into).collect(),
+        name: declared.name.as_str().into(),
+        kind: declared.kind,
+        unit: declared.unit.as_str().into(),
+        help: declared.help.as_str().into(),
+        label_keys: keys.map(Into::into).collect(),
         plugin: plugin.into(),
     })
 }
@@ -178,7 +205,8 @@ impl HostServices for SeriesTable {
             return Err(Refusal::BadMetric { metric: name.into(), problem: problem.into() }.to_string());
         }
         let new = family(&metric.into(), &self.plugin);
-        if let Some((id, known)) = (0u32..).zip(&self.families).find(|(_, known)| known.name == new.name) {
+        let mut known = (0u32..).zip(&self.families).filter_map(|(id, known)| Some((id, known.as_ref()?)));
+        if let Some((id, known)) = known.find(|(_, known)| known.name == new.name) {
             return match **known == *new {
                 true => Ok(id),
                 false => Err(format!("metric `{name}` is already declared otherwise")),
@@ -189,12 +217,13 @@ impl HostServices for SeriesTable {
         }
         let claimed = self.claims.claim_one(&self.plugin, &self.namespaces, name);
         claimed.map_err(|refusal| refusal.to_string())?;
-        self.families.push(new);
+        self.families.push(Some(new));
         u32::try_from(self.families.len() - 1).map_err(|error| error.to_string())
     }
 
     fn series(&mut self, metric: u32, labels: &[abi_stable::std_types::RStr<'_>]) -> Result<u32, String> {
-        let family = Arc::clone(self.families.get(metric as usize).ok_or("no such metric")?);
+        let family = self.families.get(metric as usize).and_then(Option::as_ref);
+        let family = Arc::clone(family.ok_or("no such metric")?);
         let values: Box<[Box<str>]> = labels.iter().map(|value| value.as_str().into()).collect();
         check_values(&family, &values)?;
         let key = (metric, values);
@@ -283,7 +312,7 @@ mod tests {
             namespaces: vec!["vm".into()],
             instance: None,
             claims: Arc::new(Claims::new(|_| false)),
-            families: vec![Arc::new(metric)],
+            families: vec![Some(Arc::new(metric))],
             entries: Entries::default(),
             index: HashMap::new(),
             absent: Vec::new(),

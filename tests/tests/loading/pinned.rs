@@ -3,7 +3,7 @@
 use super::{Run, Shelf, set_mode, sound};
 use std::{fs, os::unix::fs::symlink, path::Path};
 use twarga_agent::{
-    host::{Library, LoadError, Refusal, inspect, load_pinned, would_load},
+    host::{Library, LoadError, Refusal, Strategy, inspect, load_pinned, would_load},
     model::Digest,
 };
 
@@ -50,10 +50,16 @@ fn another_digest_is_refused_with_both_and_the_line_to_write() {
         assert!(message.contains(&line), "{message}");
     }
     // the looks say the same as the load, in the same order: who wrote it counts before what it is
-    assert!(matches!(would_load(&file, "synthetic", Some(NONE)), Err(Refusal::OtherDigest { .. })));
-    assert!(would_load(&file, "synthetic", Some(digest)).is_ok());
+    assert!(matches!(
+        would_load(&file, "synthetic", Some(NONE), Strategy::InProcess),
+        Err(Refusal::OtherDigest { .. })
+    ));
+    assert!(would_load(&file, "synthetic", Some(digest), Strategy::InProcess).is_ok());
     set_mode(&file, 0o777);
-    assert!(matches!(would_load(&file, "synthetic", Some(NONE)), Err(Refusal::Untrusted(_))));
+    assert!(matches!(
+        would_load(&file, "synthetic", Some(NONE), Strategy::InProcess),
+        Err(Refusal::Untrusted(_))
+    ));
     let inspected = inspect(&file).unwrap();
     assert!(matches!(inspected.distrust, Some(Refusal::Untrusted(_))), "{inspected:?}");
 }
