@@ -90,6 +90,6 @@ fn what_a_process_of_its_own_uses_is_counted_over_restarts() {
     // a process that ended with its collection can't be asked any more
     assert!((whole..whole + 0.5).contains(&status.cost.cpu_seconds), "{status:?}");
     assert!(status.restarts > 0 && status.failures > 0, "{status:?}");
-    let last = (status.collections % 3 != 0).then_some(4711);
+    let last = (!status.collections.is_multiple_of(3)).then_some(4711);
     assert_eq!(status.cost.rss_bytes, last, "{status:?}");
 }
