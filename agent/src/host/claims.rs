@@ -70,10 +70,11 @@ impl Claims {
     /// # Errors
     /// As [`Claims::check`], where another plugin was faster.
     pub(super) fn claim(&self, metadata: &Metadata) -> Result<(), Refusal> {
+        (metadata.metrics.iter())
+            .try_for_each(|metric| self.claim_one(&metadata.name, &metadata.namespaces, &metric.name))?;
         let prefixes = metadata.namespaces.iter().filter(|name| *name != ANY_NAMESPACE && !name.is_empty());
         self.lock().namespaces.insert(metadata.name.clone(), prefixes.cloned().collect());
-        (metadata.metrics.iter())
-            .try_for_each(|metric| self.claim_one(&metadata.name, &metadata.namespaces, &metric.name))
+        Ok(())
     }
 
     /// Notes one metric, declared at run time.
