@@ -77,7 +77,7 @@ impl Instance {
             options.max_series,
         ));
         let handle = services::handle(&mut *table);
-        let created = library.create(&options.config, handle);
+        let created = library.code.create(&options.config, handle);
         log_lines(&mut table.said);
         let collector = created.map_err(error_of)?;
         Ok(Self { collector, table, buffer: RVec::new(), collection: 0, refused: Refused::default() })

@@ -28,7 +28,7 @@ use twarga_plugin_api::abi::{HostHandle, PluginMod_Ref, RawCollectorBox, RawErro
 #[derive(Clone)]
 pub struct Library {
     /// Its entry points.
-    code: Code,
+    pub(super) code: Code,
     /// What its file says.
     pub metadata: Metadata,
     /// Its file, without symbolic links.
@@ -37,21 +37,35 @@ pub struct Library {
 
 /// A plugin's entry points, by the ABI that it speaks.
 #[derive(Clone, Copy)]
-enum Code {
+pub(super) enum Code {
     Rust(PluginMod_Ref),
     C(c::Entry),
 }
 
-impl Library {
+impl Code {
+    /// Opens a file that passed all checks, whatever it is written in.
+    ///
+    /// # Errors
+    /// What the linker says, or what is wrong behind the entry symbol.
+    pub(super) fn open(file: File, metadata: &Metadata) -> Result<Self, Refusal> {
+        let opened = open(file)?;
+        if metadata.is_c() {
+            return Ok(Self::C(c_entry(&opened, metadata)?));
+        }
+        let module = rust_module(&opened, metadata)?;
+        check_consistent(module, metadata)?;
+        Ok(Self::Rust(module))
+    }
+
     /// Makes a collector; `config` is its configuration table as JSON text. The only way from a loaded file to
-    /// something that runs, whatever it is written in.
+    /// something that runs.
     ///
     /// # Errors
     /// What the plugin answers.
-    pub(super) fn create(&self, config: &str, handle: HostHandle) -> Result<RawCollectorBox, RawError> {
-        match self.code {
-            Code::Rust(module) => module.create()(config.into(), handle).into_result(),
-            Code::C(entry) => c::create(entry, config, handle),
+    pub(super) fn create(self, config: &str, handle: HostHandle) -> Result<RawCollectorBox, RawError> {
+        match self {
+            Self::Rust(module) => module.create()(config.into(), handle).into_result(),
+            Self::C(entry) => c::create(entry, config, handle),
         }
     }
 }
@@ -76,14 +90,7 @@ fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Ref
     }
     preflight::check_loadable(&metadata)?;
     claims.check(&metadata)?;
-    let opened = open(file)?;
-    let code = if metadata.is_c() {
-        Code::C(c_entry(&opened, &metadata)?)
-    } else {
-        let module = rust_module(&opened, &metadata)?;
-        check_consistent(module, &metadata)?;
-        Code::Rust(module)
-    };
+    let code = Code::open(file, &metadata)?;
     claims.claim(&metadata)?;
     Ok(Library { code, metadata, file: canonical })
 }
