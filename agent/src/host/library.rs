@@ -46,6 +46,10 @@ pub(super) enum Code {
 }
 
 impl Code {
+    /// Opens a file that passed all checks, whatever it is written in.
+    ///
+    /// # Errors
+    /// What the linker says, or what is wrong behind the entry symbol.
     fn open(file: File, metadata: &Metadata) -> Result<Self, Refusal> {
         let opened = open(file)?;
         if metadata.is_c() {
@@ -57,7 +61,7 @@ impl Code {
     }
 
     /// Makes a collector; `config` is its configuration table as JSON text. The only way from a loaded file to
-    /// something that runs, whatever it is written in.
+    /// something that runs.
     ///
     /// # Errors
     /// What the plugin answers.
