@@ -227,7 +227,8 @@ impl Job {
         // a late sample may lie beyond its tick
         let tick = tick.max(self.cadence.at_or_before(time));
         let failure = Failure { late: late || self.overran, manual: trigger == Trigger::Manual, tick };
-        let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
+        // what ended it says more than how long that took
+        let result = if late && !self.overran { Err(self.too_late(&mut batch, took)) } else { result };
         for sample in &mut batch.samples {
             sample.reset |= self.resets.take(sample.series);
         }

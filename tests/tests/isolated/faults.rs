@@ -165,9 +165,13 @@ fn the_agents_memory_stays_flat_while_a_plugin_dies_again_and_again() {
 }
 
 #[test]
-fn a_process_that_somebody_kills_is_started_again() {
+fn a_process_that_somebody_kills_is_started_again_also_after_an_upgrade() {
     let mut agent = beside_a_healthy_one("faulty", "").start();
     let first = child(&mut agent, "faulty");
+    // what was checked is what runs: neither the new plugin's file nor the agent's own is looked at
+    let new = agent.home().write("new", "no library at all");
+    std::fs::rename(new, agent.home().plugins().join("libfaulty.so")).unwrap();
+    std::fs::remove_file(agent.home().agent()).unwrap();
     kill_process(Pid::from_raw(first.cast_signed()).unwrap(), Signal::KILL).unwrap();
     until_failed(&mut agent, "faulty", "ended by SIGKILL, sent by somebody else");
     let second = child(&mut agent, "faulty");

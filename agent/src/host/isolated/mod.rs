@@ -4,7 +4,7 @@
 //! `keeper`), hands the open file over a socket and asks for a collection at a time (`source`, `channel`, `frames`).
 //! Where systemd has delegated the agent's control group,
 //! each child has one of its own (`cgroup`). The child takes rights away from itself (`confine`), loads the library and answers (`child`). What the plugin says
-//! to its host is answered in the child, recorded, and said again to the agent's own tables, which believe nothing.
+//! to its host is answered in the child, recorded, and said again to the agent's own tables (`replay`), which believe nothing.
 
 mod cgroup;
 mod channel;
@@ -16,6 +16,7 @@ mod keeper;
 mod output;
 mod prepared;
 mod process;
+mod replay;
 mod source;
 
 pub use child::{SUBCOMMAND, run};

@@ -3,27 +3,24 @@
 use super::{
     super::{
         InstanceOptions,
-        intake::{Intake, error_of, log_lines},
+        intake::{Intake, log_lines},
     },
     channel::{Channel, Silence},
-    frames::{Call, Calls, Frame, FrameError, decode, write_collect},
+    frames::write_collect,
     keeper::Keeper,
     prepared::{Confinement, Prepared},
     process::Process,
+    replay::Replay,
 };
 use crate::{
     collect::{Source, Usage},
     model::{Batch, LocalSeries},
 };
-use abi_stable::std_types::RStr;
 use std::{
-    sync::{Arc, Once},
+    sync::Arc,
     time::{Duration, Instant},
 };
-use twarga_plugin_api::{
-    Error,
-    abi::{RawError, services::HostServices},
-};
+use twarga_plugin_api::Error;
 
 /// What reading it costs is worth it so often.
 const USAGE: Duration = Duration::from_secs(1);
@@ -34,16 +31,11 @@ pub struct Isolated {
     // dropped before the process: the closed connection asks it to end
     channel: Option<Channel>,
     process: Process,
-    intake: Intake,
+    said: Replay,
     deadline: Duration,
     /// Until then the first collection must be done too: it follows the start within one call.
     first: Option<Instant>,
     request: Vec<u8>,
-    /// What the child refused by itself.
-    refused_samples: u64,
-    refused_series: u64,
-    /// Series that the child has and the agent refused.
-    disputed: usize,
     usage: Option<(Instant, Usage)>,
     /// It was ended at its deadline.
     overran: bool,
@@ -74,19 +66,16 @@ impl Isolated {
         let mut isolated = Self {
             channel: Some(channel),
             process,
-            intake: Intake::new(&prepared.metadata, options, base),
+            said: Replay::new(Intake::new(&prepared.metadata, options, base)),
             deadline: confinement.deadline,
             first: Some(until),
             request,
-            refused_samples: 0,
-            refused_series: 0,
-            disputed: 0,
             usage: None,
             overran: false,
             stillborn: None,
         };
         let made = isolated.hear(until, None);
-        log_lines(&mut isolated.intake.table.said);
+        log_lines(&mut isolated.said.intake.table.said);
         match made {
             // as a collection that took too long, which the caller counts
             Err(error) if isolated.overran => isolated.stillborn = Some(error),
@@ -110,7 +99,7 @@ impl Isolated {
             return Err(Error::fatal("its process has ended"));
         };
         let heard = match channel.receive(self.process.ended(), until) {
-            Ok(frame) => self.take(frame, batch),
+            Ok(frame) => self.said.take(frame, batch),
             Err(silence) => return Err(self.lost(&silence)),
         };
         match heard {
@@ -130,66 +119,6 @@ impl Isolated {
         Error::fatal(self.process.end(silence, self.deadline))
     }
 
-    /// Takes an answer; the plugin's error, or what is wrong with the answer.
-    fn take(&mut self, frame: &[u8], batch: Option<&mut Batch>) -> Result<Option<Error>, String> {
-        let understood = |error: FrameError| format!("what it sent can't be understood: {error}");
-        let Frame::Answer(answer) = decode(frame).map_err(understood)? else {
-            return Err("what it sent is no answer".into());
-        };
-        confined_once(answer.confined);
-        self.replay(answer.calls)?;
-        self.intake.table.said.unlogged += answer.unlogged as usize;
-        self.refused_samples = self.refused_samples.max(answer.refused_samples);
-        self.refused_series = self.refused_series.max(answer.refused_series);
-        if let Some(batch) = batch {
-            self.intake.take_samples(answer.samples.iter(), batch);
-            self.intake.take_said(batch);
-        }
-        Ok(answer.error.map(|(kind, message, location)| {
-            error_of(RawError { kind, message: message.into(), location: location.into() })
-        }))
-    }
-
-    /// Says to the agent's table what the plugin said to the child's. Both count alike, so that an id means the same
-    /// series in both; what the agent refuses is left out of its count.
-    fn replay(&mut self, calls: Calls<'_>) -> Result<(), String> {
-        let table = &mut *self.intake.table;
-        for call in calls {
-            match call.map_err(|error| format!("what it sent can't be understood: {error}"))? {
-                Call::Metric { id, metric } => {
-                    expect("family", id, table.next_family())?;
-                    match table.metric(&metric) {
-                        Ok(known) => expect("family", known, id)?,
-                        Err(refused) => {
-                            table.log(1, &refused);
-                            table.skip_family().ok_or("it declares too many metrics")?;
-                        }
-                    }
-                }
-                Call::Series { id, metric, labels } => {
-                    expect("series", id, table.next_id())?;
-                    let labels: Vec<RStr<'_>> = labels.map(RStr::from_str).collect();
-                    match table.series(metric, &labels) {
-                        Ok(known) => expect("series", known, id)?,
-                        Err(refused) => {
-                            table.log(1, &refused);
-                            table.skip_id();
-                            self.disputed += 1;
-                        }
-                    }
-                    if self.disputed > table.max_series() {
-                        return Err("it registers series that are refused, again and again".into());
-                    }
-                }
-                Call::Retire(series) => table.retire(series),
-                Call::Unavailable { series, reason } => table.unavailable(series, reason),
-                Call::Log { level, message } => table.log(level, message),
-                Call::BatchTime(time) => table.batch_time(time),
-            }
-        }
-        Ok(())
-    }
-
     fn look(&mut self) {
         if let Some(usage) = self.process.usage() {
             self.usage = Some((Instant::now(), usage));
@@ -202,7 +131,7 @@ impl Source for Isolated {
         if let Some(error) = self.stillborn.take() {
             return Err(error);
         }
-        self.intake.begin();
+        self.said.intake.begin();
         let now = Instant::now();
         let until = self.first.take().filter(|until| now < *until);
         let until = until.unwrap_or_else(|| now + allowed(self.deadline));
@@ -211,23 +140,23 @@ impl Source for Isolated {
     }
 
     fn live_series(&self) -> usize {
-        self.intake.table.live()
+        self.said.intake.table.live()
     }
 
     fn live_ids(&self) -> Vec<LocalSeries> {
-        self.intake.table.live_ids().collect()
+        self.said.intake.table.live_ids().collect()
     }
 
     fn next_base(&self) -> LocalSeries {
-        self.intake.table.next_base()
+        self.said.intake.table.next_base()
     }
 
     fn refused(&self) -> u64 {
-        self.intake.refused().total() + self.refused_samples
+        self.said.refused()
     }
 
     fn refused_series(&self) -> u64 {
-        self.intake.table.refused + self.refused_series
+        self.said.refused_series()
     }
 
     fn overran(&self) -> bool {
@@ -242,25 +171,8 @@ impl Source for Isolated {
     }
 }
 
-/// Ids are given in turn by child and agent alike.
-fn expect(what: &str, said: u32, expected: u32) -> Result<(), String> {
-    match said == expected {
-        true => Ok(()),
-        false => Err(format!("it says {what} {said} where {expected} comes next")),
-    }
-}
-
 /// Of a deadline, what the process may take: the rest is for ending it, before the agent's own look.
 fn allowed(deadline: Duration) -> Duration {
-    deadline - (deadline / 10).min(Duration::from_millis(100))
-}
-
-/// Says once that the kernel can't keep plugins from writing.
-fn confined_once(confined: bool) {
-    static TOLD: Once = Once::new();
-    if !confined {
-        TOLD.call_once(|| {
-            tracing::info!("this kernel has no Landlock: isolated plugins can write wherever their user may");
-        });
-    }
+    let short = (deadline / 4).min(Duration::from_millis(20));
+    deadline - (deadline / 10).clamp(short, Duration::from_millis(100))
 }
