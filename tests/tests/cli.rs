@@ -119,6 +119,10 @@ fn wrong_usage() {
         &["query", "host_load1", "--step", "5m", "--agg", "mean"],
         &["plugins"],
         &["plugins", "inspect"],
+        &["plugins", "new"],
+        &["plugins", "run", "a.so", "--interval", "soon"],
+        &["plugins", "run", "a.so", "--count", "0"],
+        &["plugins", "certify", "a.so", "--format", "xml"],
         &["export", "--match", "{}"],
         &["export", "--format", "xml"],
         &["import"],
@@ -158,9 +162,12 @@ fn help_names_everything() {
     for (subcommand, words) in [
         (&["run"][..], &["--listen", "--interval"][..]),
         (&["check"], &["--config"]),
-        (&["plugins"], &["list", "inspect"]),
+        (&["plugins"], &["list", "inspect", "new", "run", "certify"]),
+        (&["plugins", "new"], &["<NAME>", "--dir", "--api", "docs/plugin-guide.md"]),
+        (&["plugins", "run"], &["<FILE>", "TEXT|FILE", "--interval", "--count", "jsonl", "prometheus"]),
+        (&["plugins", "certify"], &["<FILE>", "TEXT|FILE", "wrong-config", "first-collection", "json"]),
         (&["plugins", "list"], &["--json"]),
-        (&["plugins", "inspect"], &["--json", "<FILE>"]),
+        (&["plugins", "inspect"], &["--json", "<FILE>", "--format"]),
         (
             &["query"],
             &[

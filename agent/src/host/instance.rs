@@ -61,6 +61,7 @@ pub struct Instance {
     buffer: RVec<abi::Sample>,
     collection: u64,
     refused: Refused,
+    falls: u64,
 }
 
 impl Instance {
@@ -81,7 +82,24 @@ impl Instance {
         let created = library.module.create()(options.config.as_str().into(), handle).into_result();
         log_lines(&mut table.said);
         let collector = created.map_err(error_of)?;
-        Ok(Self { collector, table, buffer: RVec::new(), collection: 0, refused: Refused::default() })
+        Ok(Self {
+            collector,
+            table,
+            buffer: RVec::new(),
+            collection: 0,
+            refused: Refused::default(),
+            falls: 0,
+        })
+    }
+
+    /// What was refused of its samples, by kind.
+    pub fn refusals(&self) -> Refused {
+        self.refused
+    }
+
+    /// How often a counter fell without the plugin's word that it began anew. The host takes it for a reset.
+    pub fn unmarked_falls(&self) -> u64 {
+        self.falls
     }
 
     /// Moves the plugin's samples into the batch, leaving out what it may not say.
@@ -105,7 +123,9 @@ impl Instance {
             entry.seen = self.collection;
             let fell = entry.counter && entry.last.is_some_and(|last| sample.value < last);
             entry.last = Some(sample.value);
-            let reset = std::mem::take(&mut entry.reset) | fell | reset;
+            let marked = std::mem::take(&mut entry.reset) | reset;
+            self.falls += u64::from(fell && !marked);
+            let reset = fell | marked;
             batch.samples.push(Sample { series, reset, value: sample.value });
         }
     }

@@ -21,4 +21,4 @@ pub use error::{LoadError, Refusal};
 pub use instance::{Instance, InstanceOptions, Refused};
 pub use library::{Library, load};
 pub use metadata::{DeclaredMetric, Metadata};
-pub use preflight::{Preflight, open_file, preflight};
+pub use preflight::{Preflight, describe, open_file, preflight};

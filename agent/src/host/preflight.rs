@@ -56,6 +56,24 @@ pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
     Ok(Preflight { metadata: Metadata::parse(data)? })
 }
 
+/// What a file says of itself, and what keeps this agent from loading it. Unlike [`preflight`] it also describes a plugin
+/// of another machine or another API. Who may have written it is not looked at.
+pub fn describe(file: &File) -> (Option<Metadata>, Option<Refusal>) {
+    match preflight(file) {
+        Ok(Preflight { metadata }) => {
+            let refusal = check_loadable(&metadata).err();
+            (Some(metadata), refusal)
+        }
+        Err(refusal @ Refusal::WrongElf(_)) => {
+            let cache = ReadCache::new(file);
+            let elf = ElfFile64::<Endianness, _>::parse(&cache).ok();
+            let section = elf.as_ref().and_then(|elf| elf.section_by_name(SECTION)?.data().ok());
+            (section.and_then(|data| Metadata::parse(data).ok()), Some(refusal))
+        }
+        Err(refusal) => (None, Some(refusal)),
+    }
+}
+
 /// What an in-process load needs beside that.
 pub(super) fn check_loadable(metadata: &Metadata) -> Result<(), Refusal> {
     let ours = API_VERSION.split_once('.').and_then(|(major, _)| major.parse::<u32>().ok());

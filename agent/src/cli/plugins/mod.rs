@@ -1,0 +1,46 @@
+//! `plugins …`: what is loaded, and all that a plugin's author needs. One file a subcommand.
+
+mod certify;
+mod inspect;
+mod list;
+mod live;
+mod new;
+mod own_config;
+mod render;
+
+use crate::config::Flags;
+use anyhow::Result;
+use clap::Subcommand;
+use std::process::ExitCode;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginsCommand {
+    /// What is configured and found, and why something would not be loaded
+    List {
+        /// As JSON, in the shape of GET /api/plugins
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a plugin file says of itself; runs nothing of it
+    Inspect(inspect::InspectArgs),
+    /// Make the crate of a new plugin, which builds, passes its tests and runs
+    New(new::NewArgs),
+    /// Run a plugin and show its samples as they come, without an agent or a history
+    Run(live::LiveArgs),
+    /// Check a plugin by running it in a process of its own: what an operator may rely on
+    Certify(certify::CertifyArgs),
+    /// The process of its own of `certify`: reads its task from standard input
+    #[command(hide = true)]
+    CertifyChild,
+}
+
+pub(super) fn run(flags: &Flags, command: PluginsCommand) -> Result<ExitCode> {
+    match command {
+        PluginsCommand::List { json } => list::run(flags, json),
+        PluginsCommand::Inspect(args) => inspect::run(&args),
+        PluginsCommand::New(args) => new::run(&args),
+        PluginsCommand::Run(args) => live::run(&args),
+        PluginsCommand::Certify(args) => certify::run(&args),
+        PluginsCommand::CertifyChild => crate::trial::child().map(|()| ExitCode::SUCCESS),
+    }
+}
