@@ -82,7 +82,8 @@ pub enum ScaffoldError {
 /// A name that no plugin can have, a folder that is already there, an API that is none, or the system's.
 pub fn create(directory: &Path, name: &str, api: &Api) -> Result<PathBuf, ScaffoldError> {
     name::check(name).map_err(|problem| ScaffoldError::Name { name: name.into(), problem })?;
-    let target = directory.join(name);
+    let here = directory == Path::new(".");
+    let target = if here { PathBuf::from(name) } else { directory.join(name) };
     // an empty folder is replaced; everything else belongs to somebody
     match fs::read_dir(&target).map(|mut entries| entries.next().is_none()) {
         Ok(true) => {}

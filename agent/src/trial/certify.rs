@@ -3,7 +3,7 @@
 use super::{
     names,
     process::{Heard, Message, Phase, Process, Task},
-    report::{Answer, CHECKS, Report},
+    report::{Answer, CHECKS, Outcome, Report},
     schema,
 };
 use crate::host::{Metadata, Refusal, describe, open_file};
@@ -111,8 +111,7 @@ fn run_checks(task: &Task, answers: &mut Vec<Answer>) -> Result<()> {
         }
     };
     // a child that has done all checks ends; where it doesn't, the collector's end is what is not over
-    let missing = |check: &str| !answers.iter().any(|answer| answer.check == check);
-    if let Some(check) = begun.filter(|check| missing(check)) {
+    if let Some(check) = begun.filter(|check| missing_from(answers, check)) {
         answers.push(Answer::fail(&check, broken.clone(), advice_for(&broken)));
     }
     if broken.starts_with("no answer") && !missing_from(answers, "stop") {
@@ -120,10 +119,11 @@ fn run_checks(task: &Task, answers: &mut Vec<Answer>) -> Result<()> {
         let advice = "join the plugin's threads in Drop, and let nothing wait without end";
         answers.push(Answer::fail("stop", "its process does not end", advice));
     }
-    let failed = answers.iter().find(|answer| answer.outcome == super::Outcome::Fail);
-    let after = failed.map(|answer| format!("not reached: `{}` failed", answer.check));
-    let can_start =
-        answers.iter().any(|one| one.check == "first-collection" && one.outcome == super::Outcome::Pass);
+    // what came last and was not well is what the others wait for
+    let last = answers.iter().rev().find(|answer| answer.outcome != Outcome::Pass);
+    let why = |answer: &Answer| if answer.outcome == Outcome::Fail { "failed" } else { "was skipped" };
+    let after = last.map(|answer| format!("not reached: `{}` {}", answer.check, why(answer)));
+    let can_start = answers.iter().any(|one| one.check == "first-collection" && one.outcome == Outcome::Pass);
     if can_start {
         answers.push(survives_kill(task)?);
     }

@@ -189,10 +189,10 @@ impl Seen {
         const CHECK: &str = "cost";
         let (wall, cpu) = (median(&self.walls), median(&self.cpus));
         let seen = format!(
-            "median of {}: {:.3} ms, {:.3} ms of processor time in the calling thread",
+            "median of {}: {}, and {} of processor time in the calling thread",
             self.walls.len(),
-            wall.as_secs_f64() * 1000.0,
-            cpu.as_secs_f64() * 1000.0
+            figure(wall),
+            figure(cpu)
         );
         let most = interval / PART_OF_INTERVAL;
         if wall > most {
@@ -222,6 +222,13 @@ fn about_values(collector: &Collector) -> Answer {
     }
     let advice = "say sink.unavailable(series, reason) where there is no value, and put each series once";
     Answer::fail(CHECK, format!("samples that the agent drops: {}", told.join(", ")), advice)
+}
+
+fn figure(time: Duration) -> String {
+    match time.as_secs_f64() {
+        seconds if seconds < 0.001 => format!("{:.1} µs", seconds * 1e6),
+        seconds => format!("{:.2} ms", seconds * 1e3),
+    }
 }
 
 fn median(values: &[Duration]) -> Duration {

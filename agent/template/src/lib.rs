@@ -15,7 +15,7 @@ const CONTEXT_SWITCHES: Metric = Metric::counter(
 const FORKS: Metric = Metric::counter(
     "{{prefix}}_forks_total",
     Unit::NONE,
-    "Forks since the boot.",
+    "Forks, vforks and clones since the boot of this machine.",
 );
 const TASKS: Metric = Metric::gauge(
     "{{prefix}}_tasks",

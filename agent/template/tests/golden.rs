@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use twarga_plugin_api::{ErrorKind, serde_json, testing::Harness};
+
 use {{prefix}}::plugin;
 
 /// A configuration whose root is the folder of fixtures, with more keys.
