@@ -65,6 +65,7 @@ pub fn child() -> Result<()> {
             let refusal = &error.refusal;
             let of_names = matches!(refusal, Refusal::BadMetric { .. } | Refusal::Claimed { .. });
             let check = if of_names { "names" } else { "abi" };
+            channel.begin(check)?;
             return channel.done(Answer::fail(check, refusal.to_string(), refusal.advice()));
         }
     };
