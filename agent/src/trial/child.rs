@@ -154,12 +154,9 @@ fn about_wrong(plugin: &Plugin, schema: &Json, sound: &Map<String, Json>) -> Ans
     let all = schema::wrong(schema, sound);
     for wrong in &all {
         let at = format!("`{}` ({})", wrong.key, wrong.what);
-        let error = match plugin.start(&wrong.config) {
-            Ok(_) => {
-                let advice = "#[serde(deny_unknown_fields)] on Config, and a type for each key";
-                return Answer::fail(CHECK, format!("{at} is accepted"), advice);
-            }
-            Err(error) => error,
+        let Some(error) = plugin.start(&wrong.config).err() else {
+            let advice = "#[serde(deny_unknown_fields)] on Config, and a type for each key";
+            return Answer::fail(CHECK, format!("{at} is accepted"), advice);
         };
         if error.kind() != ErrorKind::Config {
             let kind = crate::trial::kind_word(error.kind());
