@@ -140,6 +140,12 @@ fn faults_of_the_file_fail_by_their_check() {
         let reason = &answers.iter().find(|answer| answer.0 == check).unwrap().2;
         assert!(reason.contains(part), "{}: {reason}", file.display());
     }
+    // declared at run time only
+    let script = r#"{"script": [[{"declare": {"name": "dynamic_age_days", "kind": "gauge", "help": "How old it is."}},
+        {"put": {"name": "dynamic_age_days", "value": 1}}]]}"#;
+    let (answers, _) = report(&home, build().library("dynamic"), &["--config", script]);
+    assert_eq!(ended_so(&answers, "fail"), ["names"], "{answers:#?}");
+
     // refused at load, but for its names
     let view = changed(&home, "claims-host-load", "libview.so", |bytes| {
         assert!(elf::replace(bytes, b"host_load1\t", b"host load1\t") > 0);

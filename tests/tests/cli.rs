@@ -121,6 +121,7 @@ fn wrong_usage() {
         &["plugins", "inspect"],
         &["plugins", "new"],
         &["plugins", "run", "a.so", "--interval", "soon"],
+        &["plugins", "run", "a.so", "--interval", "0s"],
         &["plugins", "run", "a.so", "--count", "0"],
         &["plugins", "certify", "a.so", "--format", "xml"],
         &["export", "--match", "{}"],

@@ -30,7 +30,8 @@ pub fn certify(file: &Path, config: &Map<String, Json>, interval: Duration) -> R
         let answer = Answer::fail("abi", refusal.to_string(), refusal.advice());
         return Ok(Report::new(String::new(), String::new(), vec![answer]));
     };
-    let mut answers = vec![about_metadata(&metadata), about_schema(&metadata), about_names(&metadata)];
+    let mut answers =
+        vec![about_metadata(&metadata), about_schema(&metadata), names::answer(&metadata.metrics)];
     match refusal {
         Some(refusal) => answers.push(Answer::fail("abi", refusal.to_string(), refusal.advice())),
         None => {
@@ -74,26 +75,13 @@ fn about_schema(metadata: &Metadata) -> Answer {
     }
 }
 
-fn about_names(metadata: &Metadata) -> Answer {
-    const CHECK: &str = "names";
-    let problems: Vec<_> = metadata.metrics.iter().flat_map(names::problems).collect();
-    if problems.is_empty() {
-        return match metadata.metrics.len() {
-            0 => Answer::skip(CHECK, "no metric is declared before run time"),
-            count => Answer::pass(CHECK, format!("{count} metrics follow OpenMetrics")),
-        };
-    }
-    let (told, mend): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
-    Answer::fail(CHECK, told.join("; "), mend.join("; "))
-}
-
 /// The checks that run the plugin.
 fn run_checks(task: &Task, answers: &mut Vec<Answer>) -> Result<()> {
     let patience = PATIENCE + task.interval;
     let mut process = Process::start(task)?;
     // what the child has begun; the load before anything else
     let mut begun = Some("abi".to_string());
-    let broken = loop {
+    let end = loop {
         match process.hear(patience) {
             Heard::Message(Message::Begin(check)) => begun = Some(check),
             Heard::Message(Message::Done(answer)) => {
@@ -103,18 +91,19 @@ fn run_checks(task: &Task, answers: &mut Vec<Answer>) -> Result<()> {
                 answers.push(answer);
             }
             Heard::Message(Message::Collected) => {}
-            Heard::Ended(how) => break how,
+            ended @ Heard::Ended(_) => break ended,
             Heard::Silence => {
                 process.kill();
-                break format!("no answer within {}", humantime::format_duration(patience));
+                break Heard::Silence;
             }
         }
     };
     // a child that has done all checks ends; where it doesn't, the collector's end is what is not over
     if let Some(check) = begun.filter(|check| missing_from(answers, check)) {
-        answers.push(Answer::fail(&check, broken.clone(), advice_for(&broken)));
+        let (how, advice) = about_end(&end, patience);
+        answers.push(Answer::fail(&check, how, advice));
     }
-    if broken.starts_with("no answer") && !missing_from(answers, "stop") {
+    if matches!(end, Heard::Silence) && !missing_from(answers, "stop") {
         answers.retain(|answer| answer.check != "stop");
         let advice = "join the plugin's threads in Drop, and let nothing wait without end";
         answers.push(Answer::fail("stop", "its process does not end", advice));
@@ -141,12 +130,18 @@ fn missing_from(answers: &[Answer], check: &str) -> bool {
     !answers.iter().any(|answer| answer.check == check)
 }
 
-fn advice_for(broken: &str) -> &'static str {
-    if broken.starts_with("no answer") {
-        "bound every wait in the plugin: a time limit on sockets, no lock that another thread may keep"
-    } else {
-        "find what ends the process: an abort, a double panic, unsafe code or a C library; a debugger helps: \
-         `gdb --args twarga-agent plugins run FILE`"
+/// How a child ended in the middle of a check, and what to do about it.
+fn about_end(end: &Heard, patience: Duration) -> (String, &'static str) {
+    match end {
+        Heard::Ended(how) => (
+            how.clone(),
+            "find what ends the process: an abort, a double panic, unsafe code or a C library; a debugger helps: \
+             `gdb --args twarga-agent plugins run FILE`",
+        ),
+        _ => (
+            format!("no answer within {}", humantime::format_duration(patience)),
+            "bound every wait in the plugin: a time limit on sockets, no lock that another thread may keep",
+        ),
     }
 }
 

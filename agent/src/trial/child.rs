@@ -1,13 +1,13 @@
 //! The certification, from the side of the process that the plugin may break.
 
 use super::{
-    cycles,
+    cycles, names,
     plugin::{Collector, Plugin},
     process::{Message, Phase, Task},
     report::Answer,
     schema,
 };
-use crate::host::Refusal;
+use crate::host::{DeclaredMetric, Refusal};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value as Json};
 use std::{
@@ -100,6 +100,7 @@ fn checks(plugin: &Plugin, task: &Task, channel: &mut Channel) -> Result<()> {
             channel.done(answer)?;
         }
     }
+    channel.done(names::answer(&all_metrics(plugin, &collector)))?;
     channel.begin("stop")?;
     let began = Instant::now();
     drop(collector);
@@ -110,6 +111,17 @@ fn checks(plugin: &Plugin, task: &Task, channel: &mut Channel) -> Result<()> {
     } else {
         Answer::pass("stop", format!("dropped in {:.1} ms", took.as_secs_f64() * 1000.0))
     })
+}
+
+/// Those that the file declares, and those that were declared since.
+fn all_metrics(plugin: &Plugin, collector: &Collector) -> Vec<DeclaredMetric> {
+    let mut all = plugin.declared().to_vec();
+    for metric in collector.metrics() {
+        if !all.iter().any(|known| known.name == metric.name) {
+            all.push(metric);
+        }
+    }
+    all
 }
 
 fn not_started(error: &Error) -> Answer {

@@ -1,6 +1,7 @@
 //! Names, units, labels and help by the rules of OpenMetrics and of `promtool check metrics`, beyond those that a
 //! declaration must keep to be loaded at all.
 
+use super::report::Answer;
 use crate::{host::DeclaredMetric, model::Kind};
 
 /// Words of units that are not base units, and what to write instead.
@@ -71,8 +72,22 @@ const LABELS: &[&str] = &["le", "quantile", "job", "instance"];
 /// Names below these are node_exporter's or the HTTP contract's, and kept as they are.
 const GIVEN: &[&str] = &["host_", "vm_"];
 
+/// The check of all these metrics.
+pub(super) fn answer(metrics: &[DeclaredMetric]) -> Answer {
+    const CHECK: &str = "names";
+    let found: Vec<_> = metrics.iter().flat_map(problems).collect();
+    if found.is_empty() {
+        return match metrics.len() {
+            0 => Answer::skip(CHECK, "no metric is declared"),
+            count => Answer::pass(CHECK, format!("{count} metrics follow OpenMetrics")),
+        };
+    }
+    let (told, mend): (Vec<String>, Vec<String>) = found.into_iter().unzip();
+    Answer::fail(CHECK, told.join("; "), mend.join("; "))
+}
+
 /// What is wrong with a metric, and what to write instead.
-pub(super) fn problems(metric: &DeclaredMetric) -> Vec<(String, String)> {
+fn problems(metric: &DeclaredMetric) -> Vec<(String, String)> {
     let name = metric.name.as_str();
     let mut found = Vec::new();
     let mut add = |what: String, mend: String| found.push((format!("{name}: {what}"), mend));

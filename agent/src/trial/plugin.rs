@@ -2,7 +2,10 @@
 
 use crate::{
     collect::Source,
-    host::{Claims, Instance, InstanceOptions, Library, LoadError, Refused, load, open_file, preflight},
+    host::{
+        Claims, DeclaredMetric, Instance, InstanceOptions, Library, LoadError, Refused, load, open_file,
+        preflight,
+    },
     model::{Batch, CollectorId, Kind, LocalSeries, Sample, SeriesDef, Timestamp},
     views,
 };
@@ -61,6 +64,11 @@ impl Plugin {
     /// The target that it was built for.
     pub fn target(&self) -> &str {
         &self.library.metadata.target
+    }
+
+    /// The metrics that its file declares.
+    pub fn declared(&self) -> &[DeclaredMetric] {
+        &self.library.metadata.metrics
     }
 
     /// The JSON Schema of its configuration, or an empty text.
@@ -150,6 +158,17 @@ impl Collector {
     /// How often a counter fell without the plugin's word that it began anew.
     pub fn unmarked_falls(&self) -> u64 {
         self.instance.unmarked_falls()
+    }
+
+    /// The metrics of all series that are alive.
+    pub fn metrics(&self) -> impl Iterator<Item = DeclaredMetric> {
+        self.series.values().map(|def| DeclaredMetric {
+            kind: def.metric.kind,
+            name: def.metric.name.to_string(),
+            unit: def.metric.unit.to_string(),
+            label_keys: def.metric.label_keys.join(","),
+            help: def.metric.help.to_string(),
+        })
     }
 
     /// Whether a series is a counter's.

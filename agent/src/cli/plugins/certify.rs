@@ -21,7 +21,7 @@ pub(in crate::cli) struct CertifyArgs {
     #[arg(long, value_name = "TEXT|FILE")]
     config: Option<PathBuf>,
     /// The interval that it is meant for: the deadline of a collection, which should take a tenth of it at most
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::interval)]
     interval: Duration,
     /// For people, or for programs
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -27,7 +27,7 @@ pub(in crate::cli) struct LiveArgs {
     #[arg(long, value_name = "TEXT|FILE")]
     config: Option<PathBuf>,
     /// How often it is asked
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::interval)]
     interval: Duration,
     /// End after so many collections; without it, with Ctrl-C
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -11,7 +11,7 @@ mod render;
 use crate::config::Flags;
 use anyhow::Result;
 use clap::Subcommand;
-use std::process::ExitCode;
+use std::{ops::RangeInclusive, process::ExitCode, time::Duration};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginsCommand {
@@ -32,6 +32,13 @@ pub(super) enum PluginsCommand {
     /// The process of its own of `certify`: reads its task from standard input
     #[command(hide = true)]
     CertifyChild,
+}
+
+/// The intervals that a plugin can be tried with.
+fn interval(text: &str) -> Result<Duration, String> {
+    const ALLOWED: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
+    let interval = humantime::parse_duration(text).map_err(|error| format!("{error}; write 1s or 500ms"))?;
+    if ALLOWED.contains(&interval) { Ok(interval) } else { Err("write a duration from 10ms to 1d".into()) }
 }
 
 pub(super) fn run(flags: &Flags, command: PluginsCommand) -> Result<ExitCode> {
