@@ -70,6 +70,7 @@ fn refusals_leave_nothing_behind() {
     };
     for (arguments, part) in [
         (&["Disk_Temp"][..], "such as `disk-temp`"),
+        (&[""], "such as `disk-temperature`"),
         (&["../escape"], "small letters, digits and `-` only"),
         (&["serde"], "taken"),
         (&["good", "--api", "nowhere"], "--api nowhere: No such file"),

@@ -160,7 +160,9 @@ mod tests {
         assert_eq!(made, dir.path().join("my-load"));
         for (file, _) in TEMPLATE {
             let content = fs::read_to_string(made.join(file)).unwrap();
-            assert!(!content.contains("{{"), "{file}: {content}");
+            for key in ["name", "prefix", "api", "serde", "rust"] {
+                assert!(!content.contains(&format!("{{{{{key}}}}}")), "{file}: {content}");
+            }
         }
         let manifest: toml::Table = fs::read_to_string(made.join("Cargo.toml")).unwrap().parse().unwrap();
         assert_eq!(manifest["package"]["name"].as_str(), Some("my-load"));

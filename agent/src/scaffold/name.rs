@@ -62,23 +62,29 @@ const TAKEN: &[&str] = &[
 /// # Errors
 /// What is wrong, and what to write.
 pub(super) fn check(name: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(|c| plain(c) || c == '-') {
+    if !is_of_its_letters(name) {
         let example = suggestion(name);
         return Err(format!("small letters, digits and `-` only, a letter first, such as `{example}`"));
     }
+    problem(name).map_or(Ok(()), |problem| Err(problem.into()))
+}
+
+fn is_of_its_letters(name: &str) -> bool {
+    let may_stand = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(may_stand)
+}
+
+/// What is wrong with a name of the right letters.
+fn problem(name: &str) -> Option<&'static str> {
     if name.ends_with('-') || name.contains("--") {
-        return Err("a `-` stands between two words".into());
+        Some("a `-` stands between two words")
+    } else if name.len() > MOST {
+        Some("it has over 64 letters")
+    } else if TAKEN.contains(&name) || name == "twarga" || name.starts_with("twarga-agent") {
+        Some("it is taken by the agent, by cargo or by Rust; add a word, such as `my-` in front")
+    } else {
+        None
     }
-    if name.len() > MOST {
-        return Err(format!("it has over {MOST} letters"));
-    }
-    if TAKEN.contains(&name) || name == "twarga" || name.starts_with("twarga-agent") {
-        return Err(
-            "it is taken by the agent, by cargo or by Rust; add a word, such as `my-` in front".into()
-        );
-    }
-    Ok(())
 }
 
 /// What was probably meant.
@@ -86,7 +92,8 @@ fn suggestion(name: &str) -> String {
     let letters = name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), " ");
     let words = letters.split_whitespace().collect::<Vec<_>>().join("-");
     let kept = words.trim_start_matches(|c: char| !c.is_ascii_lowercase());
-    if check(kept).is_ok() { kept.into() } else { "disk-temperature".into() }
+    let is_good = is_of_its_letters(kept) && problem(kept).is_none();
+    if is_good { kept.into() } else { "disk-temperature".into() }
 }
 
 #[cfg(test)]

@@ -79,25 +79,7 @@ fn about_schema(metadata: &Metadata) -> Answer {
 fn run_checks(task: &Task, answers: &mut Vec<Answer>) -> Result<()> {
     let patience = PATIENCE + task.interval;
     let mut process = Process::start(task)?;
-    // what the child has begun; the load before anything else
-    let mut begun = Some("abi".to_string());
-    let end = loop {
-        match process.hear(patience) {
-            Heard::Message(Message::Begin(check)) => begun = Some(check),
-            Heard::Message(Message::Done(answer)) => {
-                begun = begun.filter(|check| *check != answer.check);
-                // a name that is refused at load is told there
-                answers.retain(|known| known.check != answer.check);
-                answers.push(answer);
-            }
-            Heard::Message(Message::Collected) => {}
-            ended @ Heard::Ended(_) => break ended,
-            Heard::Silence => {
-                process.kill();
-                break Heard::Silence;
-            }
-        }
-    };
+    let (begun, end) = listen(&mut process, patience, answers);
     // a child that has done all checks ends; where it doesn't, the collector's end is what is not over
     if let Some(check) = begun.filter(|check| missing_from(answers, check)) {
         let (how, advice) = about_end(&end, patience);
@@ -124,6 +106,29 @@ fn run_checks(task: &Task, answers: &mut Vec<Answer>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gathers answers until the child ends or is silent for too long, and gives the check that it had begun.
+fn listen(process: &mut Process, patience: Duration, answers: &mut Vec<Answer>) -> (Option<String>, Heard) {
+    // what the child has begun; the load before anything else
+    let mut begun = Some("abi".to_string());
+    loop {
+        match process.hear(patience) {
+            Heard::Message(Message::Begin(check)) => begun = Some(check),
+            Heard::Message(Message::Done(answer)) => {
+                begun = begun.filter(|check| *check != answer.check);
+                // a name that is refused at load is told there
+                answers.retain(|known| known.check != answer.check);
+                answers.push(answer);
+            }
+            Heard::Message(Message::Collected) => {}
+            ended @ Heard::Ended(_) => return (begun, ended),
+            Heard::Silence => {
+                process.kill();
+                return (begun, Heard::Silence);
+            }
+        }
+    }
 }
 
 fn missing_from(answers: &[Answer], check: &str) -> bool {
