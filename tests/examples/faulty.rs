@@ -4,6 +4,8 @@
 
 use rustix::time::{ClockId, clock_gettime};
 use std::{
+    fs::File,
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -49,6 +51,16 @@ enum Mode {
     /// Every collection takes `ms`.
     Slow,
     Hang,
+    /// Ends the process.
+    Abort,
+    /// `n` bytes are kept for ever, each time.
+    Leak,
+    /// A series that comes and goes without a word.
+    Flicker,
+    /// Its end takes `ms`.
+    SlowDrop,
+    /// A file `lock` of its own that must not be there at its start.
+    Lock,
     /// `n` lines of log.
     Logs,
     Stdout,
@@ -65,6 +77,7 @@ pub struct Config {
     /// Every collection takes so much processor time, whatever the mode; only the first `burns` where that is not 0.
     burn_ms: u64,
     burns: u64,
+    lock: PathBuf,
 }
 
 pub struct Faulty {
@@ -73,6 +86,7 @@ pub struct Faulty {
     steps: Series,
     items: Vec<Series>,
     collections: u64,
+    kept: Vec<Vec<u8>>,
 }
 
 /// Series of the nested collector of [`Mode::BadSeries`].
@@ -95,10 +109,11 @@ impl Collector for Faulty {
             Mode::ConfigError => return Err(Error::config("mode", "planned in new")),
             Mode::Unsupported => return Err(Error::unsupported("planned in new")),
             Mode::Stdout => println!("a plugin that writes to standard output at its start"),
+            Mode::Lock => drop(File::create_new(&config.lock).context(config.lock.display())?),
             _ => {}
         }
         let items = items(&config, host)?;
-        Ok(Self { config, value, steps, items, collections: 0 })
+        Ok(Self { config, value, steps, items, collections: 0, kept: Vec::new() })
     }
 
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
@@ -116,6 +131,8 @@ impl Collector for Faulty {
             Mode::FatalCollect => return Err(Error::fatal("planned in collect")),
             Mode::LongError => return Err(Error::transient("long\n\u{1b}[31m".repeat(self.config.n / 10))),
             Mode::Slow => std::thread::sleep(Duration::from_millis(self.config.ms)),
+            Mode::Abort => std::process::abort(),
+            Mode::Leak => self.kept.push(vec![1; self.config.n]),
             Mode::Hang => loop {
                 std::thread::park();
             },
@@ -170,6 +187,7 @@ impl Faulty {
                 }
             }
             Mode::Stdout => println!("a plugin that writes to standard output"),
+            Mode::Flicker if self.collections % 2 == 1 => sink.put(self.steps, 1.0),
             _ => {}
         }
     }
@@ -209,6 +227,12 @@ fn items(config: &Config, host: &mut Host<'_>) -> Result<Vec<Series>> {
 
 impl Drop for Faulty {
     fn drop(&mut self) {
+        match self.config.mode {
+            Mode::SlowDrop => std::thread::sleep(Duration::from_millis(self.config.ms)),
+            // one that was never made has no lock
+            Mode::Lock => drop(std::fs::remove_file(&self.config.lock)),
+            _ => {}
+        }
         assert!(self.config.mode != Mode::PanicDrop, "planned in drop");
     }
 }

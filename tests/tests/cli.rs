@@ -119,6 +119,11 @@ fn wrong_usage() {
         &["query", "host_load1", "--step", "5m", "--agg", "mean"],
         &["plugins"],
         &["plugins", "inspect"],
+        &["plugins", "new"],
+        &["plugins", "run", "a.so", "--interval", "soon"],
+        &["plugins", "run", "a.so", "--interval", "0s"],
+        &["plugins", "run", "a.so", "--count", "0"],
+        &["plugins", "certify", "a.so", "--format", "xml"],
         &["export", "--match", "{}"],
         &["export", "--format", "xml"],
         &["import"],
@@ -158,10 +163,13 @@ fn help_names_everything() {
     for (subcommand, words) in [
         (&["run"][..], &["--listen", "--interval"][..]),
         (&["check"], &["--config"]),
-        (&["plugins"], &["list", "top", "inspect"]),
+        (&["plugins"], &["list", "top", "inspect", "new", "run", "certify"]),
         (&["plugins", "top"], &["--once", "--agent", "--format"]),
+        (&["plugins", "new"], &["<NAME>", "--dir", "--api", "docs/plugin-guide.md"]),
+        (&["plugins", "run"], &["<FILE>", "TEXT|FILE", "--interval", "--count", "jsonl", "prometheus"]),
+        (&["plugins", "certify"], &["<FILE>", "TEXT|FILE", "wrong-config", "first-collection", "json"]),
         (&["plugins", "list"], &["--json"]),
-        (&["plugins", "inspect"], &["--json", "<FILE>"]),
+        (&["plugins", "inspect"], &["--json", "<FILE>", "--format"]),
         (
             &["query"],
             &[

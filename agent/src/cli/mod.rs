@@ -35,6 +35,7 @@ Examples:
   twarga-agent check                                 every mistake in agent.toml, with its line
   twarga-agent plugins list                          what is loaded, and why something is not
   twarga-agent plugins top                           what each plugin of the running agent costs
+  twarga-agent plugins new disk-temperature          a plugin of your own; also plugins run, plugins certify
   twarga-agent query host_cpu_percent                the last minutes, with a sparkline
   twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
   twarga-agent query host_cpu_percent --from 1d --step 1h --agg max
@@ -84,7 +85,7 @@ enum Command {
     Run(RunArgs),
     /// Read the configuration and print everything that is wrong with it
     Check,
-    /// Show plugins
+    /// Show plugins; make, try and certify your own
     #[command(subcommand)]
     Plugins(plugins::PluginsCommand),
     /// Print the history of a metric, also while the agent runs

@@ -70,11 +70,9 @@ pub fn would_load(
     approve(path, name, pinned, strategy).map(|approved| approved.metadata)
 }
 
-/// What can be told of a plugin file without running it.
+/// What can be told of a file whatever it says of itself.
 #[derive(Debug)]
-pub struct Inspected {
-    /// What it says of itself.
-    pub metadata: Metadata,
+pub struct Provenance {
     /// What tells it from every other file.
     pub digest: Digest,
     /// Why the agent of this user would not load it for its owner and mode, or for those of the folders above it.
@@ -84,10 +82,10 @@ pub struct Inspected {
 /// Looks at a file that may be anybody's.
 ///
 /// # Errors
-/// It is no plugin for this machine, or can't be read.
-pub fn inspect(path: &Path) -> Result<Inspected, Refusal> {
+/// It can't be read.
+pub fn provenance(path: &Path) -> Result<Provenance, Refusal> {
     let path = path.canonicalize()?;
     let file = open_file(&path)?;
-    let metadata = preflight(&file)?.metadata;
-    Ok(Inspected { metadata, digest: digest(&file)?, distrust: trust::check(&path, &file).err() })
+    preflight::check_regular(&file)?;
+    Ok(Provenance { digest: digest(&file)?, distrust: trust::check(&path, &file).err() })
 }

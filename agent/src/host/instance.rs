@@ -2,7 +2,7 @@
 
 use super::{
     claims::Claims,
-    intake::{Intake, error_of, log_lines},
+    intake::{Intake, Refused, error_of, log_lines},
     library::Library,
 };
 use crate::{
@@ -49,6 +49,16 @@ impl Instance {
         log_lines(&mut intake.table.said);
         let collector = created.map_err(error_of)?;
         Ok(Self { collector, intake, buffer: RVec::new() })
+    }
+
+    /// What was refused of its samples, by kind.
+    pub fn refusals(&self) -> Refused {
+        self.intake.refused()
+    }
+
+    /// How often a counter fell without the plugin's word that it began anew. The host takes it for a reset.
+    pub fn unmarked_falls(&self) -> u64 {
+        self.intake.falls()
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) struct Intake {
     pub(super) table: Box<SeriesTable>,
     collection: u64,
     refused: Refused,
+    falls: u64,
 }
 
 impl Intake {
@@ -50,7 +51,7 @@ impl Intake {
     pub(super) fn new(metadata: &Metadata, options: &InstanceOptions, base: LocalSeries) -> Self {
         let (instance, claims) = (options.instance.clone(), Arc::clone(&options.claims));
         let table = SeriesTable::new(metadata, instance, claims, base, options.max_series);
-        Self { table: Box::new(table), collection: 0, refused: Refused::default() }
+        Self { table: Box::new(table), collection: 0, refused: Refused::default(), falls: 0 }
     }
 
     /// Begins a call.
@@ -61,6 +62,11 @@ impl Intake {
     /// Samples refused since it was made.
     pub(super) fn refused(&self) -> Refused {
         self.refused
+    }
+
+    /// How often a counter fell without the plugin's word that it began anew.
+    pub(super) fn falls(&self) -> u64 {
+        self.falls
     }
 
     /// Moves the plugin's samples into the batch, leaving out what it may not say.
@@ -84,7 +90,9 @@ impl Intake {
             entry.seen = self.collection;
             let fell = entry.counter && entry.last.is_some_and(|last| sample.value < last);
             entry.last = Some(sample.value);
-            let reset = std::mem::take(&mut entry.reset) | fell | reset;
+            let marked = std::mem::take(&mut entry.reset) | reset;
+            self.falls += u64::from(fell && !marked);
+            let reset = fell | marked;
             batch.samples.push(Sample { series, reset, value: sample.value });
         }
     }

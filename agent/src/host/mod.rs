@@ -21,7 +21,7 @@ mod preflight;
 mod series_table;
 mod trust;
 
-pub use approve::{Inspected, inspect, would_load};
+pub use approve::{Provenance, provenance, would_load};
 pub use claims::Claims;
 pub use discover::{Candidate, Catalogue, Found, discover};
 pub use error::{LoadError, Refusal};
@@ -29,4 +29,4 @@ pub use instance::{Instance, InstanceOptions};
 pub use intake::Refused;
 pub use library::{Library, load, load_pinned};
 pub use metadata::{DeclaredMetric, Metadata};
-pub use preflight::{Preflight, Strategy, open_file, preflight};
+pub use preflight::{Preflight, Strategy, describe, open_file, preflight};

@@ -65,6 +65,25 @@ pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
     Ok(Preflight { metadata })
 }
 
+/// What a file says of itself, and what keeps this agent from loading it. Unlike [`preflight`] it also describes a plugin
+/// of another machine or another API. Who may have written it is not looked at, and a plugin that can only run isolated is
+/// no less a plugin.
+pub fn describe(file: &File) -> (Option<Metadata>, Option<Refusal>) {
+    match preflight(file) {
+        Ok(Preflight { metadata }) => {
+            let refusal = check_loadable(&metadata, Strategy::Isolated).err();
+            (Some(metadata), refusal)
+        }
+        Err(refusal @ Refusal::WrongElf(_)) => {
+            let cache = ReadCache::new(file);
+            let elf = ElfFile64::<Endianness, _>::parse(&cache).ok();
+            let section = elf.as_ref().and_then(|elf| elf.section_by_name(SECTION)?.data().ok());
+            (section.and_then(|data| Metadata::parse(data).ok()), Some(refusal))
+        }
+        Err(refusal) => (None, Some(refusal)),
+    }
+}
+
 /// Whose end a panic of the plugin may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {

@@ -3,7 +3,7 @@
 use super::{Run, Shelf, set_mode, sound};
 use std::{fs, os::unix::fs::symlink, path::Path};
 use twarga_agent::{
-    host::{Library, LoadError, Refusal, Strategy, inspect, load_pinned, would_load},
+    host::{Library, LoadError, Refusal, Strategy, load_pinned, provenance, would_load},
     model::Digest,
 };
 
@@ -29,7 +29,7 @@ fn value(run: &mut Run) -> Option<f64> {
 fn the_digest_is_that_of_sha256sum() {
     let shelf = Shelf::new();
     let file = shelf.put("libsynthetic.so", &sound("synthetic"));
-    let digest = inspect(&file).unwrap().digest;
+    let digest = provenance(&file).unwrap().digest;
     assert_eq!(digest.to_string(), sha256sum(&file));
     assert_eq!(shelf.load(&file, "synthetic").unwrap().digest, digest, "also of what is not pinned");
     let library = pinned(&shelf, &file, digest).unwrap();
@@ -40,7 +40,7 @@ fn the_digest_is_that_of_sha256sum() {
 fn another_digest_is_refused_with_both_and_the_line_to_write() {
     let shelf = Shelf::new();
     let file = shelf.put("libsynthetic.so", &sound("synthetic"));
-    let digest = inspect(&file).unwrap().digest;
+    let digest = provenance(&file).unwrap().digest;
     let error = pinned(&shelf, &file, NONE).err().unwrap();
     assert!(
         matches!(error.refusal, Refusal::OtherDigest { pinned, found } if pinned == NONE && found == digest)
@@ -60,15 +60,15 @@ fn another_digest_is_refused_with_both_and_the_line_to_write() {
         would_load(&file, "synthetic", Some(NONE), Strategy::InProcess),
         Err(Refusal::Untrusted(_))
     ));
-    let inspected = inspect(&file).unwrap();
-    assert!(matches!(inspected.distrust, Some(Refusal::Untrusted(_))), "{inspected:?}");
+    let found = provenance(&file).unwrap();
+    assert!(matches!(found.distrust, Some(Refusal::Untrusted(_))), "{found:?}");
 }
 
 #[test]
 fn one_byte_makes_another_file() {
     let shelf = Shelf::new();
     let file = shelf.put("libsynthetic.so", &sound("synthetic"));
-    let digest = inspect(&file).unwrap().digest;
+    let digest = provenance(&file).unwrap().digest;
     let mut bytes = sound("synthetic");
     bytes.push(0);
     let longer = shelf.put("longer.so", &bytes);
@@ -87,7 +87,7 @@ fn one_byte_makes_another_file() {
 fn what_is_done_to_the_file_does_not_reach_a_pinned_plugin() {
     let shelf = Shelf::new();
     let file = shelf.put("libsynthetic.so", &sound("synthetic"));
-    let digest = inspect(&file).unwrap().digest;
+    let digest = provenance(&file).unwrap().digest;
     let library = pinned(&shelf, &file, digest).unwrap();
     let mut run = shelf.run(&library, CONFIG).unwrap();
     assert_eq!(value(&mut run), Some(1.0));
