@@ -483,7 +483,7 @@ fn a_table_without_a_mode_is_isolated_with_limits() {
     let limits = &config.plugins["c"].limits;
     assert_eq!((limits.memory, limits.processes, limits.files), (64 << 20, 2, 20));
     assert_eq!((limits.user.as_deref(), &limits.environment[..]), (Some("nobody"), &["X".to_string()][..]));
-    assert_eq!(limits.writable, [std::path::Path::new("/tmp/c")]);
+    assert_eq!(limits.writable, [Path::new("/tmp/c")]);
 }
 
 #[test]
