@@ -153,6 +153,7 @@ fn every_line_of_the_shipped_file_can_be_uncommented() {
     let cpu = config.plugins.get_mut("host-cpu").unwrap();
     assert_eq!(cpu.offset.take(), Some(Duration::ZERO));
     assert!(cpu.limits.sha256.take().is_some() && cpu.limits.cpu.take() == Some(0.01));
+    assert_eq!(cpu.limits.user.take().as_deref(), Some("nobody"));
     cpu.config.clear();
     fs::remove_file(home.path("work/agent.toml")).unwrap();
     assert_eq!(config, home.config());
@@ -166,7 +167,8 @@ fn the_shipped_file_names_every_key() {
     let lists: Vec<&str> =
         errors.lines().filter_map(|line| Some(line.split_once("the keys here are ")?.1)).collect();
     assert_eq!(lists.len(), 6, "{errors}");
-    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode, max_series, sha256, max_cpu";
+    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode, max_series, sha256, max_cpu, max_memory, \
+                      max_processes, max_files, user, environment, writable";
     for key in lists.join(", ").split(", ").chain(of_plugins.split(", ")) {
         let stands = shipped().lines().any(|line| {
             let line = line.trim_start_matches('#');
@@ -473,6 +475,23 @@ fn a_drop_in_changes_only_the_keys_that_it_gives() {
     home.write("work/agent.d/1.toml", b"[[alert]]\nname = \"mine\"\nfor = \"2m\"\n");
     let metric = "agent.toml:4: alert.mine.metric: the number 5 is not a metric's name; write a metric's name such as \"host_cpu_percent\"";
     assert_eq!(home.errors(), metric);
+}
+
+#[test]
+fn a_table_without_a_mode_is_isolated_with_limits() {
+    let home = Home::with(
+        "[plugins.a]\n[plugins.b]\nmode = \"in_process\"\n[plugins.c]\nmode = \"isolated\"\nmax_memory = \"64MiB\"\n\
+         max_processes = 2\nmax_files = 20\nuser = \"nobody\"\nenvironment = [\"X\"]\nwritable = [\"/tmp/c\"]\n",
+    );
+    let config = home.config();
+    let modes: Vec<Mode> = config.plugins.values().map(|plugin| plugin.mode).collect();
+    assert_eq!(modes, [Mode::Isolated, Mode::InProcess, Mode::Isolated]);
+    let limits = &config.plugins["a"].limits;
+    assert_eq!((limits.memory, limits.processes, limits.files), (512 << 20, 64, 256));
+    let limits = &config.plugins["c"].limits;
+    assert_eq!((limits.memory, limits.processes, limits.files), (64 << 20, 2, 20));
+    assert_eq!((limits.user.as_deref(), &limits.environment[..]), (Some("nobody"), &["X".to_string()][..]));
+    assert_eq!(limits.writable, [Path::new("/tmp/c")]);
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Collector for Fatal {
             },
             Mode::Fork => {
                 for _ in 0..50 {
-                    Command::new("sleep").arg("98765.4").stdout(Stdio::null()).spawn()?;
+                    Command::new("sleep").arg("123.4").stdout(Stdio::null()).spawn()?;
                 }
                 std::process::exit(3);
             }

@@ -77,6 +77,16 @@ fn it_runs_as_another_user() {
 }
 
 #[test]
+fn it_starts_only_so_many_processes() {
+    // the kernel holds root to no such limit
+    let user = if geteuid().is_root() { "user = \"nobody\"\n" } else { "" };
+    let table = format!("{user}max_processes = 20\nconfig = {{ mode = \"fork\" }}");
+    let mut agent = beside_a_healthy_one("fatal", &table).start();
+    super::until_failed(&mut agent, "fatal", "Resource temporarily unavailable");
+    agent.stop();
+}
+
+#[test]
 fn a_user_that_nobody_knows_is_refused() {
     let mut agent = beside_a_healthy_one("fatal", "user = \"no-such-user\"").start();
     agent.until_ready();

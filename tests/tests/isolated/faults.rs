@@ -59,7 +59,7 @@ fn children_of_a_plugin_end_with_it() {
     agent.until(PATIENCE, "the end of its children", |_| {
         let sleeping = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
             let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-            line.replace('\0', " ") == "sleep 98765.4 "
+            line.replace('\0', " ") == "sleep 123.4 "
         });
         (!sleeping).then_some(())
     });

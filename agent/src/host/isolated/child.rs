@@ -6,7 +6,7 @@ use super::{
         intake::error_of,
         library::{Code, load_approved},
         metadata::Metadata,
-        series_table::SeriesTable,
+        series_table::{SeriesTable, cut},
     },
     confine::{confine, die_with},
     descriptors::take_socket,
@@ -38,6 +38,8 @@ pub const SUBCOMMAND: &str = "isolated-plugin";
 
 /// Lines of log in one call beyond this many are only counted. The agent has the same limit.
 const MAX_LINES: u32 = 20;
+/// And of a line, in bytes.
+const MAX_LINE: usize = 1000;
 /// What one read takes.
 const READ: usize = 64 * 1024;
 
@@ -175,7 +177,7 @@ impl HostServices for Recorder {
     fn log(&mut self, level: u8, message: &str) {
         if self.lines < MAX_LINES {
             self.lines += 1;
-            self.recorded.log(level, message);
+            self.recorded.log(level, &cut(message, MAX_LINE));
         } else {
             self.unlogged = self.unlogged.saturating_add(1);
         }
