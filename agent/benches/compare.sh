@@ -89,6 +89,17 @@ free_port() {
     return 1
 }
 
+# Waits until no file has changed for five seconds: merging goes on behind the answers.
+settle() {
+    local before='' now
+    for _ in {1..120}; do
+        sleep 5
+        now=$(find "$1" -type f -printf '%p %s\n' | sort | cksum)
+        [ "$now" != "$before" ] || return 0
+        before=$now
+    done
+}
+
 victoria() {
     local port url data=$folder/victoria
     port=$(free_port)
@@ -109,15 +120,11 @@ victoria() {
     bench dump "${plan[@]}" --format prometheus |
         curl -fsS -X POST -T - "$url/api/v1/import/prometheus"
     curl -fsS "$url/internal/force_flush"
+    settle "$data/data"
+    local unforced
+    unforced=$(size "$data/data")
     curl -fsS "$url/internal/force_merge"
-    # merging goes on behind the answer: finished when no part has changed for five seconds
-    local before='' now
-    for _ in {1..120}; do
-        sleep 5
-        now=$(find "$data/data" -type f -printf '%p %s\n' | sort | cksum)
-        [ "$now" != "$before" ] || break
-        before=$now
-    done
+    settle "$data/data"
     local stored
     stored=$(curl -fsS "$url/metrics" | awk '/^vm_rows\{type="storage\// { sum += $2 } END { printf "%d", sum }')
     if [ "$stored" != "$samples" ]; then
@@ -125,7 +132,8 @@ victoria() {
         return 1
     fi
     stop_victoria
-    line "victoria-metrics $(version victoria-metrics), data" "$(size "$data/data")"
+    line "victoria-metrics $(version victoria-metrics), as it settles by itself" "$unforced"
+    line "– after /internal/force_merge" "$(size "$data/data")"
     line "– with its index" "$(size "$data/data" "$data/indexdb")"
 }
 

@@ -10,7 +10,8 @@ use std::{
 use tempfile::TempDir;
 use twarga_agent::{
     config::{
-        self, AlignOffset, Comparison, Config, Environment, Flags, Loaded, Mode, Place, TimestampStyle,
+        self, AlignOffset, Comparison, Config, Environment, Flags, Limits, Loaded, Mode, Place,
+        TimestampStyle,
     },
     model::{Labels, Severity},
 };
@@ -125,7 +126,13 @@ fn the_shipped_file_says_the_defaults() {
     let Loaded { config, warnings } = home.load();
     assert_eq!(warnings, []);
     fs::remove_file(home.path("work/agent.toml")).unwrap();
-    assert_eq!(bare(config), home.config());
+    assert_eq!(without_the_disabled(bare(config)), home.config());
+}
+
+/// Plugins that the shipped file shows and does not enable.
+fn without_the_disabled(mut config: Config) -> Config {
+    config.plugins.retain(|_, plugin| plugin.enabled);
+    config
 }
 
 #[test]
@@ -141,11 +148,13 @@ fn every_line_of_the_shipped_file_can_be_uncommented() {
     let home = Home::with(&text);
     assert_eq!(home.warnings(), "");
     // all but the token files and what is worth something only by being there says the default
-    let mut config = bare(home.config());
+    let mut config = without_the_disabled(bare(home.config()));
     config.http.user_tokens = None;
     config.http.admin_tokens = None;
     let cpu = config.plugins.get_mut("host-cpu").unwrap();
     assert_eq!(cpu.offset.take(), Some(Duration::ZERO));
+    assert!(cpu.limits.sha256.take().is_some() && cpu.limits.cpu.take() == Some(0.01));
+    assert_eq!(cpu.limits.user.take().as_deref(), Some("nobody"));
     cpu.config.clear();
     fs::remove_file(home.path("work/agent.toml")).unwrap();
     assert_eq!(config, home.config());
@@ -159,7 +168,8 @@ fn the_shipped_file_names_every_key() {
     let lists: Vec<&str> =
         errors.lines().filter_map(|line| Some(line.split_once("the keys here are ")?.1)).collect();
     assert_eq!(lists.len(), 6, "{errors}");
-    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode, max_series";
+    let of_plugins = "plugin, enabled, interval, deadline, offset, jitter, mode, max_series, sha256, max_cpu, max_memory, \
+                      max_processes, max_files, user, environment, writable";
     for key in lists.join(", ").split(", ").chain(of_plugins.split(", ")) {
         let stands = shipped().lines().any(|line| {
             let line = line.trim_start_matches('#');
@@ -469,6 +479,23 @@ fn a_drop_in_changes_only_the_keys_that_it_gives() {
 }
 
 #[test]
+fn a_table_without_a_mode_is_isolated_with_limits() {
+    let home = Home::with(
+        "[plugins.a]\n[plugins.b]\nmode = \"in_process\"\n[plugins.c]\nmode = \"isolated\"\nmax_memory = \"64MiB\"\n\
+         max_processes = 2\nmax_files = 20\nuser = \"nobody\"\nenvironment = [\"X\"]\nwritable = [\"/tmp/c\"]\n",
+    );
+    let config = home.config();
+    let modes: Vec<Mode> = config.plugins.values().map(|plugin| plugin.mode).collect();
+    assert_eq!(modes, [Mode::Isolated, Mode::InProcess, Mode::Isolated]);
+    let limits = &config.plugins["a"].limits;
+    assert_eq!((limits.memory, limits.processes, limits.files), (512 << 20, 64, 256));
+    let limits = &config.plugins["c"].limits;
+    assert_eq!((limits.memory, limits.processes, limits.files), (64 << 20, 2, 20));
+    assert_eq!((limits.user.as_deref(), &limits.environment[..]), (Some("nobody"), &["X".to_string()][..]));
+    assert_eq!(limits.writable, [Path::new("/tmp/c")]);
+}
+
+#[test]
 fn every_value_of_a_plugin_is_handed_on() {
     let home = Home::with(
         r#"
@@ -597,4 +624,39 @@ fn what_is_hardly_meant_is_warned_of() {
         home.warnings(),
         "agent.toml: everybody may write to this file; take that right away: whoever writes it chooses what the agent loads\n"
     );
+}
+
+#[test]
+fn what_a_plugin_may_cost_and_touch() {
+    let home = Home::with(
+        r#"[plugins.a]
+sha256 = "E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+max_cpu = "0.5 %"
+max_memory = "64MiB"
+max_processes = 1
+max_files = 16
+user = "nobody"
+environment = ["LIBVIRT_DEFAULT_URI", "_X1"]
+writable = ["/var/cache/a", "below"]
+[plugins.b]
+max_cpu = "100%"
+"#,
+    );
+    let config = home.config();
+    let (a, b) = (&config.plugins["a"], &config.plugins["b"]);
+    let digest = a.limits.sha256.unwrap();
+    assert_eq!((digest[0], digest[1], digest[31]), (0xe3, 0xb0, 0x55));
+    assert_eq!(a.place.pin, Some((home.path("work/agent.toml"), 2)));
+    assert_eq!((a.limits.cpu, b.limits.cpu), (Some(0.005), Some(1.0)));
+    assert_eq!((a.limits.memory, a.limits.processes, a.limits.files), (64 << 20, 1, 16));
+    assert_eq!(a.limits.user.as_deref(), Some("nobody"));
+    assert_eq!(a.limits.environment, ["LIBVIRT_DEFAULT_URI", "_X1"]);
+    assert_eq!(a.limits.writable, [PathBuf::from("/var/cache/a"), home.path("work/below")]);
+    assert_eq!(b.limits, Limits { cpu: Some(1.0), ..Limits::default() });
+    assert_eq!(b.place.pin, None);
+    // in a drop-in: the line that must be changed is there
+    home.write("work/agent.d/pin.toml", format!("[plugins.b]\n\nsha256 = \"{:064}\"\n", 7).as_bytes());
+    let b = &home.config().plugins["b"];
+    assert_eq!(b.limits.sha256.map(|digest| digest[31]), Some(7));
+    assert_eq!(b.place.pin, Some((home.path("work/agent.d/pin.toml"), 3)));
 }

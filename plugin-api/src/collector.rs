@@ -18,7 +18,8 @@ pub trait Collector: Sized + Send + 'static {
     type Config: DeserializeOwned;
 
     /// The prefixes of all metric names that this plugin uses, such as `["thermal_"]`: the host refuses others, and
-    /// two plugins that claim one metric.
+    /// two plugins that claim one metric. `"*"` beside them is for a collector that learns its names from others: any
+    /// name that lies in no namespace of another plugin that is loaded, and is no view's.
     const NAMESPACES: &'static [&'static str];
 
     /// The metric families that are known without running the plugin. Others are declared by [`Host::declare`].

@@ -20,7 +20,9 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    pub(crate) const fn to_raw(self) -> u8 {
+    /// The number that crosses the boundary.
+    #[doc(hidden)]
+    pub const fn to_raw(self) -> u8 {
         match self {
             Self::Transient => 0,
             Self::Config => 1,

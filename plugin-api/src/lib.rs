@@ -131,6 +131,8 @@
 pub mod abi;
 mod collector;
 mod error;
+#[cfg(feature = "formats")]
+pub mod formats;
 #[macro_use]
 mod macros;
 mod metric;

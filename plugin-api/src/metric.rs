@@ -54,7 +54,7 @@ impl Unit {
 }
 
 /// The suffixes that stand for a unit.
-const SUFFIXES: &[(&str, Unit)] = &[
+pub(crate) const SUFFIXES: &[(&str, Unit)] = &[
     ("_bytes", Unit::BYTES),
     ("_seconds", Unit::SECONDS),
     ("_ratio", Unit::RATIO),

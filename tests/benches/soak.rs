@@ -50,7 +50,7 @@ fn main() {
 
 fn start_agent() -> Agent {
     let tables: String = PLUGINS.iter().fold(String::new(), |mut text, plugin| {
-        let _ = writeln!(text, "[plugins.{plugin}]\nenabled = true"); // to a string: can't fail
+        let _ = writeln!(text, "[plugins.{plugin}]\nmode = \"in_process\""); // to a string: can't fail
         text
     });
     let home = Home::new(&format!("[agent]\ninterval = \"1s\"\n{tables}"));

@@ -2,7 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use rustix::time::{ClockId, clock_gettime};
 use std::{
+    fs::File,
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -48,6 +51,16 @@ enum Mode {
     /// Every collection takes `ms`.
     Slow,
     Hang,
+    /// Ends the process.
+    Abort,
+    /// `n` bytes are kept for ever, each time.
+    Leak,
+    /// A series that comes and goes without a word.
+    Flicker,
+    /// Its end takes `ms`.
+    SlowDrop,
+    /// A file `lock` of its own that must not be there at its start.
+    Lock,
     /// `n` lines of log.
     Logs,
     Stdout,
@@ -61,6 +74,10 @@ pub struct Config {
     after: u64,
     n: usize,
     ms: u64,
+    /// Every collection takes so much processor time, whatever the mode; only the first `burns` where that is not 0.
+    burn_ms: u64,
+    burns: u64,
+    lock: PathBuf,
 }
 
 pub struct Faulty {
@@ -69,6 +86,7 @@ pub struct Faulty {
     steps: Series,
     items: Vec<Series>,
     collections: u64,
+    kept: Vec<Vec<u8>>,
 }
 
 /// Series of the nested collector of [`Mode::BadSeries`].
@@ -91,14 +109,18 @@ impl Collector for Faulty {
             Mode::ConfigError => return Err(Error::config("mode", "planned in new")),
             Mode::Unsupported => return Err(Error::unsupported("planned in new")),
             Mode::Stdout => println!("a plugin that writes to standard output at its start"),
+            Mode::Lock => drop(File::create_new(&config.lock).context(config.lock.display())?),
             _ => {}
         }
         let items = items(&config, host)?;
-        Ok(Self { config, value, steps, items, collections: 0 })
+        Ok(Self { config, value, steps, items, collections: 0, kept: Vec::new() })
     }
 
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         self.collections += 1;
+        if self.config.burns == 0 || self.collections <= self.config.burns {
+            burn(Duration::from_millis(self.config.burn_ms));
+        }
         sink.put(self.value, self.collections as f64);
         if self.collections <= self.config.after {
             return Ok(());
@@ -109,6 +131,8 @@ impl Collector for Faulty {
             Mode::FatalCollect => return Err(Error::fatal("planned in collect")),
             Mode::LongError => return Err(Error::transient("long\n\u{1b}[31m".repeat(self.config.n / 10))),
             Mode::Slow => std::thread::sleep(Duration::from_millis(self.config.ms)),
+            Mode::Abort => std::process::abort(),
+            Mode::Leak => self.kept.push(vec![1; self.config.n]),
             Mode::Hang => loop {
                 std::thread::park();
             },
@@ -122,6 +146,15 @@ impl Collector for Faulty {
             _ => self.put_faults(sink),
         }
         Ok(())
+    }
+}
+
+/// Uses processor time, however busy the machine is.
+fn burn(time: Duration) {
+    let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let until = used() + time;
+    while used() < until {
+        std::hint::spin_loop();
     }
 }
 
@@ -154,6 +187,7 @@ impl Faulty {
                 }
             }
             Mode::Stdout => println!("a plugin that writes to standard output"),
+            Mode::Flicker if self.collections % 2 == 1 => sink.put(self.steps, 1.0),
             _ => {}
         }
     }
@@ -193,6 +227,12 @@ fn items(config: &Config, host: &mut Host<'_>) -> Result<Vec<Series>> {
 
 impl Drop for Faulty {
     fn drop(&mut self) {
+        match self.config.mode {
+            Mode::SlowDrop => std::thread::sleep(Duration::from_millis(self.config.ms)),
+            // one that was never made has no lock
+            Mode::Lock => drop(std::fs::remove_file(&self.config.lock)),
+            _ => {}
+        }
         assert!(self.config.mode != Mode::PanicDrop, "planned in drop");
     }
 }

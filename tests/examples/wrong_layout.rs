@@ -59,7 +59,7 @@ const FACTS: Facts = Facts {
     name: "wrong-layout",
     version: "1.0.0",
     description: "A plugin with other types",
-    authors: "",
+    authors: "the tests",
     entry: "twarga_plugin_entry_wrong_layout",
     panic: "unwind",
     profile: "debug",

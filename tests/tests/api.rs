@@ -564,6 +564,7 @@ fn plugins_are_described() {
         [
             "api",
             "collections",
+            "configured_interval_seconds",
             "cost",
             "deadline_seconds",
             "failures",
@@ -579,6 +580,7 @@ fn plugins_are_described() {
             "reason",
             "restarts",
             "series",
+            "sha256",
             "skipped",
             "state",
             "version"
@@ -592,6 +594,7 @@ fn plugins_are_described() {
         ("reason", Value::Null),
         ("last_error", Value::Null),
         ("interval_seconds", json!(3600.0)),
+        ("configured_interval_seconds", json!(3600.0)),
         ("deadline_seconds", json!(3600.0)),
         ("series", json!(6)),
         ("collections", json!(3)),

@@ -36,7 +36,7 @@ fn with_host_plugins(config: &str) -> Home {
 #[test]
 fn the_shipped_file_is_well_where_its_plugins_are() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent.toml");
-    let home = with_host_plugins(&fs::read_to_string(shipped).unwrap());
+    let home = with_host_plugins(&fs::read_to_string(shipped).unwrap()).plugin("exec").plugin("textfile");
     let (code, out, err) = check(&home);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert_eq!(out, "ok: 4 plugins enabled, 4 alert rules (agent.toml)\n");

@@ -119,6 +119,11 @@ fn wrong_usage() {
         &["query", "host_load1", "--step", "5m", "--agg", "mean"],
         &["plugins"],
         &["plugins", "inspect"],
+        &["plugins", "new"],
+        &["plugins", "run", "a.so", "--interval", "soon"],
+        &["plugins", "run", "a.so", "--interval", "0s"],
+        &["plugins", "run", "a.so", "--count", "0"],
+        &["plugins", "certify", "a.so", "--format", "xml"],
         &["export", "--match", "{}"],
         &["export", "--format", "xml"],
         &["import"],
@@ -158,9 +163,13 @@ fn help_names_everything() {
     for (subcommand, words) in [
         (&["run"][..], &["--listen", "--interval"][..]),
         (&["check"], &["--config"]),
-        (&["plugins"], &["list", "inspect"]),
+        (&["plugins"], &["list", "top", "inspect", "new", "run", "certify"]),
+        (&["plugins", "top"], &["--once", "--agent", "--format"]),
+        (&["plugins", "new"], &["<NAME>", "--dir", "--api", "docs/plugin-guide.md"]),
+        (&["plugins", "run"], &["<FILE>", "TEXT|FILE", "--interval", "--count", "jsonl", "prometheus"]),
+        (&["plugins", "certify"], &["<FILE>", "TEXT|FILE", "wrong-config", "first-collection", "json"]),
         (&["plugins", "list"], &["--json"]),
-        (&["plugins", "inspect"], &["--json", "<FILE>"]),
+        (&["plugins", "inspect"], &["--json", "<FILE>", "--format"]),
         (
             &["query"],
             &[
@@ -192,10 +201,10 @@ fn plugins_are_listed() {
     let ended = run(&home, "plugins", &["list"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
     let rows: Vec<Vec<&str>> = ended.out.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "STATE", "VERSION", "FILE"]);
+    assert_eq!(rows[0], ["NAME", "STATE", "VERSION", "SHA256", "FILE"]);
     let known: Vec<_> = rows[1..].iter().map(|row| (row[0], row[1])).collect();
     assert_eq!(known, [("faulty", "available"), ("host-cpu", "loadable"), ("off", "disabled")]);
-    assert!(rows[2][3].ends_with("/plugins/libhost_cpu.so"), "{rows:?}");
+    assert!(rows[2][3].len() == 12 && rows[2][4].ends_with("/plugins/libhost_cpu.so"), "{rows:?}");
 
     let ended = run(&home, "plugins", &["list", "--json"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");

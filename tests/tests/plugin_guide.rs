@@ -1,96 +1,130 @@
-//! `docs/plugin-guide.md` is true: its files, written into one new folder and one drop-in of a copy of this workspace,
-//! are built, tested and run, and nothing else of the workspace was touched.
+//! `docs/plugin-guide.md` is true: its files are written and its commands are run, in its order, and the plugin that
+//! comes of it runs in an agent.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
-use twarga_tests::{Home, config};
+use twarga_tests::{Home, author, config};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+/// A code block that something is done with.
+#[derive(Debug, PartialEq)]
+enum Block {
+    /// With `file=…`: path and content.
+    File(String, String),
+    /// A console's commands; with `needs=…` only where that program is there.
+    Commands(Vec<String>, Option<String>),
 }
 
-/// The code blocks with `file=…`: path and content.
-fn files(guide: &str) -> Vec<(String, String)> {
+fn guide() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    fs::read_to_string(root.join("docs/plugin-guide.md")).unwrap()
+}
+
+fn blocks(guide: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut lines = guide.lines();
     while let Some(line) = lines.next() {
         let Some(info) = line.strip_prefix("```") else { continue };
         let content: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-        if let Some(file) = info.split_whitespace().find_map(|word| word.strip_prefix("file=")) {
-            found.push((file.to_string(), content.join("\n") + "\n"));
+        let given = |key: &str| info.split_whitespace().find_map(|word| word.strip_prefix(key));
+        if let Some(file) = given("file=") {
+            found.push(Block::File(file.to_string(), content.join("\n") + "\n"));
+        } else if info.starts_with("console") {
+            let commands = content.iter().map(|line| line.strip_prefix("$ ").unwrap().to_string()).collect();
+            found.push(Block::Commands(commands, given("needs=").map(str::to_string)));
         }
     }
     found
 }
 
-/// The workspace as a newcomer has it: every entry is a link to the real one, `plugins` is a folder of links.
-fn workspace(directory: &Path) {
-    if directory.exists() {
-        fs::remove_dir_all(directory).unwrap(); // links are removed, not what they lead to
+/// The guide as one script, which stops at the first command that fails.
+fn script(blocks: &[Block], in_place: impl Fn(&str) -> String) -> String {
+    let mut script = String::from("set -eu\n");
+    for block in blocks {
+        match block {
+            Block::File(file, content) => {
+                let file = in_place(file);
+                script += &format!(
+                    "mkdir -p \"$(dirname '{file}')\"\ncat > '{file}' <<'END OF FILE'\n{content}END OF FILE\n"
+                );
+            }
+            Block::Commands(commands, needs) => {
+                let commands: String = commands.iter().map(|line| command(&in_place(line))).collect();
+                match needs {
+                    None => script += &commands,
+                    Some(program) => {
+                        script += &format!(
+                            "if command -v {program} >/dev/null; then\n{commands}else echo 'without {program}'; fi\n"
+                        );
+                    }
+                }
+            }
+        }
     }
-    fs::create_dir_all(directory).unwrap();
-    // cargo looks for the workspace from these upwards, and adds the new package to the lock
-    for name in ["Cargo.toml", "Cargo.lock"] {
-        fs::copy(root().join(name), directory.join(name)).unwrap();
-    }
-    for name in ["agent", "plugin-api", "tests", "docs", "agent.toml"] {
-        symlink(root().join(name), directory.join(name)).unwrap();
-    }
-    let plugins = directory.join("plugins");
-    fs::create_dir(&plugins).unwrap();
-    for entry in fs::read_dir(root().join("plugins")).unwrap().flatten() {
-        symlink(entry.path(), plugins.join(entry.file_name())).unwrap();
-    }
+    script
 }
 
-/// Runs cargo in the copy; what it builds stays for the next time.
-fn cargo(directory: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).args(["--offline", "-p", "host-filefd"]);
-    command.current_dir(directory).env("CARGO_TARGET_DIR", root().join("target/guide"));
-    let output = command.output().unwrap();
-    let text =
+/// A command, shown before it runs. Crates are built where their dependencies are built already.
+fn command(line: &str) -> String {
+    let target = author::target();
+    let link = format!("ln -s '{}' target\n", target.display());
+    format!(
+        "cat <<'END OF LINE'\n$ {line}\nEND OF LINE\n{line}\n{}",
+        if line.starts_with("cd ") { &link } else { "" }
+    )
+}
+
+/// Runs the guide in an empty folder. What it installs comes into the home.
+fn follow(home: &Home, guide: &str) -> String {
+    let place = author::workshop("guide");
+    let plugins = home.plugins().display().to_string();
+    let etc = home.path("").display().to_string();
+    let in_place = |text: &str| {
+        text.replace("/usr/lib/twarga-agent/plugins/lib", &format!("{plugins}/lib"))
+            .replace(&format!("package/deb{plugins}"), "package/deb/usr/lib/twarga-agent/plugins")
+            .replace("/etc/twarga-agent/", &etc)
+    };
+    let xdg = home.path("xdg");
+    fs::create_dir(&xdg).unwrap();
+    std::os::unix::fs::symlink(home.path(""), xdg.join("twarga-agent")).unwrap();
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(script(&blocks(guide), in_place)).current_dir(&place);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = [home.path("bin")].into_iter().chain(std::env::split_paths(&path));
+    shell.env("PATH", std::env::join_paths(own).unwrap()).env("XDG_CONFIG_HOME", &xdg);
+    // what is tested is the guide, not the optimiser
+    shell.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_NET_OFFLINE", "true");
+    shell.env_remove("CARGO_TARGET_DIR");
+    let output = shell.output().unwrap();
+    let told =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "cargo {arguments:?}:\n{text}");
-    text
+    assert!(output.status.success(), "{told}");
+    told
 }
 
 #[test]
-fn the_plugin_of_the_guide_is_built_tested_and_run() {
-    let guide = fs::read_to_string(root().join("docs/plugin-guide.md")).unwrap();
-    let files = files(&guide);
-    let (folder, others): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|(file, _)| file.starts_with("plugins/host-filefd/"));
-    let names: Vec<&str> = folder.iter().map(|(file, _)| file.rsplit('/').next().unwrap()).collect();
-    assert_eq!(names, ["Cargo.toml", "parse.rs", "lib.rs"], "one folder");
-    let [(drop_in, table)] = others.as_slice() else { panic!("one table, no more: {others:?}") };
-    assert_eq!(drop_in, "agent.d/host-filefd.toml");
-
-    // always in the same place, so that cargo knows again what it has built
-    let copy = root().join("target/guide/workspace");
-    workspace(&copy);
-    for (file, content) in &folder {
-        let file = copy.join(file);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, content).unwrap();
+fn the_plugin_of_the_guide_is_made_certified_installed_and_run() {
+    let home = Home::new("");
+    let plugins: PathBuf = home.plugins();
+    home.write_config(&format!("[agent]\ninterval = \"1s\"\nplugin_dirs = [{plugins:?}]\n"));
+    let told = follow(&home, &guide());
+    for part in [
+        "test samples_are_those_of_the_golden_file ... ok",
+        "test a_typing_error_is_an_error_of_the_configuration ... ok",
+        "2 samples, 0 unavailable",
+        "16 passed, 0 failed, 0 skipped",
+        "host-filefd 0.1.0: Open file handles of the host",
+        "ok: 1 plugins enabled",
+        "host-filefd  loadable",
+        "host-filefd-0.1.0.tar.gz: OK",
+    ] {
+        assert!(told.contains(part), "no `{part}` in:\n{told}");
     }
-    cargo(&copy, &["build", "--lib"]);
-    let tested = cargo(&copy, &["test", "--lib"]);
-    assert!(tested.contains("test tests::reads_file_nr ... ok"), "{tested}");
 
-    let home = Home::new(&config("1s", &[], ""));
-    let library = fs::read(root().join("target/guide/debug/libhost_filefd.so")).unwrap();
-    let file = home.plugin_file("libhost_filefd.so", &library);
-    fs::create_dir(home.path("agent.d")).unwrap();
-    home.write(drop_in, table);
-    let inspected = home.end(home.command("plugins").arg("inspect").arg(&file));
-    assert!(inspected.out.starts_with("host-filefd 1.0.0: Open file handles of the host\n"), "{inspected:?}");
-
+    home.write_config(&config("1s", &[], ""));
     let mut agent = home.start();
     agent.until_ready();
     let list = agent.get("/api/plugins").json();
@@ -120,7 +154,7 @@ fn the_plugin_of_the_guide_is_built_tested_and_run() {
 #[test]
 fn listings_of_the_guide_are_run() {
     // the commands that the guide shows are commands that there are
-    let guide = fs::read_to_string(root().join("docs/plugin-guide.md")).unwrap();
+    let guide = guide();
     let home = Home::new("");
     let shown: Vec<Vec<&str>> = guide
         .lines()
@@ -138,8 +172,14 @@ fn listings_of_the_guide_are_run() {
 
 #[test]
 fn blocks_are_cut_out_whole() {
-    let found = files(
-        "text\n```toml file=a/b.toml\n[x]\n\ny = 1\n```\n```console\n$ x\n```\n```rust file=c.rs\n```\n",
+    let found = blocks(
+        "text\n```toml file=a/b.toml\n[x]\n\ny = 1\n```\n```console needs=y\n$ x\n$ z\n```\n```rust\nno\n```\n```rust file=c.rs\n```\n",
     );
-    assert_eq!(found, [("a/b.toml".into(), "[x]\n\ny = 1\n".into()), ("c.rs".into(), "\n".into())]);
+    let commands = Block::Commands(vec!["x".into(), "z".into()], Some("y".into()));
+    let wanted = [
+        Block::File("a/b.toml".into(), "[x]\n\ny = 1\n".into()),
+        commands,
+        Block::File("c.rs".into(), "\n".into()),
+    ];
+    assert_eq!(found, wanted);
 }

@@ -167,12 +167,13 @@ fn inspecting_says_what_is_wrong_and_runs_nothing() {
         ("libtruncated.so", "truncated"),
         ("libtext.so", "not an ELF shared library"),
         ("libplain.so", "not a plugin of this agent"),
-        ("libfolder.so", "not a regular file"),
+        ("libfolder.so", "not a file, but a directory"),
         ("libdangling.so", "No such file"),
         ("libforeign.so", "built for"),
     ] {
         let ended = home.end(home.command("plugins").arg("inspect").arg(home.plugins().join(file)));
-        assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{ended:?}");
+        // a plugin of another machine is described all the same
+        assert_eq!((ended.code, ended.out.is_empty()), (Some(1), file != "libforeign.so"), "{ended:?}");
         assert!(ended.err.contains(expected) && ended.err.contains(file), "{}", ended.err);
         assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
     }

@@ -2,14 +2,16 @@
 //! alert rules by the views and the metrics that those plugins declare.
 
 use crate::{
-    config::{self, AlertRule, Examined, Fault, Level, Plugin, Problem, RulePlace},
-    host::{Candidate, Catalogue, Metadata, Refusal, discover},
+    config::{self, AlertRule, Examined, Fault, Level, Mode, Plugin, Problem, RulePlace},
+    host::{Candidate, Catalogue, Metadata, Refusal, Strategy, discover, would_load},
+    model::Digest,
     views::{self, Select, Source, Subject, View},
 };
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
+use twarga_plugin_api::abi::metadata::ANY_NAMESPACE;
 
 /// The prefix of the agent's own metrics.
 const OWN_METRICS: &str = "twarga_agent_";
@@ -32,6 +34,7 @@ pub fn problems(examined: &Examined, loading: Loading) -> Vec<(Level, Problem)> 
         loading,
         declared: BTreeMap::new(),
         whole: true,
+        open: false,
         out: Vec::new(),
     };
     for (name, table) in &examined.config.plugins {
@@ -51,6 +54,8 @@ struct Look<'a> {
     declared: BTreeMap<&'a str, &'a str>,
     /// Those are all: each enabled plugin was found.
     whole: bool,
+    /// An enabled plugin learns its metrics from others while it runs.
+    open: bool,
     out: Vec<(Level, Problem)>,
 }
 
@@ -62,9 +67,13 @@ impl<'a> Look<'a> {
     fn plugin(&mut self, name: &str, table: &Plugin) {
         let key = config::key_below("plugins", name);
         match metadata(self.catalogue, &table.plugin) {
-            Ok(metadata) if table.enabled => {
+            Ok((file, metadata)) if table.enabled => {
+                if self.loading == Loading::Never {
+                    self.would_load(&key, table, file);
+                }
                 let metrics = metadata.metrics.iter();
                 self.declared.extend(metrics.map(|metric| (metric.name.as_str(), metadata.name.as_str())));
+                self.open |= metadata.namespaces.iter().any(|name| name == ANY_NAMESPACE);
                 self.config(&key, table, metadata);
             }
             Ok(_) => {}
@@ -72,6 +81,25 @@ impl<'a> Look<'a> {
                 self.whole &= !table.enabled;
                 self.not_found(key, table, refused);
             }
+        }
+    }
+
+    /// A file that is there may not be loaded all the same: others may have written it, or it is not the pinned one.
+    fn would_load(&mut self, key: &str, table: &Plugin, file: &Path) {
+        let strategy = match table.mode {
+            Mode::InProcess => Strategy::InProcess,
+            Mode::Isolated => Strategy::Isolated,
+        };
+        let Err(refusal) = would_load(file, &table.plugin, table.limits.sha256.map(Digest), strategy) else {
+            return;
+        };
+        let (message, advice) = told(file, &refusal);
+        match (&table.place.pin, refusal) {
+            (Some((place, line)), Refusal::OtherDigest { .. }) => {
+                let key = format!("{key}.sha256");
+                self.add(Level::Error, Some((place, *line)), key, message, advice.into());
+            }
+            _ => self.not_found(key.to_owned(), table, (message, advice)),
         }
     }
 
@@ -164,6 +192,9 @@ impl<'a> Look<'a> {
             None => {
                 let known = views::NAMES.iter().chain(self.declared.keys()).copied();
                 let near = config::did_you_mean(metric, known);
+                if self.open && near.is_none() {
+                    return; // nobody knows what a program will print
+                }
                 let hint =
                     near.unwrap_or_else(|| "it can only match if a plugin adds it while it runs".into());
                 (format!("no view, and no enabled plugin declares a metric {metric}"), hint)
@@ -178,12 +209,15 @@ fn at(place: Option<&(PathBuf, usize)>) -> Option<(&Path, usize)> {
 }
 
 /// What the file of a plugin says of itself; else why it would not be loaded, and what to do.
-fn metadata<'c>(catalogue: &'c Catalogue, plugin: &str) -> Result<&'c Metadata, (String, &'static str)> {
+fn metadata<'c>(
+    catalogue: &'c Catalogue,
+    plugin: &str,
+) -> Result<(&'c Path, &'c Metadata), (String, &'static str)> {
     let found = catalogue.find(plugin).map_err(|error| told(&error.file, &error.refusal))?;
     let of_file = |candidate: &&Candidate| candidate.file == found.file;
-    match catalogue.candidates.iter().find(of_file).map(|candidate| &candidate.metadata) {
-        Some(Ok(metadata)) => Ok(metadata),
-        Some(Err(refusal)) => Err(told(&found.file, refusal)),
+    match catalogue.candidates.iter().find(of_file).map(|candidate| (&candidate.file, &candidate.metadata)) {
+        Some((file, Ok(metadata))) => Ok((file, metadata)),
+        Some((_, Err(refusal))) => Err(told(&found.file, refusal)),
         // not reached: what was found is a candidate
         None => Err((format!("{} is gone", found.file.display()), "run it again")),
     }

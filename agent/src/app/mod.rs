@@ -4,6 +4,7 @@ mod backend;
 mod canary;
 pub mod check;
 mod history;
+mod loaded;
 mod manager;
 mod own_metrics;
 mod plugins;
@@ -149,16 +150,20 @@ fn make_data_dir(data_dir: &Path) -> Result<()> {
         .with_context(|| format!("can't make the data directory {}", data_dir.display()))
 }
 
-fn tokens(config: &Config) -> Result<serve::Access> {
+/// Where the tokens of this configuration and this process's environment come from.
+pub fn token_sources(config: &Config) -> TokenSources {
     let environment = |name| std::env::var_os(name);
-    let sources = TokenSources {
+    TokenSources {
         user_file: config.http.user_tokens.clone(),
         admin_file: config.http.admin_tokens.clone(),
         user_token: environment("TWARGA_USER_TOKEN"),
         admin_token: environment("TWARGA_ADMIN_TOKEN"),
         data_dir: config.agent.data_dir.clone(),
-    };
-    let loaded = serve::load_tokens(&sources, &config.http.listen)?;
+    }
+}
+
+fn tokens(config: &Config) -> Result<serve::Access> {
+    let loaded = serve::load_tokens(&token_sources(config), &config.http.listen)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -203,7 +208,7 @@ struct Agent {
 
 impl Agent {
     fn start(config: &Config, flags: Flags, store: Store) -> Result<Self> {
-        let Plugins { mut jobs, others, libraries, claims } = load_all(config, Report::Log);
+        let Plugins { mut jobs, others, loaded, claims, keeper } = load_all(config, Report::Log);
         let (inputs, receiver) = mpsc::sync_channel(CHANNEL);
         let readers = store.readers();
         let mut own = own_job(&jobs, config);
@@ -226,7 +231,7 @@ impl Agent {
         let collecting = Collecting::start(jobs, idle, output, dropped).context("can't start collecting")?;
         let collecting = Arc::new(collecting);
         let rooms = Rooms { collecting: Arc::clone(&collecting), inputs: inputs.clone() };
-        let beginning = Beginning { collectors, statuses, others, libraries, claims, own_metrics };
+        let beginning = Beginning { collectors, statuses, others, loaded, claims, keeper, own_metrics };
         let managing = Managing::new(Manager::new(config.clone(), flags, rooms, beginning));
         Ok(Self { collecting, ingest, inputs, readers, managing, writer_ended })
     }
@@ -349,6 +354,7 @@ fn own_job(plugins: &[JobOptions], config: &Config) -> JobOptions {
         interval,
         deadline,
         jitter,
+        max_cpu: None,
         factory: Box::new(OwnMetrics::default()),
         status: Arc::new(Mutex::new(status)),
     }

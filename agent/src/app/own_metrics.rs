@@ -3,7 +3,10 @@
 use crate::{
     collect::{Factory, JobOptions, Source},
     ingest::Stats,
-    model::{Batch, ClockId, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef, clock_time},
+    model::{
+        Batch, ClockId, CollectorId, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef,
+        clock_time,
+    },
 };
 use std::{
     fs::File,
@@ -33,6 +36,9 @@ struct OwnValue {
 }
 
 type PluginValue = (&'static str, Kind, &'static str, &'static str, fn(&PluginStatus) -> f64);
+
+/// The metric that only a plugin with a process of its own has.
+const OF_A_PROCESS: &str = "plugin_resident_memory_bytes";
 
 /// One series a plugin each.
 const OF_PLUGINS: &[PluginValue] = &[
@@ -72,14 +78,24 @@ const OF_PLUGINS: &[PluginValue] = &[
     ("plugin_wall_seconds_total", Kind::Counter, "s", "Wall time of the collections.", |s| {
         s.cost.wall_seconds
     }),
+    ("plugin_stored_bytes_total", Kind::Counter, "By", "Bytes of the journal that the samples took.", |s| {
+        s.cost.bytes_stored as f64
+    }),
+    ("plugin_interval_seconds", Kind::Gauge, "s", "Time between two collections, as it is now.", |s| {
+        s.interval.as_secs_f64()
+    }),
+    (OF_A_PROCESS, Kind::Gauge, "By", "Memory of the plugin's own process that is in RAM.", |s| {
+        s.cost.rss_bytes.map_or(f64::NAN, |bytes| bytes as f64)
+    }),
     ("plugin_series", Kind::Gauge, "", "Series that are alive.", |s| s.series as f64),
 ];
 
 /// Makes the built-in collector.
 #[derive(Clone, Default)]
 pub(super) struct OwnMetrics {
-    plugins: Vec<Arc<Mutex<PluginStatus>>>,
+    plugins: Vec<(CollectorId, Arc<Mutex<PluginStatus>>)>,
     values: Arc<Vec<OwnValue>>,
+    stats: Arc<Stats>,
 }
 
 impl OwnMetrics {
@@ -88,49 +104,64 @@ impl OwnMetrics {
         let mut values = of_process();
         values.extend(of_writer(stats, dropped));
         Self {
-            plugins: plugins.iter().map(|job| Arc::clone(&job.status)).collect(),
+            plugins: plugins.iter().map(|job| (job.id, Arc::clone(&job.status))).collect(),
             values: Arc::new(values),
+            stats: Arc::clone(stats),
         }
     }
 }
 
 impl OwnMetrics {
     /// The same of other plugins.
-    pub(super) fn of_plugins(&self, plugins: Vec<Arc<Mutex<PluginStatus>>>) -> Self {
-        Self { plugins, values: Arc::clone(&self.values) }
+    pub(super) fn of_plugins(&self, plugins: Vec<(CollectorId, Arc<Mutex<PluginStatus>>)>) -> Self {
+        Self { plugins, values: Arc::clone(&self.values), stats: Arc::clone(&self.stats) }
     }
 }
 
 impl Factory for OwnMetrics {
     fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error> {
-        let (plugins, values) = (self.plugins.clone(), Arc::clone(&self.values));
-        let mut collector = OwnCollector { base, plugins, values, registered: Vec::new(), announced: false };
-        collector.register();
+        let mut collector = OwnCollector {
+            base,
+            values: Arc::clone(&self.values),
+            of_plugins: Vec::new(),
+            stats: Arc::clone(&self.stats),
+            registered: Vec::new(),
+            announced: false,
+        };
+        collector.register(&self.plugins);
         Ok(Box::new(collector))
     }
 }
 
+/// A value of one plugin: whose, where it stands, how it is read.
+type OfPlugin = (CollectorId, Arc<Mutex<PluginStatus>>, fn(&PluginStatus) -> f64);
+
 struct OwnCollector {
     base: LocalSeries,
-    plugins: Vec<Arc<Mutex<PluginStatus>>>,
     values: Arc<Vec<OwnValue>>,
+    of_plugins: Vec<OfPlugin>,
+    stats: Arc<Stats>,
     registered: Vec<Arc<SeriesDef>>,
     announced: bool,
 }
 
 impl OwnCollector {
     /// The series in the order in which `collect` puts them.
-    fn register(&mut self) {
+    fn register(&mut self, plugins: &[(CollectorId, Arc<Mutex<PluginStatus>>)]) {
         for value in self.values.iter() {
             let metric = metric(value.name, value.kind, value.unit, value.help, &[]);
             self.registered.push(Arc::new(SeriesDef { metric, labels: Labels::default() }));
         }
-        for (name, kind, unit, help, _) in OF_PLUGINS {
+        for (name, kind, unit, help, read) in OF_PLUGINS {
             let metric = metric(name, *kind, unit, help, &["plugin"]);
-            for plugin in &self.plugins {
-                let name = plugin.lock().unwrap_or_else(PoisonError::into_inner).name.clone();
-                let labels = Labels::new([("plugin", name)]);
+            for (id, plugin) in plugins {
+                let status = plugin.lock().unwrap_or_else(PoisonError::into_inner);
+                if *name == OF_A_PROCESS && status.mode == "in_process" {
+                    continue; // it has none of its own
+                }
+                let labels = Labels::new([("plugin", status.name.clone())]);
                 self.registered.push(Arc::new(SeriesDef { metric: Arc::clone(&metric), labels }));
+                self.of_plugins.push((*id, Arc::clone(plugin), *read));
             }
         }
     }
@@ -153,8 +184,10 @@ impl Source for OwnCollector {
             batch.registered.extend((self.base..).zip(self.registered.iter().cloned()));
         }
         let own = self.values.iter().map(|value| (value.read)());
-        let of_plugins = OF_PLUGINS.iter().flat_map(|(.., read)| {
-            self.plugins.iter().map(|plugin| read(&plugin.lock().unwrap_or_else(PoisonError::into_inner)))
+        let of_plugins = self.of_plugins.iter().map(|(id, plugin, read)| {
+            let mut status = plugin.lock().unwrap_or_else(PoisonError::into_inner);
+            status.cost.bytes_stored = self.stats.journal_bytes(*id);
+            read(&status)
         });
         let values = (self.base..).zip(own.chain(of_plugins)).filter(|(_, value)| value.is_finite());
         batch.samples.extend(values.map(|(series, value)| Sample { series, reset: false, value }));

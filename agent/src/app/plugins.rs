@@ -1,12 +1,14 @@
 //! From the configuration's plugin tables to collectors that can be started, and what is told of those that can't.
 
+use super::loaded::{Loaded, Recipe};
 use crate::{
-    collect::{Cadence, Factory, JobOptions, Source, host_offset},
+    collect::{Cadence, JobOptions, host_offset},
     config::{self, AlignOffset, Config, Place, Plugin},
     host::{
-        Candidate, Catalogue, Claims, Identity, Instance, InstanceOptions, Library, LoadError, discover, load,
+        Candidate, Catalogue, Claims, Identity, InstanceOptions, Library, LoadError, discover,
+        isolated::Keeper,
     },
-    model::{CollectorId, LocalSeries, PluginState, PluginStatus},
+    model::{CollectorId, PluginState, PluginStatus},
     views,
 };
 use std::{
@@ -15,7 +17,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use twarga_plugin_api::{Error, ErrorKind};
 
 /// All plugins, loaded or not.
 pub struct Plugins {
@@ -23,10 +24,12 @@ pub struct Plugins {
     pub jobs: Vec<JobOptions>,
     /// What is told of those that are not: disabled, refused, available.
     pub others: Vec<PluginStatus>,
-    /// The library of each that is ready, by the name of its table.
-    pub(super) libraries: BTreeMap<String, Library>,
+    /// What was loaded of each that is ready, by the name of its table.
+    pub(super) loaded: BTreeMap<String, Loaded>,
     /// The metrics of all of them.
     pub(super) claims: Arc<Claims>,
+    /// Starts the processes of those that have their own.
+    pub(super) keeper: Arc<Keeper>,
 }
 
 /// Whether refusals are logged, or only told in the statuses.
@@ -52,19 +55,25 @@ impl Plugins {
 pub fn load_all(config: &Config, report: Report) -> Plugins {
     let catalogue = discover(&config.agent.plugin_dirs);
     let claims = Arc::new(Claims::new(views::is_reserved));
-    let loader = Loader { config, catalogue: &catalogue, claims: &claims, known: &[] };
-    let (jobs, others, libraries) = (Vec::new(), Vec::new(), BTreeMap::new());
-    let mut plugins = Plugins { jobs, others, libraries, claims: Arc::clone(&claims) };
+    let keeper = Arc::default();
+    let loader = Loader { config, catalogue: &catalogue, claims: &claims, keeper: &keeper, known: &[] };
+    let mut plugins = Plugins {
+        jobs: Vec::new(),
+        others: Vec::new(),
+        loaded: BTreeMap::new(),
+        claims: Arc::clone(&claims),
+        keeper: Arc::clone(&keeper),
+    };
     for (name, table) in &config.plugins {
         if !table.enabled {
             plugins.others.push(loader.disabled(name, table));
             continue;
         }
         match loader.load(name, table) {
-            Ok(library) => {
+            Ok(loaded) => {
                 let id = CollectorId(u32::try_from(plugins.jobs.len()).unwrap_or(u32::MAX));
-                plugins.libraries.insert(name.clone(), library.clone());
-                plugins.jobs.push(loader.job(id, name, table, library));
+                plugins.loaded.insert(name.clone(), loaded.clone());
+                plugins.jobs.push(loader.job(id, name, table, loaded));
             }
             Err(error) => {
                 if report == Report::Log {
@@ -84,22 +93,25 @@ pub(super) struct Loader<'a> {
     pub(super) catalogue: &'a Catalogue,
     /// The metrics of all plugins.
     pub(super) claims: &'a Arc<Claims>,
+    /// Starts processes of plugins.
+    pub(super) keeper: &'a Arc<Keeper>,
     /// Libraries that are in the process already, and stay there.
     pub(super) known: &'a [Library],
 }
 
 impl Loader<'_> {
-    /// Loads a plugin's library, once however often it is asked for.
-    pub(super) fn load(&self, name: &str, table: &Plugin) -> Result<Library, LoadError> {
+    /// Checks a plugin's file, and loads it where it runs in this process: once however often it is asked for.
+    pub(super) fn load(&self, name: &str, table: &Plugin) -> Result<Loaded, LoadError> {
         let found = self.catalogue.find(&table.plugin)?;
-        if let Some(known) = self.loaded(&found.file) {
-            return known.claim(self.claims).map(|()| known.clone());
+        let recipe = self.recipe(name, table);
+        if let Some(known) = self.loaded(&found.file).filter(|known| recipe.takes(known)) {
+            return known.claim(self.claims).map(|()| Loaded::InProcess(known.clone()));
         }
         for shadowed in &found.shadowed {
             let (used, unused) = (found.file.display(), shadowed.display());
             tracing::warn!("plugin {name}: {used} is used, {unused} of the same name is not");
         }
-        load(&found.file, &table.plugin, self.claims)
+        recipe.load(&found.file, self.claims)
     }
 
     /// The library of a file that is loaded already.
@@ -116,11 +128,12 @@ impl Loader<'_> {
     }
 
     /// A collector that can be started.
-    pub(super) fn job(&self, id: CollectorId, name: &str, table: &Plugin, library: Library) -> JobOptions {
+    pub(super) fn job(&self, id: CollectorId, name: &str, table: &Plugin, loaded: Loaded) -> JobOptions {
         let status = PluginStatus {
-            version: Some(library.metadata.version.clone()),
-            api: Some(library.metadata.api.clone()),
-            file: Some(library.file.clone()),
+            version: Some(loaded.metadata().version.clone()),
+            api: Some(loaded.metadata().api.clone()),
+            file: Some(loaded.file().into()),
+            sha256: Some(loaded.digest()),
             ..status(name, table, PluginState::Running, None)
         };
         let offset = table.offset.unwrap_or_else(|| offset(self.config, table.interval));
@@ -131,7 +144,8 @@ impl Loader<'_> {
             interval: table.interval,
             deadline: table.deadline,
             jitter: table.jitter,
-            factory: self.recipe(name, table).factory(library),
+            max_cpu: table.limits.cpu,
+            factory: self.recipe(name, table).factory(loaded),
             status: Arc::new(Mutex::new(status)),
         }
     }
@@ -145,7 +159,7 @@ impl Loader<'_> {
             max_series: table.max_series,
             claims: Arc::clone(self.claims),
         };
-        Recipe { options, name: name.into(), place: table.place.clone() }
+        Recipe::new(name, table, options, Arc::clone(self.keeper))
     }
 
     /// What is told of one that is switched off.
@@ -226,53 +240,4 @@ fn machine_id() -> String {
         .iter()
         .find_map(|path| std::fs::read_to_string(path).ok())
         .unwrap_or_default()
-}
-
-/// How the collectors of a table are made.
-pub(super) struct Recipe {
-    options: InstanceOptions,
-    name: String,
-    place: Place,
-}
-
-impl Recipe {
-    /// Makes them of this library.
-    pub(super) fn factory(self, library: Library) -> Box<dyn Factory> {
-        let Self { options, name, place } = self;
-        Box::new(InProcess { library, options, name, place })
-    }
-}
-
-/// Makes collectors of a loaded library.
-struct InProcess {
-    library: Library,
-    options: InstanceOptions,
-    name: String,
-    place: Place,
-}
-
-impl Factory for InProcess {
-    fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error> {
-        match Instance::new(&self.library, &self.options, base) {
-            Ok(instance) => Ok(Box::new(instance)),
-            Err(error) if error.kind() == ErrorKind::Config => Err(self.placed(&error)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-impl InProcess {
-    /// The plugin knows the key, the configuration knows its line.
-    fn placed(&self, error: &Error) -> Error {
-        let key = match error.location() {
-            "" => format!("plugins.{}.config", self.name),
-            path => format!("plugins.{}.config.{path}", self.name),
-        };
-        match config::plugin_key_place(&self.place, error.location()) {
-            Some((file, line)) => {
-                Error::config(format_args!("{}:{line}: {key}", file.display()), error.message())
-            }
-            None => Error::config(key, error.message()),
-        }
-    }
 }

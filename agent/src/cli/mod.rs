@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod api;
 mod backup;
 mod check;
 mod export;
@@ -12,10 +13,12 @@ mod run;
 mod sql;
 mod store;
 mod table;
+mod top;
 
 use crate::{
     app::Unusable,
     config::{ConfigErrors, Flags},
+    host::isolated,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
@@ -31,6 +34,8 @@ Examples:
   twarga-agent run --listen 127.0.0.1:0 --interval 1s
   twarga-agent check                                 every mistake in agent.toml, with its line
   twarga-agent plugins list                          what is loaded, and why something is not
+  twarga-agent plugins top                           what each plugin of the running agent costs
+  twarga-agent plugins new disk-temperature          a plugin of your own; also plugins run, plugins certify
   twarga-agent query host_cpu_percent                the last minutes, with a sparkline
   twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
   twarga-agent query host_cpu_percent --from 1d --step 1h --agg max
@@ -82,7 +87,7 @@ enum Command {
     Run(RunArgs),
     /// Read the configuration and print everything that is wrong with it
     Check,
-    /// Show plugins
+    /// Show plugins; make, try and certify your own
     #[command(subcommand)]
     Plugins(plugins::PluginsCommand),
     /// Print the history of a metric, also while the agent runs
@@ -115,6 +120,10 @@ struct RunArgs {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // the agent starts itself so; nothing else may happen before
+    if std::env::args_os().nth(1).is_some_and(|command| command == isolated::SUBCOMMAND) {
+        return isolated::run();
+    }
     let cli = Cli::parse();
     start_log();
     let outcome = match cli.command {

@@ -25,6 +25,11 @@ impl Cadence {
         Self { interval, offset: millis(offset) % interval }
     }
 
+    /// The same grid with only every n-th tick.
+    pub(super) fn stretched(&self, times: u32) -> Self {
+        Self { interval: self.interval.saturating_mul(i64::from(times)), offset: self.offset }
+    }
+
     /// The first tick after `now`, and after `last` where that is just ahead: a timer may fire a little early, and a
     /// tick must not come twice. A `last` further ahead means that the clock was stepped back, and counts no longer.
     pub fn next(&self, now: Timestamp, last: Option<Timestamp>) -> Timestamp {
@@ -100,6 +105,19 @@ mod tests {
         let cadence = Cadence::new(SECOND, Duration::ZERO);
         assert_eq!(cadence.next(at(9_999), Some(at(10_000))), at(11_000));
         assert_eq!(cadence.next(at(10_001), Some(at(10_000))), at(11_000));
+    }
+
+    #[test]
+    fn a_stretched_grid_is_a_part_of_the_grid() {
+        let cadence = Cadence::new(5 * SECOND, Duration::from_millis(1200));
+        for times in [1, 2, 4, 16] {
+            let stretched = cadence.stretched(times);
+            for now in [-77_777, 0, 1_200, 99_999] {
+                let tick = stretched.next(at(now), None);
+                assert_eq!(cadence.at_or_before(tick), tick);
+                assert_eq!(stretched.after(tick).millis_since(tick), 5_000 * i64::from(times));
+            }
+        }
     }
 
     #[test]

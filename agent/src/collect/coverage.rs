@@ -72,9 +72,15 @@ impl Coverage {
     }
 
     /// Its ticks are others from `now` on: those before can't be compared with them.
-    pub(super) fn set_cadence(&mut self, cadence: Cadence, now: Timestamp) {
+    pub(super) fn begin_cadence(&mut self, cadence: Cadence, now: Timestamp) {
         self.cadence = cadence;
         self.restart(cadence.at_or_before(now));
+    }
+
+    /// The ticks lie on another grid from here on. What was explained by the old one is by the new one.
+    pub(super) fn set_cadence(&mut self, cadence: Cadence) {
+        self.cadence = cadence;
+        self.until = self.until.map(|until| cadence.at_or_before(until));
     }
 
     fn reach(&mut self, tick: Timestamp) {
@@ -141,6 +147,23 @@ mod tests {
         coverage.restart(at(19));
         coverage.collected(at(20));
         assert_eq!(coverage.left_out(at(21)), None);
+    }
+
+    #[test]
+    fn rarer_and_more_frequent_ticks_leave_nothing_out() {
+        let mut coverage = coverage();
+        let every = |times| Cadence::new(Duration::from_secs(1), Duration::ZERO).stretched(times);
+        coverage.collected(at(10));
+        coverage.set_cadence(every(4));
+        for second in [12, 16, 20] {
+            assert_eq!(coverage.left_out(at(second)), None, "{second}");
+            coverage.collected(at(second));
+        }
+        coverage.set_cadence(every(2));
+        assert_eq!(coverage.left_out(at(22)), None);
+        coverage.collected(at(22));
+        let (gap, unexplained) = coverage.left_out(at(28)).unwrap();
+        assert_eq!((span(&gap), unexplained), ((24, 26, "overrun".into()), 2), "what is missing still is");
     }
 
     #[test]

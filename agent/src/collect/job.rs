@@ -6,10 +6,13 @@ pub(super) use renewal::let_go;
 pub use renewal::{Times, Upgrade, UpgradeTold};
 
 use super::{
+    budget::Budget,
     cadence::Cadence,
+    cost::Meter,
     coverage::Coverage,
     health::{Health, Retry},
-    source::{Factory, Source},
+    roster::spread,
+    source::{Factory, Source, Usage},
 };
 use crate::model::{
     Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus,
@@ -35,6 +38,8 @@ pub struct JobOptions {
     pub deadline: Duration,
     /// Ticks are spread over this much time.
     pub jitter: Duration,
+    /// The share of one processor that it may use, 0 to 1; beyond it the interval is stretched.
+    pub max_cpu: Option<f64>,
     /// Makes the collector.
     pub factory: Box<dyn Factory>,
     /// What is told of it; the job keeps it up to date.
@@ -97,6 +102,12 @@ pub(super) struct Job {
     pub(super) name: Arc<str>,
     pub(super) cadence: Cadence,
     pub(super) interval: Duration,
+    /// Cadence and interval of the configuration: the present ones may be stretched.
+    pub(super) configured: (Cadence, Duration),
+    pub(super) budget: Option<Budget>,
+    /// That it costs more than it may, and what follows.
+    pub(super) over: Option<String>,
+    meter: Meter,
     pub(super) deadline: Duration,
     pub(super) jitter: Duration,
     pub(super) status: Arc<Mutex<PluginStatus>>,
@@ -105,6 +116,10 @@ pub(super) struct Job {
     /// Series of a source that was lost; ingest must hear of their end.
     orphans: Vec<LocalSeries>,
     base: LocalSeries,
+    /// What its own process had used after this collection.
+    usage: Option<Usage>,
+    /// It was ended at its deadline in the call that is under way.
+    overran: bool,
     /// Samples, and series, refused of sources that were lost.
     refused: u64,
     refused_series: u64,
@@ -144,6 +159,10 @@ impl Job {
             name: Arc::clone(&options.name),
             cadence: options.cadence,
             interval: options.interval,
+            configured: (options.cadence, options.interval),
+            budget: options.max_cpu.map(|most| Budget::new(most, options.interval)),
+            over: None,
+            meter: Meter::default(),
             deadline: options.deadline,
             jitter: options.jitter,
             status: options.status,
@@ -151,6 +170,8 @@ impl Job {
             source: None,
             orphans: Vec::new(),
             base: 0,
+            usage: None,
+            overran: false,
             refused: 0,
             refused_series: 0,
             limit_told: false,
@@ -201,10 +222,12 @@ impl Job {
         batch.time = time;
         batch.samples.reserve(self.samples);
         let taken_over = self.take_over();
+        (self.usage, self.overran) = (None, false);
         let result = self.collect(&mut batch);
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
-        self.count(wall, took, thread_cpu().saturating_sub(cpu), &batch, &result, late);
+        let cpu = self.cost(thread_cpu().saturating_sub(cpu));
+        self.count(wall, took, cpu, &batch, &result, late);
         let mut outcome = Outcome::default();
         outcome.events.extend(taken_over);
         outcome.events.extend(self.series_limit());
@@ -221,8 +244,9 @@ impl Job {
         }
         // a late sample may lie beyond its tick
         let tick = tick.max(self.cadence.at_or_before(time));
-        let failure = Failure { late, manual: trigger == Trigger::Manual, tick };
-        let result = if late { Err(self.too_late(&mut batch, took)) } else { result };
+        let failure = Failure { late: late || self.overran, manual: trigger == Trigger::Manual, tick };
+        // what ended it says more than how long that took
+        let result = if late && !self.overran { Err(self.too_late(&mut batch, took)) } else { result };
         for sample in &mut batch.samples {
             sample.reset |= self.resets.take(sample.series);
         }
@@ -239,6 +263,11 @@ impl Job {
                 self.failed(&error, failure, &batch, &mut outcome)
             }
         };
+        // who asks often must not make it dear, and its first collections do more than the later ones
+        if matches!(trigger, Trigger::Tick(_)) {
+            self.keep_to_budget(cpu, &mut outcome);
+        }
+        batch.stretch = self.budget.as_ref().map_or(1, Budget::stretch);
         batch.complete = outcome.error.is_none();
         if next == Next::Never {
             batch.retired.append(&mut self.orphans); // no later batch would tell
@@ -253,6 +282,7 @@ impl Job {
             Some(source) => source,
             None => {
                 let made = self.factory.make(self.base)?;
+                self.meter.restarted();
                 let again = std::mem::replace(&mut self.made, true);
                 self.status.lock().unwrap_or_else(PoisonError::into_inner).restarts += u64::from(again);
                 self.source.insert(made)
@@ -260,6 +290,9 @@ impl Job {
         };
         let result = source.collect(batch);
         self.base = source.next_base();
+        self.overran = source.overran();
+        // also of one that is lost now
+        self.usage = source.usage();
         if let Err(error) = &result
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
@@ -275,6 +308,13 @@ impl Job {
         batch.samples.clear();
         let (took, deadline) = (took.as_secs_f64(), self.deadline.as_secs_f64());
         Error::transient(format_args!("took {took:.1} s, its deadline is {deadline:.1} s"))
+    }
+
+    /// What the collection cost, that took so much of this thread.
+    fn cost(&mut self, thread: Duration) -> Duration {
+        let resident = self.usage.filter(|_| self.source.is_some()).map(|usage| usage.resident);
+        self.status().cost.rss_bytes = resident.filter(|resident| *resident > 0);
+        self.meter.cost(thread, self.usage)
     }
 
     fn count(
@@ -298,7 +338,7 @@ impl Job {
         status.refused_series =
             self.refused_series + self.source.as_ref().map_or(0, |source| source.refused_series());
         status.series = self.source.as_ref().map_or(0, |source| source.live_series());
-        if late {
+        if late || self.overran {
             status.missed_deadlines += u64::from(status.state != PluginState::Stuck);
         }
         if late || result.is_err() {
@@ -326,7 +366,7 @@ impl Job {
         self.health.succeeded();
         {
             let mut status = self.status();
-            status.reason = None;
+            status.reason.clone_from(&self.over);
             status.state = PluginState::Running;
         }
         if std::mem::take(&mut self.told) {
@@ -356,7 +396,8 @@ impl Job {
             let mut status = self.status();
             let changed = status.state != state || status.last_error.as_deref() != Some(&error.to_string());
             status.state = state;
-            status.reason = (state != PluginState::Running).then(|| error.to_string());
+            status.reason =
+                if state == PluginState::Running { self.over.clone() } else { Some(error.to_string()) };
             status.last_error = Some(error.to_string());
             changed
         };
@@ -379,7 +420,10 @@ impl Job {
             if failure.manual { self.health.retry(self.interval) } else { self.health.failed(self.interval) };
         match retry {
             Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
-            Retry::BackOff(pause) => (PluginState::BackingOff, Next::TickAfter(pause), failed),
+            // spread, so that collectors that fail together don't come back together
+            Retry::BackOff(pause) => {
+                (PluginState::BackingOff, Next::TickAfter(pause + spread(pause / 4)), failed)
+            }
             Retry::Quarantine(pause) => {
                 (PluginState::Quarantined, Next::TickAfter(pause), GapReason::Quarantined)
             }

@@ -8,6 +8,9 @@ use crate::{
 use std::sync::mpsc;
 use twarga_plugin_api::Error;
 
+#[path = "cost_tests.rs"]
+mod cost;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 type Script = Box<dyn FnMut(u64) -> Result<(), Error> + Send>;
@@ -62,6 +65,7 @@ fn job(
         interval,
         deadline,
         jitter: Duration::ZERO,
+        max_cpu: None,
         factory: Box::new(Maker(Arc::new(Mutex::new(Box::new(script))))),
         status: Arc::new(Mutex::new(status)),
     }

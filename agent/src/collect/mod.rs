@@ -1,13 +1,16 @@
 //! Runs collectors on time: aligned ticks, deadlines, back-off, and the status of each.
 //!
-//! `cadence` says when, `coverage` which ticks have samples or a reason, `health` how often after failures, `clock` whether the wall clock jumped (all pure); `job` runs
-//! one collection, `roster` knows who is due, in a call or not running, `lanes` are the threads.
+//! `cadence` says when, `coverage` which ticks have samples or a reason, `health` how often after failures, `budget` how
+//! often for what it costs, `clock` whether the wall clock jumped (all pure); `cost` measures, `job` runs one collection, `roster` knows who is due, in a call or not running, `lanes` are the threads.
 
+mod budget;
 mod cadence;
 mod clock;
+mod cost;
 mod coverage;
 mod health;
 mod job;
+
 mod lanes;
 mod outbox;
 mod roster;

@@ -327,10 +327,14 @@ impl Roster {
             status.state = PluginState::Stuck;
             status.missed_deadlines += 1;
             let limit = running.deadline.as_secs_f64();
-            let reason = format!(
-                "a collection has not come back within its deadline of {limit:.1} s; restart the plugin if it never \
-                 does, or run it isolated"
-            );
+            let advice = match status.mode {
+                "isolated" => "its process is being killed",
+                _ => {
+                    "restart the plugin if it never does, and set mode = \"isolated\" in its table: then it is killed"
+                }
+            };
+            let reason =
+                format!("a collection has not come back within its deadline of {limit:.1} s; {advice}");
             tracing::error!(plugin = status.name, "{reason}");
             status.last_error = Some(reason.clone());
             status.reason = Some(reason.clone());
@@ -374,7 +378,7 @@ fn until(wall: Timestamp, tick: Timestamp) -> Duration {
 }
 
 /// A random part of a jitter.
-fn spread(jitter: Duration) -> Duration {
+pub(super) fn spread(jitter: Duration) -> Duration {
     if jitter.is_zero() {
         return jitter;
     }

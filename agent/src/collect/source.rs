@@ -38,6 +38,11 @@ pub trait Source: Send {
         0
     }
 
+    /// Whether its last error is that it was ended at its deadline.
+    fn overran(&self) -> bool {
+        false
+    }
+
     /// What its own process has used; nothing of a collector in this one.
     fn usage(&mut self) -> Option<Usage> {
         None

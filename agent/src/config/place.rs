@@ -35,6 +35,7 @@ mod tests {
             file: Some("agent.toml".into()),
             line: 2,
             keys: keys.map(|(key, line)| (key.to_owned(), line)).into(),
+            pin: None,
             elsewhere: [("x".to_owned(), PathBuf::from("agent.d/x.toml"))].into(),
         };
         for (path, line) in [

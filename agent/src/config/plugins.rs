@@ -94,7 +94,7 @@ fn read_one(
     Plugin {
         plugin: library.unwrap_or_else(|| name.to_owned()),
         enabled: enabled.unwrap_or(true),
-        mode: mode.unwrap_or(Mode::InProcess),
+        mode: mode.unwrap_or(Mode::Isolated),
         max_series: max_series.unwrap_or(DEFAULT_SERIES),
         limits,
         config,
@@ -127,12 +127,7 @@ fn library(field: &Field<'_>, check: &mut Check<'_>) -> Option<String> {
 }
 
 fn mode(field: &Field<'_>, check: &mut Check<'_>) -> Option<Mode> {
-    if matches!(&field.node.value, Value::Text(text) if text == "isolated") {
-        let message = "this version can't run a plugin in a process of its own yet";
-        field.error(message, "write \"in_process\"", check);
-        return None;
-    }
-    field.word(&[("in_process", Mode::InProcess)], check)
+    field.word(&[("in_process", Mode::InProcess), ("isolated", Mode::Isolated)], check)
 }
 
 /// Interval, deadline, offset and jitter; of the rest the defaults.
@@ -186,7 +181,12 @@ fn fitted(plugin: Plugin, interval: Duration, deadline: Option<Duration>) -> Plu
 fn config(table: &mut Table<'_>, check: &mut Check<'_>) -> (Map<String, Json>, Place) {
     let at = table.at();
     let source = &check.sources[at.file];
-    let place = Place { file: Some(source.path.clone()), line: source.line(at.offset), ..Place::default() };
+    let pin = table.get("sha256").map(|field| {
+        let (at, source) = (field.node.key, &check.sources[field.node.key.file]);
+        (source.path.clone(), source.line(at.offset))
+    });
+    let (file, line) = (Some(source.path.clone()), source.line(at.offset));
+    let place = Place { file, line, pin, ..Place::default() };
     let mut reader = Reader { main: at.file, place, check };
     let Some(field) = table.get("config") else { return (Map::new(), reader.place) };
     let Value::Table(entries) = &field.node.value else {

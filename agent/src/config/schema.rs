@@ -178,6 +178,8 @@ pub struct Place {
     pub keys: BTreeMap<String, usize>,
     /// Of those keys, the ones that stand in another file, such as a drop-in.
     pub elsewhere: BTreeMap<String, PathBuf>,
+    /// File and line of `sha256`, where it is given.
+    pub pin: Option<(PathBuf, usize)>,
 }
 
 /// How an alert rule compares.

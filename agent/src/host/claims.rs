@@ -6,7 +6,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 use twarga_plugin_api::{
-    Kind, abi::RawKind, abi::metadata::in_a_namespace, declaration_problem, label_keys_problem,
+    Kind,
+    abi::RawKind,
+    abi::metadata::{ANY_NAMESPACE, in_a_namespace},
+    declaration_problem, label_keys_problem,
 };
 
 /// The prefix of the agent's own metrics.
@@ -15,8 +18,29 @@ pub(super) const OWN_NAMESPACE: &str = "twarga_agent_";
 /// The metrics of the plugins loaded so far.
 #[derive(Debug)]
 pub struct Claims {
-    owners: Mutex<HashMap<String, String>>,
+    owners: Mutex<Owners>,
     is_view: fn(&str) -> bool,
+}
+
+#[derive(Debug, Default)]
+struct Owners {
+    /// The plugin of each metric.
+    metrics: HashMap<String, String>,
+    /// The prefixes of each plugin that was loaded.
+    namespaces: HashMap<String, Vec<String>>,
+}
+
+impl Owners {
+    /// Another plugin that has this metric. A name that is only one of any names must lie in nobody's namespace.
+    fn other(&self, plugin: &str, metric: &str, any: bool) -> Option<String> {
+        if let Some(owner) = self.metrics.get(metric) {
+            return (owner != plugin).then(|| format!("the plugin `{owner}`"));
+        }
+        let others = self.namespaces.iter().filter(|(other, _)| any && *other != plugin);
+        let mut prefixes = others.flat_map(|(other, all)| all.iter().map(move |prefix| (other, prefix)));
+        let (other, prefix) = prefixes.find(|(_, prefix)| metric.starts_with(prefix.as_str()))?;
+        Some(format!("the plugin `{other}`, whose names begin with `{prefix}`"))
+    }
 }
 
 impl Claims {
@@ -47,7 +71,10 @@ impl Claims {
     /// As [`Claims::check`], where another plugin was faster.
     pub(super) fn claim(&self, metadata: &Metadata) -> Result<(), Refusal> {
         (metadata.metrics.iter())
-            .try_for_each(|metric| self.claim_one(&metadata.name, &metadata.namespaces, &metric.name))
+            .try_for_each(|metric| self.claim_one(&metadata.name, &metadata.namespaces, &metric.name))?;
+        let prefixes = metadata.namespaces.iter().filter(|name| *name != ANY_NAMESPACE && !name.is_empty());
+        self.lock().namespaces.insert(metadata.name.clone(), prefixes.cloned().collect());
+        Ok(())
     }
 
     /// Notes one metric, declared at run time.
@@ -56,17 +83,19 @@ impl Claims {
     /// As [`Claims::check`].
     pub(super) fn claim_one(&self, plugin: &str, namespaces: &[String], metric: &str) -> Result<(), Refusal> {
         self.check_name(plugin, namespaces, metric)?;
-        self.lock().entry(metric.into()).or_insert_with(|| plugin.into());
+        self.lock().metrics.entry(metric.into()).or_insert_with(|| plugin.into());
         Ok(())
     }
 
     /// Only these plugins are still there: what others claimed is free again.
     pub fn retain(&self, plugins: impl Fn(&str) -> bool) {
-        self.lock().retain(|_, owner| plugins(owner));
+        let mut owners = self.lock();
+        owners.metrics.retain(|_, owner| plugins(owner));
+        owners.namespaces.retain(|owner, _| plugins(owner));
     }
 
     fn check_name(&self, plugin: &str, namespaces: &[String], metric: &str) -> Result<(), Refusal> {
-        let namespaces: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+        let mut namespaces: Vec<&str> = namespaces.iter().map(String::as_str).collect();
         if !in_a_namespace(metric, &namespaces) {
             let problem =
                 format!("it starts with none of the plugin's namespaces ({})", namespaces.join(", "));
@@ -77,15 +106,13 @@ impl Claims {
         } else if metric.starts_with(OWN_NAMESPACE) {
             Some("the agent itself".to_string())
         } else {
-            self.lock()
-                .get(metric)
-                .filter(|owner| *owner != plugin)
-                .map(|owner| format!("the plugin `{owner}`"))
+            namespaces.retain(|name| *name != ANY_NAMESPACE);
+            self.lock().other(plugin, metric, !in_a_namespace(metric, &namespaces))
         };
         owner.map_or(Ok(()), |owner| Err(Refusal::Claimed { metric: metric.into(), owner }))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -131,6 +158,29 @@ mod tests {
         claims.retain(|plugin| plugin == "b");
         claims.check(&plugin("c", "x_", &["x_1"])).unwrap();
         claims.check(&plugin("c", "x_", &["x_2"])).unwrap_err();
+    }
+
+    #[test]
+    fn any_name_is_one_that_nobody_else_may_use() {
+        let claims = Claims::new(|name| name == "host_cpu_percent");
+        claims.claim(&plugin("cpu", "host_cpu_", &["host_cpu_cores"])).unwrap();
+        let any = ["exec_".to_string(), "*".to_string()];
+        let claim = |name: &str| claims.claim_one("exec", &any, name).map_err(|refusal| refusal.to_string());
+        claim("backup_age_seconds").unwrap();
+        claim("exec_x").unwrap();
+        for (name, owner) in [
+            ("host_cpu_cores", "the plugin `cpu`"),
+            ("host_cpu_other", "the plugin `cpu`, whose names begin with `host_cpu_`"),
+            ("host_cpu_percent", "a view of the agent"),
+            ("twarga_agent_x", "the agent itself"),
+        ] {
+            assert_eq!(claim(name).unwrap_err(), format!("metric `{name}` is already claimed by {owner}"));
+        }
+        // what it took is taken
+        let refusal = claims.claim_one("b", &["backup_".into()], "backup_age_seconds").unwrap_err();
+        assert!(refusal.to_string().ends_with("by the plugin `exec`"), "{refusal}");
+        claims.claim(&plugin("x", "exec_", &["exec_y"])).unwrap(); // shared prefixes are allowed, shared names are not
+        claim("exec_z").unwrap();
     }
 
     #[test]

@@ -35,6 +35,16 @@ impl Entries {
         Some(id)
     }
 
+    /// The id of the next entry.
+    pub(super) fn next_id(&self) -> u32 {
+        self.next
+    }
+
+    /// Gives an id to nobody.
+    pub(super) fn skip(&mut self) {
+        self.next = self.next.saturating_add(1);
+    }
+
     /// The entry of an id.
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Entry> {
         let (page, at) = place(id);

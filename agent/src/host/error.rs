@@ -1,5 +1,6 @@
 //! Why a plugin file is not loaded. One sentence says what is wrong, the advice says what to do.
 
+use crate::model::Digest;
 use std::{io, path::PathBuf};
 
 /// A file that is not loaded.
@@ -26,6 +27,22 @@ pub enum Refusal {
     /// Somebody else could have written it, or a directory above it.
     #[error("{0}")]
     Untrusted(String),
+    /// Not the file that was pinned.
+    #[error(
+        "not the file that is pinned: agent.toml has sha256 = \"{pinned}\", this file would need sha256 = \"{found}\""
+    )]
+    OtherDigest {
+        /// What agent.toml wants.
+        pinned: Digest,
+        /// What the file has.
+        found: Digest,
+    },
+    /// A pinned file can't be copied to where nobody can change it.
+    #[error("no sealed copy of it can be made: {0}")]
+    NoCopy(io::Error),
+    /// Larger than any plugin that could be pinned.
+    #[error("too large to be pinned ({} MiB)", .0 >> 20)]
+    TooLarge(u64),
     /// Not an ELF file at all.
     #[error("not an ELF shared library")]
     NotElf,
@@ -83,6 +100,9 @@ pub enum Refusal {
         /// Who has it.
         owner: String,
     },
+    /// Its process can't belong to the user that was asked for.
+    #[error("{0}")]
+    User(String),
     /// Several files of one directory carry the name.
     #[error("several files carry this plugin's name: {}", list(.0))]
     Ambiguous(Vec<PathBuf>),
@@ -107,13 +127,18 @@ impl Refusal {
                 "take it out of the plugin directory, or point `plugin` to another one"
             }
             Self::Untrusted(_) => "mend owner and mode, so that nobody else can replace what the agent runs",
+            Self::OtherDigest { .. } => {
+                "if you trust this file, put the second line into the plugin's table; else put the pinned one back"
+            }
+            Self::NoCopy(_) => "allow memfd_create and give the agent more memory, or remove sha256",
+            Self::TooLarge(_) => "strip its debug information, or remove sha256",
             Self::WrongElf(_) => "build it for this machine",
             Self::Truncated(_) => "copy it again, to a new name and then by rename",
             Self::BadMetadata(_) | Self::Inconsistent(_) | Self::Entry(_) => {
-                "build it again with export_plugin!"
+                "build it again with export_plugin!, or TWARGA_PLUGIN in C"
             }
             Self::ApiVersion { .. } | Self::Layout(_) => "build it again with this agent's plugin API",
-            Self::PanicAbort => "build it with panic=\"unwind\"",
+            Self::PanicAbort => "build it with panic=\"unwind\", or set mode = \"isolated\"",
             Self::OtherName(_) => "rename the table, or set `plugin` to that name",
             Self::Dlopen(message) if message.contains("GLIBC_") => {
                 "it was built on a newer system: build it on this one or an older one"
@@ -121,6 +146,7 @@ impl Refusal {
             Self::Dlopen(_) => "install the library that it needs, or build it again",
             Self::BadMetric { .. } => "mend the declaration in the plugin",
             Self::Claimed { .. } => "disable one of the two plugins",
+            Self::User(_) => "run the agent as root, or mend or remove `user` in the plugin's table",
             Self::Ambiguous(_) => "leave one of them there",
             Self::NotFound(_) => "put its .so into one of these directories, or disable it",
         }

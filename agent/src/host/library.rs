@@ -2,14 +2,16 @@
 #![allow(unsafe_code, reason = "dlopen, dlsym, and trusting a layout that was just checked")]
 
 use super::{
+    approve::{Approved, approve},
+    c,
     claims::Claims,
     error::{LoadError, Refusal},
     identity::Identity,
     layout,
     metadata::{DeclaredMetric, Metadata},
-    preflight::{self, open_file, preflight},
-    trust,
+    preflight::{Strategy, preflight},
 };
+use crate::model::Digest;
 use abi_stable::{
     StableAbi,
     library::{AbiHeaderRef, IsLayoutChecked},
@@ -22,17 +24,19 @@ use std::{
     os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
-use twarga_plugin_api::abi::PluginMod_Ref;
+use twarga_plugin_api::abi::{HostHandle, PluginMod_Ref, RawCollectorBox, RawError, c::CPlugin};
 
 /// A loaded plugin. It stays in the process for ever: a library with threads or thread-locals can't be unloaded safely.
 #[derive(Clone)]
 pub struct Library {
     /// Its entry points.
-    pub(super) module: PluginMod_Ref,
+    pub(super) code: Code,
     /// What its file says.
     pub metadata: Metadata,
     /// Its file, without symbolic links.
     pub file: PathBuf,
+    /// What tells the loaded file from every other.
+    pub digest: Digest,
     /// Which file that was.
     pub identity: Identity,
 }
@@ -50,35 +54,93 @@ impl Library {
     }
 }
 
+/// A plugin's entry points, by the ABI that it speaks.
+#[derive(Clone, Copy)]
+pub(super) enum Code {
+    Rust(PluginMod_Ref),
+    C(c::Entry),
+}
+
+impl Code {
+    /// Opens a file that passed all checks, whatever it is written in.
+    ///
+    /// # Errors
+    /// What the linker says, or what is wrong behind the entry symbol.
+    fn open(file: File, metadata: &Metadata) -> Result<Self, Refusal> {
+        let opened = open(file)?;
+        if metadata.is_c() {
+            return Ok(Self::C(c_entry(&opened, metadata)?));
+        }
+        let module = rust_module(&opened, metadata)?;
+        check_consistent(module, metadata)?;
+        Ok(Self::Rust(module))
+    }
+
+    /// Makes a collector; `config` is its configuration table as JSON text. The only way from a loaded file to
+    /// something that runs.
+    ///
+    /// # Errors
+    /// What the plugin answers.
+    pub(super) fn create(self, config: &str, handle: HostHandle) -> Result<RawCollectorBox, RawError> {
+        match self {
+            Self::Rust(module) => module.create()(config.into(), handle).into_result(),
+            Self::C(entry) => c::create(entry, config, handle),
+        }
+    }
+}
+
 /// Loads a file as the plugin `name` and claims its metrics.
 ///
 /// # Errors
 /// The file, what is wrong with it and what to do. Nothing of a refused file runs, except where its own
 /// initialisers ran before the last checks (layout, consistency).
 pub fn load(path: &Path, name: &str, claims: &Claims) -> Result<Library, LoadError> {
-    load_checked(path, name, claims).map_err(|refusal| LoadError { file: path.into(), refusal })
+    load_pinned(path, name, None, claims)
 }
 
-fn load_checked(path: &Path, name: &str, claims: &Claims) -> Result<Library, Refusal> {
-    let canonical = path.canonicalize()?;
+/// The same of a file that must have this digest, if one is given: then a sealed copy of it is loaded, so that nobody
+/// can change what was checked, not even who owns the file. See `docs/adr/0012-pinned-plugins.md`.
+///
+/// # Errors
+/// As [`load`], and another digest. Of a file with another digest nothing runs, its initialisers neither.
+pub fn load_pinned(
+    path: &Path,
+    name: &str,
+    pinned: Option<Digest>,
+    claims: &Claims,
+) -> Result<Library, LoadError> {
+    load_checked(path, name, pinned, claims).map_err(|refusal| LoadError { file: path.into(), refusal })
+}
+
+fn load_checked(
+    path: &Path,
+    name: &str,
+    pinned: Option<Digest>,
+    claims: &Claims,
+) -> Result<Library, Refusal> {
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
-    let file = open_file(&canonical)?;
-    let identity = Identity::of_open(&file)?;
-    trust::check(&canonical, &file)?;
-    let metadata = preflight(&file)?.metadata;
-    if metadata.name != name {
-        return Err(Refusal::OtherName(metadata.name));
-    }
-    preflight::check_loadable(&metadata)?;
+    let Approved { file, path, digest, identity, metadata } =
+        approve(path, name, pinned, Strategy::InProcess)?;
     claims.check(&metadata)?;
-    let module = open(file, &metadata)?;
-    check_consistent(module, &metadata)?;
+    let code = Code::open(file, &metadata)?;
     claims.claim(&metadata)?;
-    Ok(Library { module, metadata, file: canonical, identity })
+    Ok(Library { code, metadata, file: path, digest, identity })
 }
 
-/// dlopen, header, layout.
-fn open(file: File, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
+/// Loads a file that the parent of this process has approved.
+pub(super) fn load_approved(file: File) -> Result<(Code, Metadata), Refusal> {
+    let metadata = preflight(&file)?.metadata;
+    Ok((Code::open(file, &metadata)?, metadata))
+}
+
+/// A library that the dynamic linker took, and the path that it knows it by.
+struct Opened {
+    handle: ManuallyDrop<Handle>,
+    path: String,
+}
+
+/// dlopen; its initialisers run.
+fn open(file: File) -> Result<Opened, Refusal> {
     // The descriptor is never closed: the dynamic linker knows the library by this path, and would give it again
     // for another file that got the same number.
     let file = ManuallyDrop::new(file);
@@ -87,17 +149,21 @@ fn open(file: File, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
     // SAFETY: running the library's initialisers is the point; the file passed the trust and preflight checks, and it
     // is never unloaded (`ManuallyDrop`).
     let handle = unsafe { Handle::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
-    let handle = match handle {
-        Ok(handle) => ManuallyDrop::new(handle),
+    match handle {
+        Ok(handle) => Ok(Opened { handle: ManuallyDrop::new(handle), path }),
         Err(error) => {
             drop(ManuallyDrop::into_inner(file)); // the linker has forgotten it too
-            return Err(Refusal::Dlopen(explain(&error, &path)));
+            Err(Refusal::Dlopen(explain(&error, &path)))
         }
-    };
+    }
+}
+
+/// Header and layout of a Rust plugin.
+fn rust_module(opened: &Opened, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
     // SAFETY: the symbol is a `LibHeader` by the contract of `export_plugin!`, whose metadata section named it; its
     // magic and version are checked by `upgrade` before anything else of it is read.
-    let header = unsafe { handle.get::<AbiHeaderRef>(metadata.entry.as_bytes()) };
-    let header = *header.map_err(|error| Refusal::Entry(explain(&error, &path)))?;
+    let header = unsafe { opened.handle.get::<AbiHeaderRef>(metadata.entry.as_bytes()) };
+    let header = *header.map_err(|error| Refusal::Entry(explain(&error, &opened.path)))?;
     let header = header.upgrade().map_err(|error| Refusal::Entry(first_line(&error.to_string())))?;
     let IsLayoutChecked::Yes(plugin) = header.root_mod_consts().layout() else {
         return Err(Refusal::Entry("it carries no type layout".into()));
@@ -106,6 +172,16 @@ fn open(file: File, metadata: &Metadata) -> Result<PluginMod_Ref, Refusal> {
     // SAFETY: the layouts were just compared, in both directions.
     let module = unsafe { header.unchecked_layout::<PluginMod_Ref>() };
     module.map_err(|error| Refusal::Entry(first_line(&error.to_string())))
+}
+
+/// The struct of a C plugin.
+fn c_entry(opened: &Opened, metadata: &Metadata) -> Result<c::Entry, Refusal> {
+    // SAFETY: the address alone is taken; what lies there is `Entry::read`'s matter.
+    let symbol = unsafe { opened.handle.get::<*const CPlugin>(metadata.entry.as_bytes()) };
+    let symbol = *symbol.map_err(|error| Refusal::Entry(explain(&error, &opened.path)))?;
+    // SAFETY: preflight found the symbol in this very file as a variable of at least `Entry::LEAST` bytes, the linker
+    // looks into that file first, and the library is never unloaded (`ManuallyDrop`).
+    unsafe { c::Entry::read(symbol, metadata) }
 }
 
 fn check_consistent(module: PluginMod_Ref, metadata: &Metadata) -> Result<(), Refusal> {

@@ -24,6 +24,8 @@ pub struct Metadata {
     pub entry: String,
     /// The API version that it was built with, such as `1.0`.
     pub api: String,
+    /// `c` for the C ABI; nothing for the Rust one.
+    pub abi: String,
     /// The compiler.
     pub rustc: String,
     /// The target triple.
@@ -92,7 +94,8 @@ impl Metadata {
             "authors" => &mut self.authors,
             "entry" => &mut self.entry,
             "api" => &mut self.api,
-            "rustc" => &mut self.rustc,
+            "abi" => &mut self.abi,
+            "rustc" | "compiler" => &mut self.rustc,
             "target" => &mut self.target,
             "panic" => &mut self.panic,
             "profile" => &mut self.profile,
@@ -109,6 +112,11 @@ impl Metadata {
         };
         *text = value.into();
         Ok(())
+    }
+
+    /// Whether it speaks the C ABI.
+    pub fn is_c(&self) -> bool {
+        self.abi == "c"
     }
 
     /// Major and minor API version; nothing where it is no version.

@@ -1,14 +1,20 @@
 //! Finds plugin files, refuses the bad ones with a reason, loads the others, and runs their collectors.
 //!
-//! A file goes through `discover` (where is it) → `trust` (who may have written it) → `preflight` (what does it say
-//! it is; nothing of it runs) → `library` (dlopen, ABI check) → `claims` (whose metrics) → `instance` (a collector).
+//! A file goes through `discover` (where is it) → `trust` (who may have written it) → `digest` (is it the one that was
+//! pinned) → `preflight` (what does it say it is; nothing of it runs) → `library` (dlopen, ABI check) → `claims` (whose
+//! metrics) → `instance` (a collector).
 
+mod approve;
+mod c;
 mod claims;
+mod digest;
 mod discover;
 mod entries;
 mod error;
 mod identity;
 mod instance;
+mod intake;
+pub mod isolated;
 mod layout;
 mod library;
 mod metadata;
@@ -16,11 +22,13 @@ mod preflight;
 mod series_table;
 mod trust;
 
+pub use approve::{Provenance, provenance, would_load};
 pub use claims::Claims;
 pub use discover::{Candidate, Catalogue, Found, discover};
 pub use error::{LoadError, Refusal};
 pub use identity::Identity;
-pub use instance::{Instance, InstanceOptions, Refused};
-pub use library::{Library, load};
+pub use instance::{Instance, InstanceOptions};
+pub use intake::Refused;
+pub use library::{Library, load, load_pinned};
 pub use metadata::{DeclaredMetric, Metadata};
-pub use preflight::{Preflight, open_file, preflight};
+pub use preflight::{Preflight, Strategy, describe, open_file, preflight};

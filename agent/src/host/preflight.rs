@@ -2,9 +2,9 @@
 //!
 //! It is more than courtesy: a truncated library makes dlopen die of SIGBUS, which no code can catch.
 
-use super::{error::Refusal, metadata::Metadata};
+use super::{c, error::Refusal, metadata::Metadata};
 use object::{
-    Architecture, Endianness, FileKind, Object, ObjectSection, ReadCache,
+    Architecture, Endianness, FileKind, Object, ObjectSection, ObjectSymbol, ReadCache, SymbolKind,
     elf::{ET_DYN, PT_LOAD},
     read::elf::{ElfFile64, FileHeader, ProgramHeader},
 };
@@ -32,15 +32,20 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
+/// Whether it is a file, and no pipe that never ends.
+///
+/// # Errors
+/// [`Refusal::NotAFile`].
+pub(super) fn check_regular(file: &File) -> Result<(), Refusal> {
+    if file.metadata()?.is_file() { Ok(()) } else { Err(Refusal::NotAFile) }
+}
+
 /// Reads an open file.
 ///
 /// # Errors
 /// Whatever keeps it from being a plugin for this machine.
 pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(Refusal::NotAFile);
-    }
+    check_regular(file)?;
     let cache = ReadCache::new(file);
     let kind = FileKind::parse(&cache).map_err(|_| Refusal::NotElf)?;
     match kind {
@@ -50,23 +55,81 @@ pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
     }
     let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(|_| Refusal::Truncated("its headers"))?;
     check_machine(&elf)?;
-    check_segments(&elf, meta.len())?;
+    check_segments(&elf, file.metadata()?.len())?;
     let section = elf.section_by_name(SECTION).ok_or(Refusal::NotAPlugin)?;
     let data = section.data().map_err(|_| Refusal::Truncated("its metadata"))?;
-    Ok(Preflight { metadata: Metadata::parse(data)? })
+    let metadata = Metadata::parse(data)?;
+    if metadata.is_c() {
+        check_c_entry(&elf, &metadata.entry)?;
+    }
+    Ok(Preflight { metadata })
 }
 
-/// What an in-process load needs beside that.
-pub(super) fn check_loadable(metadata: &Metadata) -> Result<(), Refusal> {
+/// What a file says of itself, and what keeps this agent from loading it. Unlike [`preflight`] it also describes a plugin
+/// of another machine or another API. Who may have written it is not looked at, and a plugin that can only run isolated is
+/// no less a plugin.
+pub fn describe(file: &File) -> (Option<Metadata>, Option<Refusal>) {
+    match preflight(file) {
+        Ok(Preflight { metadata }) => {
+            let refusal = check_loadable(&metadata, Strategy::Isolated).err();
+            (Some(metadata), refusal)
+        }
+        Err(refusal @ Refusal::WrongElf(_)) => {
+            let cache = ReadCache::new(file);
+            let elf = ElfFile64::<Endianness, _>::parse(&cache).ok();
+            let section = elf.as_ref().and_then(|elf| elf.section_by_name(SECTION)?.data().ok());
+            (section.and_then(|data| Metadata::parse(data).ok()), Some(refusal))
+        }
+        Err(refusal) => (None, Some(refusal)),
+    }
+}
+
+/// Whose end a panic of the plugin may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// The agent's: it must unwind.
+    InProcess,
+    /// That of a process of its own.
+    Isolated,
+}
+
+/// What a load needs beside that.
+pub(super) fn check_loadable(metadata: &Metadata, strategy: Strategy) -> Result<(), Refusal> {
     let ours = API_VERSION.split_once('.').and_then(|(major, _)| major.parse::<u32>().ok());
     let theirs = metadata.api_numbers().map(|(major, _)| major);
     if theirs.is_none() || theirs != ours {
         return Err(Refusal::ApiVersion { plugin: metadata.api.clone(), agent: API_VERSION.into() });
     }
-    if metadata.panic != "unwind" {
+    if !["", "c"].contains(&metadata.abi.as_str()) {
+        let plugin = format!("{} over the `{}` ABI", metadata.api, metadata.abi);
+        return Err(Refusal::ApiVersion { plugin, agent: API_VERSION.into() });
+    }
+    if strategy == Strategy::InProcess && !metadata.is_c() && metadata.panic != "unwind" {
         return Err(Refusal::PanicAbort);
     }
     Ok(())
+}
+
+/// The entry of a C plugin is a struct of its own file: read before anything could run, and large enough to be read.
+fn check_c_entry<'data>(
+    elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>,
+    entry: &str,
+) -> Result<(), Refusal> {
+    let symbol = (elf.dynamic_symbols())
+        .find(|symbol| !symbol.is_undefined() && symbol.name_bytes() == Ok(entry.as_bytes()));
+    match symbol {
+        None => Err(Refusal::Entry(format!("it exports no symbol `{entry}`"))),
+        Some(symbol) if symbol.kind() != SymbolKind::Data => {
+            Err(Refusal::Entry(format!("the symbol `{entry}` is not a variable")))
+        }
+        Some(symbol) if symbol.size() < c::Entry::LEAST => {
+            let (size, least) = (symbol.size(), c::Entry::LEAST);
+            Err(Refusal::Entry(format!(
+                "the symbol `{entry}` has {size} bytes, a twarga_plugin at least {least}"
+            )))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_machine<'data>(elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>) -> Result<(), Refusal> {

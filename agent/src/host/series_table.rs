@@ -1,10 +1,15 @@
 //! A collector's families and series, as its plugin registers them through the boundary.
 
-use super::{claims::Claims, entries::Entries, error::Refusal};
+use super::{
+    claims::Claims,
+    entries::Entries,
+    error::Refusal,
+    metadata::{DeclaredMetric, Metadata},
+};
 use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, SeriesDef};
 use std::{collections::HashMap, sync::Arc};
 use twarga_plugin_api::{
-    abi::{PluginMod_Ref, RawMetric, services::HostServices},
+    abi::{RawMetric, services::HostServices},
     declaration_problem, label_keys_problem,
 };
 
@@ -54,7 +59,8 @@ pub(super) struct SeriesTable {
     /// The value of the `instance` label, where there are several instances.
     instance: Option<String>,
     claims: Arc<Claims>,
-    families: Vec<Arc<Metric>>,
+    /// By the plugin's numbers; nothing for one that an isolated plugin declared and the agent refuses.
+    families: Vec<Option<Arc<Metric>>>,
     entries: Entries,
     index: HashMap<Key, u32>,
     /// The ids whose absence was said in this call.
@@ -72,21 +78,19 @@ pub(super) struct SeriesTable {
 
 impl SeriesTable {
     pub(super) fn new(
-        module: PluginMod_Ref,
-        namespaces: Vec<String>,
+        metadata: &Metadata,
         instance: Option<String>,
         claims: Arc<Claims>,
         base: LocalSeries,
         max_series: usize,
     ) -> Self {
-        let plugin = module.name().as_str().to_string();
-        let families = module.metrics().as_slice().iter().map(|metric| family(metric, &plugin)).collect();
+        let families = metadata.metrics.iter().map(|metric| Some(family(metric, &metadata.name)));
         Self {
-            plugin,
-            namespaces,
+            plugin: metadata.name.clone(),
+            namespaces: metadata.namespaces.clone(),
             instance,
             claims,
-            families,
+            families: families.collect(),
             entries: Entries::default(),
             index: HashMap::new(),
             absent: Vec::new(),
@@ -96,6 +100,31 @@ impl SeriesTable {
             refused: 0,
             said: Said::default(),
         }
+    }
+
+    /// The number that the next new family will have.
+    pub(super) fn next_family(&self) -> u32 {
+        u32::try_from(self.families.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The id that the next new series will have.
+    pub(super) fn next_id(&self) -> u32 {
+        self.entries.next_id()
+    }
+
+    /// Leaves out the next family, which the plugin believes to have; none where it has too many.
+    pub(super) fn skip_family(&mut self) -> Option<()> {
+        (self.families.len() < MAX_FAMILIES).then(|| self.families.push(None))
+    }
+
+    /// Leaves out the next id, which the plugin believes to have.
+    pub(super) fn skip_id(&mut self) {
+        self.entries.skip();
+    }
+
+    /// The most series that it may have at a time.
+    pub(super) fn max_series(&self) -> usize {
+        self.max_series
     }
 
     /// The entry of a plugin's id, with the host's number of it; nothing for an unknown or retired one.
@@ -142,19 +171,14 @@ impl SeriesTable {
     }
 }
 
-fn family(raw: &RawMetric<'_>, plugin: &str) -> Arc<Metric> {
+fn family(declared: &DeclaredMetric, plugin: &str) -> Arc<Metric> {
+    let keys = declared.label_keys.split(',').filter(|key| !key.is_empty());
     Arc::new(Metric {
-        name: raw.name.as_str().into(),
-        kind: Kind::from_raw(raw.kind),
-        unit: raw.unit.as_str().into(),
-        help: raw.help.as_str().into(),
-        label_keys: raw
-            .label_keys
-            .as_str()
-            .split(',')
-            .filter(|key| !key.is_empty())
-            .map(Into::into)
-            .collect(),
+        name: declared.name.as_str().into(),
+        kind: declared.kind,
+        unit: declared.unit.as_str().into(),
+        help: declared.help.as_str().into(),
+        label_keys: keys.map(Into::into).collect(),
         plugin: plugin.into(),
     })
 }
@@ -180,8 +204,9 @@ impl HostServices for SeriesTable {
         if let Some(problem) = problem {
             return Err(Refusal::BadMetric { metric: name.into(), problem: problem.into() }.to_string());
         }
-        let new = family(metric, &self.plugin);
-        if let Some((id, known)) = (0u32..).zip(&self.families).find(|(_, known)| known.name == new.name) {
+        let new = family(&metric.into(), &self.plugin);
+        let mut known = (0u32..).zip(&self.families).filter_map(|(id, known)| Some((id, known.as_ref()?)));
+        if let Some((id, known)) = known.find(|(_, known)| known.name == new.name) {
             return match **known == *new {
                 true => Ok(id),
                 false => Err(format!("metric `{name}` is already declared otherwise")),
@@ -192,12 +217,13 @@ impl HostServices for SeriesTable {
         }
         let claimed = self.claims.claim_one(&self.plugin, &self.namespaces, name);
         claimed.map_err(|refusal| refusal.to_string())?;
-        self.families.push(new);
+        self.families.push(Some(new));
         u32::try_from(self.families.len() - 1).map_err(|error| error.to_string())
     }
 
     fn series(&mut self, metric: u32, labels: &[abi_stable::std_types::RStr<'_>]) -> Result<u32, String> {
-        let family = Arc::clone(self.families.get(metric as usize).ok_or("no such metric")?);
+        let family = self.families.get(metric as usize).and_then(Option::as_ref);
+        let family = Arc::clone(family.ok_or("no such metric")?);
         let values: Box<[Box<str>]> = labels.iter().map(|value| value.as_str().into()).collect();
         check_values(&family, &values)?;
         let key = (metric, values);
@@ -286,7 +312,7 @@ mod tests {
             namespaces: vec!["vm".into()],
             instance: None,
             claims: Arc::new(Claims::new(|_| false)),
-            families: vec![Arc::new(metric)],
+            families: vec![Some(Arc::new(metric))],
             entries: Entries::default(),
             index: HashMap::new(),
             absent: Vec::new(),

@@ -49,6 +49,8 @@ struct Collector {
     collections: u64,
     /// Those of them that went well.
     complete: u64,
+    /// Its interval is so many times the configured one; 0 is 1.
+    stretch: u32,
     /// The time of its last batch.
     last: Option<Timestamp>,
     /// From and to of the gaps that were told since then.
@@ -178,6 +180,9 @@ impl Table {
         };
         collector.count(batch.time);
         collector.complete += u64::from(batch.complete);
+        if std::mem::replace(&mut collector.stretch, batch.stretch).max(1) != batch.stretch.max(1) {
+            self.changed = true; // its values stay fresh for longer, or no longer
+        }
         let collection = collector.collections;
         let waiting = std::mem::take(&mut collector.unregistered);
         let reused = |collector: &Collector, local| collector.place(local).is_some();
@@ -223,7 +228,15 @@ impl Table {
             }
         }
         let series = self.slots.iter().map(|slot| slot.live.clone()).collect();
-        self.snapshot.catalog = Arc::new(Catalog::new(series, self.infos.clone()));
+        self.snapshot.catalog = Arc::new(Catalog::new(series, self.infos().collect()));
+    }
+
+    /// What is known of the collectors. A value lasts for longer where the next one comes later.
+    fn infos(&self) -> impl Iterator<Item = CollectorInfo> {
+        self.infos.iter().zip(&self.collectors).map(|(info, collector)| CollectorInfo {
+            name: Arc::clone(&info.name),
+            stale_after: info.stale_after * collector.stretch.max(1),
+        })
     }
 
     /// Gives back what thousands of series left behind that have ended since.

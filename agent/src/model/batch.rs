@@ -50,6 +50,8 @@ pub struct Batch {
     pub retired: Vec<LocalSeries>,
     /// Series that have no value this time, with the reason.
     pub absent: Vec<Absence>,
+    /// The interval is so many times the configured one: the next batch comes so much later.
+    pub stretch: u32,
     /// The collection went well: what it does not mention is not there.
     pub complete: bool,
 }
@@ -64,6 +66,7 @@ impl Batch {
             registered: Vec::new(),
             retired: Vec::new(),
             absent: Vec::new(),
+            stretch: 1,
             complete: false,
         }
     }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod clock;
+mod digest;
 mod event;
 mod labels;
 mod metric;
@@ -12,6 +13,7 @@ mod timestamp;
 
 pub use batch::{Absence, Batch, CollectorId, LocalSeries, MAX_LOCAL_SERIES, Round, Sample};
 pub use clock::{ClockId, SINCE_BOOT, clock_time};
+pub use digest::Digest;
 pub use event::{Event, Gap, GapReason, GapScope, Severity};
 pub use labels::Labels;
 pub use metric::{Kind, Metric, SeriesDef, SeriesId};

@@ -1,6 +1,6 @@
 //! What is told of a plugin at `/api/plugins` and by `plugins list`.
 
-use super::Timestamp;
+use super::{Digest, Timestamp};
 use std::{path::PathBuf, time::Duration};
 
 /// Where a plugin stands.
@@ -46,10 +46,12 @@ impl PluginStatus {
             version: None,
             api: None,
             file: None,
+            sha256: None,
             mode: "in_process",
             state,
             reason: None,
             interval,
+            configured_interval: interval,
             deadline,
             series: 0,
             last_run: None,
@@ -109,14 +111,18 @@ pub struct PluginStatus {
     pub api: Option<String>,
     /// Its file, where one was found.
     pub file: Option<PathBuf>,
+    /// The digest of what is loaded.
+    pub sha256: Option<Digest>,
     /// `in_process` or `isolated`.
     pub mode: &'static str,
     /// Where it stands.
     pub state: PluginState,
     /// Why it stands there, where that is not plain.
     pub reason: Option<String>,
-    /// Time between two collections.
+    /// Time between two collections, as it is now.
     pub interval: Duration,
+    /// As the configuration has it: shorter than [`interval`](Self::interval) where the plugin costs more than it may.
+    pub configured_interval: Duration,
     /// Time that a collection may take.
     pub deadline: Duration,
     /// Series that are alive.

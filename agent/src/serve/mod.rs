@@ -23,7 +23,7 @@ mod routes;
 mod stall;
 mod table;
 
-pub use auth::{Access, AuthError, Loaded, TokenSources, load as load_tokens};
+pub use auth::{Access, AuthError, Loaded, TokenSources, client_token, load as load_tokens};
 pub use backend::{
     ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
     HistoryQuery, MetricEntry, Readiness, ReloadOutcome, Reloaded, StepInfo, StepQuery, Switch,

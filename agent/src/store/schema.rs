@@ -7,7 +7,7 @@ pub(super) const PAGE: u64 = 1024;
 /// The pages of the write-ahead log at which SQLite moves them into the database, where there are few series.
 pub(super) const CHECKPOINT_PAGES: u64 = 3000;
 /// The most of them: what is written anew before it is moved is moved once, but a long log takes long to move.
-pub(super) const MOST_CHECKPOINT_PAGES: u64 = 12_000;
+pub(super) const MOST_CHECKPOINT_PAGES: u64 = 11_000;
 
 /// In the header of every store: "twag".
 pub(super) const APPLICATION_ID: u32 = 0x7477_6167;

@@ -10,7 +10,7 @@ use std::{
 };
 use twarga_agent::{
     config::{ConfigErrors, Diff, Problem, TimestampStyle},
-    model::{Cost, Event, Labels, PluginState, PluginStatus, Severity, Snapshot, Timestamp},
+    model::{Cost, Digest, Event, Labels, PluginState, PluginStatus, Severity, Snapshot, Timestamp},
     serve::{
         ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
         HistoryQuery, MetricEntry, Readiness, ReloadOutcome, Reloaded, StepInfo, Switch, SwitchOutcome,
@@ -168,10 +168,12 @@ impl Backend for Fake {
             version: Some("1.0.0".into()),
             api: Some("1.0".into()),
             file: Some("/plugins/libhost_cpu.so".into()),
+            sha256: Some(Digest([0xab; 32])),
             mode: "in_process",
             state: PluginState::Running,
             reason: None,
-            interval: Duration::from_secs(5),
+            interval: Duration::from_secs(10),
+            configured_interval: Duration::from_secs(5),
             deadline: Duration::from_millis(2500),
             series: 42,
             last_run: Some(NOW),

@@ -1,9 +1,10 @@
 //! The link section that says what a plugin is without running it.
 //!
 //! Text: [`MAGIC`] on the first line, then `key=value` lines, then a NUL. Keys: `name`, `version`, `description`,
-//! `authors`, `entry` (the entry symbol), `api`, `rustc`, `target`, `panic`, `profile`, `schema` (JSON on one line),
-//! and any number of `namespace` and `metric` (`kind TAB name TAB unit TAB label keys TAB help`). A reader ignores
-//! the keys that it doesn't know.
+//! `authors`, `entry` (the entry symbol), `api`, `abi` (`c`; left out by Rust plugins), `rustc` or `compiler`, `target`,
+//! `panic` (of Rust plugins), `profile`, `schema` (JSON on one line), and any number of `namespace` and `metric`
+//! (`kind TAB name TAB unit TAB label keys TAB help`). A reader ignores the keys that it doesn't know.
+//! [`SECTION`] of a plugin in C is made by `include/twarga_plugin.h`.
 
 use crate::metric::{Metric, has_control};
 
@@ -142,11 +143,16 @@ pub const fn check(facts: &Facts) {
     }
 }
 
-/// Whether a metric's name starts with one of these prefixes.
+/// The namespace of a plugin that learns its names from others, as one that starts programs: any name that is no other
+/// plugin's.
+pub const ANY_NAMESPACE: &str = "*";
+
+/// Whether a metric's name starts with one of these prefixes, or any name may be used.
 pub const fn in_a_namespace(name: &str, namespaces: &[&str]) -> bool {
     let mut i = 0;
     while i < namespaces.len() {
-        if starts_with(name, namespaces[i]) && !namespaces[i].is_empty() {
+        let any = same(namespaces[i], ANY_NAMESPACE);
+        if any || (starts_with(name, namespaces[i]) && !namespaces[i].is_empty()) {
             return true;
         }
         i += 1;

@@ -9,6 +9,7 @@
     reason = "what `sabi_trait` expands to; our own unsafe is in glue and services"
 )]
 
+pub mod c;
 pub mod glue;
 pub mod metadata;
 pub mod services;

@@ -258,7 +258,7 @@ impl MakeWriter<'_> for Captured {
 }
 
 /// What it did, and what was logged meanwhile.
-fn logged<T>(act: impl FnOnce() -> T) -> (T, String) {
+pub(super) fn logged<T>(act: impl FnOnce() -> T) -> (T, String) {
     let captured = Captured::default();
     let subscriber =
         tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(captured.clone()).finish();

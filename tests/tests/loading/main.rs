@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod broken_files;
+mod c_abi;
 mod declared_at_run_time;
 mod faults;
+mod kept;
 mod metadata;
 mod names;
+mod pinned;
 mod replaced;
 mod trusted;
 

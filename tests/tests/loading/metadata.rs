@@ -1,7 +1,7 @@
 //! What a file says about itself, against what this agent needs and what its code says.
 
 use super::{Shelf, sound};
-use twarga_agent::host::{Refusal, open_file, preflight};
+use twarga_agent::host::{Refusal, isolated, open_file, preflight};
 use twarga_plugin_api::abi::API_VERSION;
 use twarga_tests::{build, elf};
 
@@ -77,7 +77,12 @@ fn a_later_minor_version_is_loaded() {
 fn panics_that_would_abort() {
     let (refusal, message) = edited("panic=unwind", "panic=abort");
     assert!(matches!(refusal, Refusal::PanicAbort), "{refusal:?}");
-    assert!(message.contains("build it with panic=\"unwind\""), "{message}");
+    assert!(message.contains("build it with panic=\"unwind\", or set mode = \"isolated\""), "{message}");
+    let shelf = Shelf::new();
+    let mut bytes = sound("synthetic");
+    elf::edit_metadata(&mut bytes, |text| text.replacen("panic=unwind", "panic=abort", 1));
+    let file = shelf.put("libsynthetic.so", &bytes);
+    isolated::prepare(&file, "synthetic", &shelf.claims).unwrap();
 }
 
 #[test]

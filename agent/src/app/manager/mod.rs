@@ -8,11 +8,11 @@ mod upgrade;
 
 pub(super) use managing::Managing;
 
-use super::{info, own_metrics::OwnMetrics, own_times, plugins::Loader};
+use super::{info, loaded::Loaded, own_metrics::OwnMetrics, own_times, plugins::Loader};
 use crate::{
     collect::{Change, Collecting, Factory, JobOptions, Unchanged},
     config::{Config, Diff, Flags},
-    host::{Catalogue, Claims, Identity, Library},
+    host::{Catalogue, Claims, Identity, Library, isolated::Keeper},
     ingest::Input,
     model::{CollectorId, CollectorInfo, GapReason, PluginState, PluginStatus},
 };
@@ -21,6 +21,14 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
 };
+
+/// The library that is in the process.
+fn in_process(loaded: &Loaded) -> Option<&Library> {
+    match loaded {
+        Loaded::InProcess(library) => Some(library),
+        Loaded::Isolated(_) => None,
+    }
+}
 
 /// What is told of a collector, kept up to date by whoever runs it.
 pub(super) type SharedStatus = Arc<Mutex<PluginStatus>>;
@@ -71,8 +79,9 @@ pub(super) struct Beginning {
     /// Plugins that don't run.
     pub(super) others: Vec<PluginStatus>,
     /// By the names of the tables.
-    pub(super) libraries: BTreeMap<String, Library>,
+    pub(super) loaded: BTreeMap<String, Loaded>,
     pub(super) claims: Arc<Claims>,
+    pub(super) keeper: Arc<Keeper>,
     pub(super) own_metrics: OwnMetrics,
 }
 
@@ -81,7 +90,7 @@ struct Running {
     id: CollectorId,
     status: SharedStatus,
     /// What it is made from; replaced where another version takes over.
-    library: Arc<Mutex<Library>>,
+    loaded: Arc<Mutex<Loaded>>,
     /// Counts its changes: what was tried out before one counts no longer.
     revision: u64,
 }
@@ -109,6 +118,7 @@ pub(super) struct Manager {
     /// Of which plugins the own metrics tell.
     told_of: Vec<SharedStatus>,
     claims: Arc<Claims>,
+    keeper: Arc<Keeper>,
     /// All libraries that were ever loaded: they stay in the process.
     known: Vec<Library>,
     /// By table, the file that was last tried, so that no file is tried twice.
@@ -119,14 +129,14 @@ pub(super) struct Manager {
 
 impl Manager {
     pub(super) fn new(config: Config, flags: Flags, rooms: Rooms, beginning: Beginning) -> Self {
-        let Beginning { collectors, statuses, others, mut libraries, claims, own_metrics } = beginning;
+        let Beginning { collectors, statuses, others, mut loaded, claims, keeper, own_metrics } = beginning;
         let own_id = CollectorId(u32::try_from(statuses.len()).unwrap_or(u32::MAX));
         let told_of = statuses.iter().map(|(_, status)| Arc::clone(status)).collect();
-        let known = libraries.values().cloned().collect();
+        let known = loaded.values().filter_map(in_process).cloned().collect();
         let running = statuses.into_iter().filter_map(|(id, status)| {
             let name = lock(&status).name.clone();
-            let library = Arc::new(Mutex::new(libraries.remove(&name)?));
-            Some((name, Running { id, status, library, revision: 0 }))
+            let loaded = Arc::new(Mutex::new(loaded.remove(&name)?));
+            Some((name, Running { id, status, loaded, revision: 0 }))
         });
         let enabled = |name: &str| config.plugins.get(name).is_some_and(|table| table.enabled);
         let refused =
@@ -147,6 +157,7 @@ impl Manager {
             own_metrics,
             told_of,
             claims,
+            keeper,
             known,
             tried: BTreeMap::new(),
             rooms,
@@ -161,7 +172,13 @@ impl Manager {
     }
 
     fn loader<'a>(&'a self, catalogue: &'a Catalogue) -> Loader<'a> {
-        Loader { config: &self.config, catalogue, claims: &self.claims, known: &self.known }
+        Loader {
+            config: &self.config,
+            catalogue,
+            claims: &self.claims,
+            keeper: &self.keeper,
+            known: &self.known,
+        }
     }
 
     /// Makes this configuration the one that applies. What could not be done, a line each.
@@ -201,10 +218,10 @@ impl Manager {
         let id = self.number(name);
         let loader = self.loader(catalogue);
         match loader.load(name, &table) {
-            Ok(library) => {
-                let job = loader.job(id, name, &table, library.clone());
-                self.keep(&library);
-                self.add(name, job, library)
+            Ok(loaded) => {
+                let job = loader.job(id, name, &table, loaded.clone());
+                self.keep(&loaded);
+                self.add(name, job, loaded)
             }
             Err(error) => {
                 let status = loader.refused(name, &table, &error);
@@ -214,7 +231,7 @@ impl Manager {
         }
     }
 
-    fn add(&mut self, name: &str, job: JobOptions, library: Library) -> Result<(), String> {
+    fn add(&mut self, name: &str, job: JobOptions, loaded: Loaded) -> Result<(), String> {
         if let Some(before) = self.ended.get(name) {
             lock(&job.status).carry_on(before);
         }
@@ -229,8 +246,8 @@ impl Manager {
             return Err(format!("plugin {name} is not started: {reason}; restart the agent"));
         }
         self.refused.remove(name);
-        let library = Arc::new(Mutex::new(library));
-        self.running.insert(name.into(), Running { id, status, library, revision: 0 });
+        let loaded = Arc::new(Mutex::new(loaded));
+        self.running.insert(name.into(), Running { id, status, loaded, revision: 0 });
         Ok(())
     }
 
@@ -261,15 +278,15 @@ impl Manager {
         else {
             return self.start(name, catalogue); // it was refused: perhaps it is not any more
         };
-        if keys.iter().any(|key| matches!(*key, "plugin" | "mode")) {
+        if keys.iter().any(|key| matches!(*key, "plugin" | "mode" | "limits")) {
             self.stop(name, None);
             return self.start(name, catalogue);
         }
-        let (id, library) = (running.id, lock(&running.library).clone());
-        let job = self.loader(catalogue).job(id, name, &table, library.clone());
+        let (id, loaded) = (running.id, lock(&running.loaded).clone());
+        let job = self.loader(catalogue).job(id, name, &table, loaded.clone());
         let times = job.times();
         self.tell_collector(id, info(&job.name, &times));
-        let factory = self.loader(catalogue).recipe(name, &table).factory(library.clone());
+        let factory = self.loader(catalogue).recipe(name, &table).factory(loaded.clone());
         let factory = (!Diff::only_times(keys)).then_some(factory);
         match self.rooms.collecting.change(id, Change { times, factory }) {
             Ok(()) => {
@@ -281,7 +298,7 @@ impl Manager {
             // it has ended, or its call does not come back: another collector takes its place
             Err(Unchanged::NotThere(_) | Unchanged::Stuck(_)) => {
                 self.stop(name, None);
-                self.add(name, job, library)
+                self.add(name, job, loaded)
             }
         }
     }
@@ -307,7 +324,8 @@ impl Manager {
     }
 
     /// Notes that a library is in the process.
-    fn keep(&mut self, library: &Library) {
+    fn keep(&mut self, loaded: &Loaded) {
+        let Some(library) = in_process(loaded) else { return };
         if !self.known.iter().any(|known| known.identity.is_same_file(&library.identity)) {
             self.known.push(library.clone());
         }
@@ -349,8 +367,9 @@ impl Manager {
         let times = own_times(&self.config);
         self.tell_collector(self.own_id, info(&super::own_metrics::NAME.into(), &times));
         let factory = plugins.map(|plugins| {
-            self.told_of.clone_from(&plugins);
-            Box::new(self.own_metrics.of_plugins(plugins)) as Box<dyn Factory>
+            self.told_of = plugins;
+            let numbered = self.running.values().map(|one| (one.id, Arc::clone(&one.status)));
+            Box::new(self.own_metrics.of_plugins(numbered.collect())) as Box<dyn Factory>
         });
         // the built-in collector neither ends nor hangs
         let _ = self.rooms.collecting.change(self.own_id, Change { times, factory });

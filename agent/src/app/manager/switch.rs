@@ -37,7 +37,7 @@ impl Manager {
         if on && let Some(table) = self.config.plugins.get(name) {
             // first what can fail, so that a plugin that is not there stays disabled
             match self.loader(&catalogue).load(name, table) {
-                Ok(library) => self.keep(&library),
+                Ok(loaded) => self.keep(&loaded),
                 Err(error) => return SwitchOutcome::Refused(error.to_string()),
             }
         }

@@ -7,10 +7,11 @@ use super::{Manager, lock};
 use crate::{
     app::{
         canary::{Load, try_out},
-        plugins::Recipe,
+        loaded::{Loaded, Recipe},
     },
     collect::{Factory, Upgrade},
-    host::{Catalogue, Claims, Identity, Library, discover, load},
+    config::Mode,
+    host::{Catalogue, Claims, Identity, Library, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -22,7 +23,6 @@ const MOST_VERSIONS: usize = 32;
 pub(super) struct Trial {
     /// The key of the plugin's table.
     pub(super) name: String,
-    plugin: String,
     file: PathBuf,
     /// The library, where the file was loaded before.
     known: Option<Library>,
@@ -36,19 +36,19 @@ pub(super) struct Trial {
 pub(super) struct Tried {
     name: String,
     revision: u64,
-    outcome: Result<(Library, Box<dyn Factory>), String>,
+    outcome: Result<(Loaded, Box<dyn Factory>), String>,
 }
 
 impl Trial {
     pub(super) async fn run(self) -> Tried {
-        let Self { name, plugin, file, known, recipe, claims, deadline, revision } = self;
-        let load: Load<Library> = Box::new(move || {
-            let library = match known {
-                Some(known) => known,
-                None => load(&file, &plugin, &claims).map_err(|error| error.to_string())?,
+        let Self { name, file, known, recipe, claims, deadline, revision } = self;
+        let load: Load<Loaded> = Box::new(move || {
+            let loaded = match known {
+                Some(known) => Loaded::InProcess(known),
+                None => recipe.load(&file, &claims).map_err(|error| error.to_string())?,
             };
-            let factory = recipe.factory(library.clone());
-            Ok((library, factory))
+            let factory = recipe.factory(loaded.clone());
+            Ok((loaded, factory))
         });
         Tried { name, revision, outcome: try_out(load, deadline).await }
     }
@@ -72,7 +72,7 @@ impl Manager {
         for (name, plugin) in names {
             let Ok(found) = catalogue.find(&plugin) else { continue };
             let Ok(identity) = Identity::of(&found.file) else { continue };
-            let in_use = self.running.get(&name).map(|running| lock(&running.library).identity);
+            let in_use = self.running.get(&name).map(|running| lock(&running.loaded).identity());
             if in_use.is_some_and(|used| used.is_same_file(&identity)) {
                 self.tried.remove(&name);
             } else if self.tried.insert(name.clone(), identity) != Some(identity) {
@@ -93,9 +93,10 @@ impl Manager {
     fn trial(&self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
         let table = self.config.plugins.get(name)?;
         let loader = self.loader(catalogue);
-        let known = loader.loaded(&file).cloned();
+        let recipe = loader.recipe(name, table);
+        let known = loader.loaded(&file).filter(|known| recipe.takes(known)).cloned();
         let versions = self.known.iter().filter(|library| library.metadata.name == plugin).count();
-        if known.is_none() && versions >= MOST_VERSIONS {
+        if table.mode == Mode::InProcess && known.is_none() && versions >= MOST_VERSIONS {
             let reason = format!(
                 "{versions} versions of it are in the process already, and none can be unloaded; restart the agent, \
                  or run the plugin isolated"
@@ -105,10 +106,9 @@ impl Manager {
         }
         Some(Trial {
             name: name.into(),
-            plugin: plugin.into(),
             file,
             known,
-            recipe: loader.recipe(name, table),
+            recipe,
             claims: Arc::clone(&self.claims),
             deadline: table.deadline,
             revision: self.running.get(name)?.revision,
@@ -119,8 +119,8 @@ impl Manager {
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
         let Tried { name, revision, outcome } = tried;
-        if let Ok((library, _)) = &outcome {
-            self.keep(library);
+        if let Ok((loaded, _)) = &outcome {
+            self.keep(loaded);
         }
         let Some(running) = self.running.get(&name) else { return Vec::new() };
         if running.revision != revision {
@@ -128,15 +128,15 @@ impl Manager {
             return self.rescan();
         }
         match outcome {
-            Ok((library, factory)) => {
-                let (slot, status) = (Arc::clone(&running.library), Arc::clone(&running.status));
-                let new = library.clone();
+            Ok((loaded, factory)) => {
+                let (slot, status) = (Arc::clone(&running.loaded), Arc::clone(&running.status));
+                let new = loaded.clone();
                 let told = Box::new(move |made: Result<(), twarga_plugin_api::Error>| match made {
                     Ok(()) => {
-                        let old = std::mem::replace(&mut *lock(&slot), library.clone());
+                        let old = std::mem::replace(&mut *lock(&slot), loaded.clone());
                         let mut status = lock(&status);
-                        note_version(&mut status, &library);
-                        upgraded(&status.name, &old, &library)
+                        note_version(&mut status, &loaded);
+                        upgraded(&status.name, &old, &loaded)
                     }
                     Err(error) => {
                         refused(&lock(&status).name, &format!("its collector could not be made: {error}"))
@@ -154,11 +154,11 @@ impl Manager {
 
 impl Manager {
     /// The old version's collector has ended, or is stuck: the new one begins anew.
-    fn begin_with(&mut self, name: &str, library: &Library) {
+    fn begin_with(&mut self, name: &str, loaded: &Loaded) {
         let Some(running) = self.running.get(name) else { return };
-        let old = std::mem::replace(&mut *lock(&running.library), library.clone());
-        note_version(&mut lock(&running.status), library);
-        self.rooms.collecting.event(upgraded(name, &old, library));
+        let old = std::mem::replace(&mut *lock(&running.loaded), loaded.clone());
+        note_version(&mut lock(&running.status), loaded);
+        self.rooms.collecting.event(upgraded(name, &old, loaded));
         let catalogue = discover(&self.config.agent.plugin_dirs);
         if let Err(error) = self.change(name, &["config"], &catalogue) {
             tracing::error!("{error}");
@@ -167,14 +167,15 @@ impl Manager {
     }
 }
 
-fn note_version(status: &mut PluginStatus, library: &Library) {
-    status.version = Some(library.metadata.version.clone());
-    status.api = Some(library.metadata.api.clone());
-    status.file = Some(library.file.clone());
+fn note_version(status: &mut PluginStatus, loaded: &Loaded) {
+    status.version = Some(loaded.metadata().version.clone());
+    status.api = Some(loaded.metadata().api.clone());
+    status.file = Some(loaded.file().into());
+    status.sha256 = Some(loaded.digest());
 }
 
-fn upgraded(name: &str, old: &Library, new: &Library) -> Event {
-    let (from, to) = (&old.metadata.version, &new.metadata.version);
+fn upgraded(name: &str, old: &Loaded, new: &Loaded) -> Event {
+    let (from, to) = (&old.metadata().version, &new.metadata().version);
     tracing::info!("plugin {name}: {from} was replaced by {to}");
     Event {
         kind: "plugin_upgraded".into(),

@@ -2,7 +2,7 @@
 
 use super::{Health, Job};
 use crate::{
-    collect::{Cadence, Factory, Source},
+    collect::{Cadence, Factory, Source, budget::Budget},
     model::{Event, Gap, PluginState, Timestamp},
 };
 use std::{mem::ManuallyDrop, thread, time::Duration};
@@ -39,9 +39,12 @@ impl Job {
         let missing = self.coverage.missing_up_to(now);
         (self.cadence, self.interval) = (times.cadence, times.interval);
         (self.deadline, self.jitter) = (times.deadline, times.jitter);
-        self.coverage.set_cadence(times.cadence, now);
+        self.configured = (times.cadence, times.interval);
+        self.budget = self.budget.take().map(|budget| Budget::new(budget.most, times.interval));
+        self.coverage.begin_cadence(times.cadence, now);
         let mut status = self.status();
         (status.interval, status.deadline) = (times.interval, times.deadline);
+        status.configured_interval = times.interval;
         drop(status);
         missing
     }
@@ -75,6 +78,7 @@ impl Job {
                 let_go(old);
             }
             self.source = Some(source);
+            self.meter.restarted();
             self.health = Health::default();
             self.limit_told = false;
             self.status().restarts += 1;

@@ -3,8 +3,10 @@
 //! There are two roles. An admin token may do everything; a user token may read. Where no user token is configured,
 //! reading is open to clients on the loopback interface, unless a proxy there passes on the requests of others.
 
+mod client;
 mod tokens;
 
+pub use client::client_token;
 pub use tokens::{AuthError, Loaded, TokenSources, load};
 
 use super::problem::ApiError;

@@ -40,7 +40,7 @@ use std::{
 const SEGMENT_ROWS: usize = 120;
 /// The same where there are many series: longer segments are fewer, and make most of what is written less.
 const MANY_SERIES: usize = 2000;
-const SEGMENT_ROWS_OF_MANY: usize = 320;
+const SEGMENT_ROWS_OF_MANY: usize = 360;
 /// So many values at most are gathered in the head if that leaves a segment no less than [`SEGMENT_ROWS`] rows.
 const HEAD_VALUES: usize = 30 * 1024;
 /// And no segment has more rows.

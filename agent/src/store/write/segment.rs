@@ -39,16 +39,23 @@ pub(super) fn write(
         let Some(part) = rows_of_part.first().map(part_of) else { continue };
         let last =
             group.last_segment.filter(|(of, _, count)| *of == part && count + rows_of_part.len() <= GATHERED);
-        let number = match last {
-            Some((_, number, _)) => number,
+        // a segment that can't be read stays as it is: some of it may be saved yet
+        let known = last.map(|(_, number, _)| (number, key::segment(part, group.number, number)));
+        let before = known.and_then(|(number, key)| {
+            let blob = read(conn, key).transpose()?;
+            Some(blob.map(|blob| Source::read(key, blob).ok().map(|source| (number, source))))
+        });
+        let before = before.transpose()?.flatten();
+        let number = match &before {
+            Some((number, _)) => *number,
             None => next_number(conn, part, group.number)?,
         };
         let key = key::segment(part, group.number, number);
         let blob = encode(key, rows, rows_of_part, encoder);
         let (Some(mut blob), series) = blob else { continue };
         let mut count = rows_of_part.len();
-        if let Some(before) = read(conn, key)? {
-            (blob, count) = gather(key, before, blob, encoder);
+        if let Some((_, before)) = before {
+            (blob, count) = gather(key, before, blob, count, encoder);
         }
         let mut replace =
             conn.prepare_cached("INSERT OR REPLACE INTO segment(key, n, data) VALUES (?1, ?2, ?3)")?;
@@ -92,15 +99,21 @@ fn encode(
     ((count > 0).then(|| (writer.finish(key, Content::Samples, &places), count)), series)
 }
 
-/// The segment with the rows that are added to it; and how many it has then. One that can't be read is replaced.
-fn gather(key: i64, before: Vec<u8>, added: Counted, encoder: &mut ColumnEncoder) -> (Counted, usize) {
-    let sources = [before, added.0.clone()].map(|blob| Source::read(key, blob));
-    let [Ok(before), Ok(more)] = sources else { return (added, 0) };
+/// The segment with the rows that are added to it; and how many it has then.
+fn gather(
+    key: i64,
+    before: Source,
+    added: Counted,
+    rows: usize,
+    encoder: &mut ColumnEncoder,
+) -> (Counted, usize) {
+    // what was just encoded can be read
+    let Ok(more) = Source::read(key, added.0.clone()) else { return (added, rows) };
     let merge = Merge::begin(Tier::Raw, key, Effort::Fast, vec![before, more], i64::MIN, None);
     let rows = merge.rows();
     match merge.at_once(encoder) {
         Some(blob) => ((blob.data, blob.count), rows),
-        None => (added, 0),
+        None => (added, rows),
     }
 }
 

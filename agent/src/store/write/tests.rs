@@ -177,3 +177,28 @@ fn a_row_of_the_journal_that_a_segment_has_in_part_is_kept() {
     let store = self::store(&directory);
     assert_eq!((count(&store, one), count(&store, other)), (100, 100));
 }
+
+#[test]
+fn a_segment_that_can_t_be_read_is_not_written_over() {
+    let directory = TempDir::new().unwrap();
+    let mut store = store(&directory);
+    let one = series(&mut store, "one");
+    let write = |store: &mut Store, ticks: std::ops::Range<i64>| {
+        ticks.for_each(|tick| put(store, BEGIN + tick * 1000, &[one]));
+        store.samples.flush_all(&store.conn).unwrap();
+    };
+    write(&mut store, 0..10);
+    write(&mut store, 10..20);
+    let segments = |store: &Store| -> i64 {
+        store.conn.query_row("SELECT count(*) FROM segment", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((segments(&store), count(&store, one)), (1, 20), "few rows are gathered");
+    let damaged = vec![7_u8; 60];
+    store.conn.execute("UPDATE segment SET data = ?1", [&damaged]).unwrap();
+    write(&mut store, 20..30);
+    assert_eq!(segments(&store), 2);
+    let kept = "SELECT count(*) FROM segment WHERE data = ?1";
+    assert_eq!(store.conn.query_row(kept, [&damaged], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    drop(store);
+    assert_eq!(count(&self::store(&directory), one), 10);
+}

@@ -123,3 +123,26 @@ fn what_does_not_change_costs_a_bit() {
     let blobs = write(&[(true, vec![batch(0.0)]), (false, vec![batch(1.0)])]);
     assert!(blobs[1].len() < 75, "{}", blobs[1].len()); // 25 bytes for the bits, 20 for the changes, the header
 }
+
+#[test]
+fn zeros_behind_a_row_are_no_part_of_it_and_anything_else_is_damage() {
+    let samples = [StoredSample { series: SeriesId(3), reset: false, value: 4.5 }];
+    let batch = JournalBatch { time: 5, number: 0, samples: samples.to_vec() };
+    let row = write(&[(true, vec![batch.clone()])]).remove(0);
+    let read = |bytes: &[u8]| {
+        let mut read = Vec::new();
+        JournalDecoder::default().read(bytes, 0, |_, batch| read.push(batch.clone())).map(|_| read)
+    };
+    let filled = |count: usize, last: u8| {
+        let mut row = row.clone();
+        row.resize(row.len() + count, 0);
+        row.extend((last > 0).then_some(last));
+        row
+    };
+    for count in [0, 1, 1000] {
+        assert_eq!(read(&filled(count, 0)), Ok(vec![batch.clone()]), "{count}");
+        assert!(read(&filled(count, 1)).is_err(), "{count}");
+    }
+    let cut = &filled(10, 0)[..row.len() - 1];
+    assert!(matches!(read(cut), Err(Damage::Truncated)));
+}

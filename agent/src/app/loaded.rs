@@ -1,0 +1,168 @@
+//! A plugin's file that was checked, and the collectors that are made of it: in this process, or each in one of its own.
+
+use crate::{
+    collect::{Factory, Source},
+    config::{self, Limits, Mode, Place, Plugin},
+    host::{
+        Claims, Identity, Instance, InstanceOptions, Library, LoadError, Metadata, Refusal,
+        isolated::{self, Confinement, Isolated, Keeper, Prepared, User},
+        load_pinned,
+    },
+    model::{Digest, LocalSeries},
+};
+use std::{path::Path, sync::Arc, time::Duration};
+use twarga_plugin_api::{Error, ErrorKind};
+
+/// A file that collectors can be made of.
+#[derive(Clone)]
+pub(super) enum Loaded {
+    /// It is in the agent's process, for ever.
+    InProcess(Library),
+    /// It is open, and loaded by each process of its own.
+    Isolated(Prepared),
+}
+
+impl Loaded {
+    /// What the file says of itself.
+    pub(super) fn metadata(&self) -> &Metadata {
+        match self {
+            Self::InProcess(library) => &library.metadata,
+            Self::Isolated(prepared) => &prepared.metadata,
+        }
+    }
+
+    /// Its path, without symbolic links.
+    pub(super) fn file(&self) -> &Path {
+        match self {
+            Self::InProcess(library) => &library.file,
+            Self::Isolated(prepared) => &prepared.file,
+        }
+    }
+
+    /// What tells its content from every other.
+    pub(super) fn digest(&self) -> Digest {
+        match self {
+            Self::InProcess(library) => library.digest,
+            Self::Isolated(prepared) => prepared.digest,
+        }
+    }
+
+    /// Which file it is.
+    pub(super) fn identity(&self) -> Identity {
+        match self {
+            Self::InProcess(library) => library.identity,
+            Self::Isolated(prepared) => prepared.identity,
+        }
+    }
+}
+
+/// How the collectors of a table are made, whatever version of the plugin makes them.
+pub(super) struct Recipe {
+    name: String,
+    plugin: String,
+    mode: Mode,
+    deadline: Duration,
+    limits: Limits,
+    place: Place,
+    options: InstanceOptions,
+    keeper: Arc<Keeper>,
+}
+
+impl Recipe {
+    /// Of the table with this key.
+    pub(super) fn new(name: &str, table: &Plugin, options: InstanceOptions, keeper: Arc<Keeper>) -> Self {
+        Self {
+            name: name.into(),
+            plugin: table.plugin.clone(),
+            mode: table.mode,
+            deadline: table.deadline,
+            limits: table.limits.clone(),
+            place: table.place.clone(),
+            options,
+            keeper,
+        }
+    }
+
+    /// Checks a file, and loads it where it is to run in this process.
+    ///
+    /// # Errors
+    /// The file, what is wrong with it or with the table, and what to do.
+    pub(super) fn load(&self, file: &Path, claims: &Claims) -> Result<Loaded, LoadError> {
+        let pinned = self.limits.sha256.map(Digest);
+        match self.mode {
+            Mode::InProcess => load_pinned(file, &self.plugin, pinned, claims).map(Loaded::InProcess),
+            Mode::Isolated => {
+                let refused = |refusal| LoadError { file: file.into(), refusal };
+                self.confinement().map_err(refused)?;
+                isolated::prepare(file, &self.plugin, pinned, claims).map(Loaded::Isolated)
+            }
+        }
+    }
+
+    /// Whether a library that is in the process already will do.
+    pub(super) fn takes(&self, library: &Library) -> bool {
+        self.mode == Mode::InProcess
+            && self.limits.sha256.is_none_or(|pinned| Digest(pinned) == library.digest)
+    }
+
+    /// Makes the collectors of what was loaded.
+    pub(super) fn factory(self, loaded: Loaded) -> Box<dyn Factory> {
+        Box::new(Maker { loaded, recipe: self })
+    }
+
+    /// What the table says that a plugin's process may do.
+    fn confinement(&self) -> Result<Confinement, Refusal> {
+        let limits = &self.limits;
+        Ok(Confinement {
+            deadline: self.deadline,
+            memory: limits.memory,
+            processes: limits.processes as u64,
+            files: limits.files as u64,
+            user: limits.user.as_deref().map(User::find).transpose()?,
+            environment: limits.environment.clone(),
+            writable: limits.writable.clone(),
+        })
+    }
+
+    /// The plugin knows the key, the configuration knows its line.
+    fn placed(&self, error: &Error) -> Error {
+        let key = match error.location() {
+            "" => format!("plugins.{}.config", self.name),
+            path => format!("plugins.{}.config.{path}", self.name),
+        };
+        match config::plugin_key_place(&self.place, error.location()) {
+            Some((file, line)) => {
+                Error::config(format_args!("{}:{line}: {key}", file.display()), error.message())
+            }
+            None => Error::config(key, error.message()),
+        }
+    }
+}
+
+/// Makes collectors of one plugin.
+struct Maker {
+    loaded: Loaded,
+    recipe: Recipe,
+}
+
+impl Factory for Maker {
+    fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error> {
+        let Recipe { name, options, keeper, .. } = &self.recipe;
+        let made: Result<Box<dyn Source>, Error> = match &self.loaded {
+            Loaded::InProcess(library) => {
+                Instance::new(library, options, base).map(|instance| Box::new(instance) as _)
+            }
+            Loaded::Isolated(prepared) => {
+                let refused =
+                    |refusal: Refusal| Error::fatal(format_args!("{refusal}; {}", refusal.advice()));
+                let confinement = self.recipe.confinement().map_err(refused)?;
+                Isolated::start(name, prepared, &confinement, options, keeper, base)
+                    .map(|isolated| Box::new(isolated) as _)
+            }
+        };
+        made.map_err(|error| match error.kind() {
+            ErrorKind::Config => self.recipe.placed(&error),
+            _ => error,
+        })
+    }
+}

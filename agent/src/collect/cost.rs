@@ -1,0 +1,113 @@
+//! What a collection cost, and what follows where a collector costs more than it may: rarer samples, which is no gap.
+
+use super::{
+    budget::{LONGEST, Verdict},
+    job::{Job, Outcome},
+    source::Usage,
+};
+use crate::model::{PluginState, Severity};
+use std::time::Duration;
+
+/// Measures processor time.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    /// What the collector's own process had used when it was last asked.
+    process: Duration,
+}
+
+impl Meter {
+    /// The collector was made anew: so was its process, if it has one.
+    pub(super) fn restarted(&mut self) {
+        self.process = Duration::ZERO;
+    }
+
+    /// What a collection cost: of the agent's thread, and of the collector's own process since the collection before.
+    pub(super) fn cost(&mut self, thread: Duration, process: Option<Usage>) -> Duration {
+        let Some(Usage { cpu, .. }) = process else { return thread };
+        let before = std::mem::replace(&mut self.process, cpu);
+        // a smaller figure is that of another process
+        thread + cpu.checked_sub(before).unwrap_or(cpu)
+    }
+}
+
+impl Job {
+    /// Judges what a scheduled collection cost, and stretches the interval, or shortens it again.
+    pub(super) fn keep_to_budget(&mut self, cost: Duration, outcome: &mut Outcome) {
+        let Some(budget) = &mut self.budget else { return };
+        let most = budget.most;
+        let Some(verdict) = budget.spend(cost) else { return };
+        let Verdict { share, stretch, before } = verdict;
+        if stretch == before && stretch == 1 {
+            return;
+        }
+        let (own_cadence, own_interval) = self.configured;
+        self.cadence = own_cadence.stretched(stretch);
+        self.interval = own_interval * stretch;
+        self.coverage.set_cadence(self.cadence);
+        let every = humantime::format_duration(self.interval);
+        let uses = format!(
+            "uses {} of a processor at its interval of {}, max_cpu is {}",
+            percent(share),
+            humantime::format_duration(own_interval),
+            percent(most)
+        );
+        let still = stretch == LONGEST && share > most * f64::from(LONGEST);
+        let still =
+            if still { ", the longest that is chosen for this, and still costs too much" } else { "" };
+        self.over = (stretch > 1).then(|| format!("{uses}: collects every {every}{still}"));
+        {
+            let mut status = self.status();
+            status.interval = self.interval;
+            if status.state == PluginState::Running {
+                status.reason.clone_from(&self.over);
+            }
+        }
+        let (kind, severity, what) = match (before, stretch) {
+            _ if before == stretch => return,
+            (1, _) => ("plugin_over_budget", Severity::Warning, self.over.clone().unwrap_or_default()),
+            (_, 1) => {
+                ("plugin_within_budget", Severity::Info, format!("{uses}: collects every {every} again"))
+            }
+            _ => return tracing::info!("{uses}: collects every {every}"),
+        };
+        match severity {
+            Severity::Info => tracing::info!("{what}"),
+            _ => tracing::warn!("{what}"),
+        }
+        let mut event = self.event(kind, severity, &what);
+        event.details["cpu_ratio"] = share.into();
+        event.details["max_cpu_ratio"] = most.into();
+        event.details["interval_seconds"] = self.interval.as_secs_f64().into();
+        outcome.events.push(event);
+    }
+}
+
+/// `1.25%`, without the noise of a product.
+fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e4).round() / 1e2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(cpu: u64) -> Option<Usage> {
+        Some(Usage { cpu: Duration::from_millis(cpu), resident: 0 })
+    }
+
+    #[test]
+    fn a_process_of_its_own_counts_beside_the_thread() {
+        let mut meter = Meter::default();
+        let thread = Duration::from_millis(1);
+        assert_eq!(meter.cost(thread, None), thread);
+        let costs = [used(10), used(25), used(25), used(3)].map(|used| meter.cost(thread, used).as_millis());
+        assert_eq!(costs, [11, 16, 1, 4], "the last one is a new process");
+        meter.restarted();
+        assert_eq!(meter.cost(thread, used(20)).as_millis(), 21);
+    }
+
+    #[test]
+    fn shares_as_people_write_them() {
+        assert_eq!([0.01, 0.07, 0.123_456, 2.5].map(percent), ["1%", "7%", "12.35%", "250%"]);
+    }
+}

@@ -1,0 +1,167 @@
+//! The one thread behind all isolated plugins: it starts their processes, reads what they print, and reaps those that
+//! nobody waits for any more.
+//!
+//! A process of a plugin is killed by the kernel when the thread that started it ends (`PR_SET_PDEATHSIG`): lanes come
+//! and go, this thread stays as long as the agent.
+
+use super::{cgroup::Delegated, channel::timespec, output::Stream};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    io::{read, write},
+};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    process::{Child, Command},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Between two looks at whether a killed process has ended.
+const REAPING: Duration = Duration::from_secs(1);
+/// Between two looks at who has printed too much.
+const SUMMARY: Duration = Duration::from_secs(10);
+
+enum Request {
+    /// Boxed: it is large, and rare.
+    Spawn(Box<Spawn>),
+    Reap(Child),
+    Stop,
+}
+
+struct Spawn {
+    command: Command,
+    printed: Stream,
+    answer: mpsc::SyncSender<io::Result<Child>>,
+}
+
+struct Shared {
+    requests: Mutex<Vec<Request>>,
+    wake: OwnedFd,
+}
+
+/// Starts its thread when it is first needed; ends it, and with it every process that is left, when it is dropped.
+#[derive(Default)]
+pub struct Keeper {
+    shared: Mutex<Option<Arc<Shared>>>,
+    /// The agent's control group, if it may divide it; looked for at the first start.
+    groups: OnceLock<Option<Delegated>>,
+}
+
+impl Keeper {
+    /// The agent's control group, where it may divide it.
+    pub(super) fn groups(&self) -> Option<&Delegated> {
+        self.groups.get_or_init(Delegated::find).as_ref()
+    }
+
+    /// Starts a process on the keeper's thread, whose standard output and error are the other end of `printed`.
+    pub(super) fn spawn(&self, command: Command, printed: Stream, until: Instant) -> io::Result<Child> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let spawn = Spawn { command, printed, answer };
+        self.request(Request::Spawn(Box::new(spawn)))?;
+        let left = until.saturating_duration_since(Instant::now());
+        answered.recv_timeout(left).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Waits for a process that was killed and has not ended yet.
+    pub(super) fn reap(&self, child: Child) {
+        if let Err(error) = self.request(Request::Reap(child)) {
+            tracing::warn!("a process that was killed can't be waited for: {error}");
+        }
+    }
+
+    fn request(&self, request: Request) -> io::Result<()> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.is_none() {
+            *shared = Some(start()?);
+        }
+        let Some(shared) = &*shared else { return Ok(()) };
+        shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        write(&shared.wake, &1_u64.to_ne_bytes())?;
+        Ok(())
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let started = self.shared.get_mut().unwrap_or_else(PoisonError::into_inner).is_some();
+        if started {
+            let _ = self.request(Request::Stop); // the thread has ended: nothing to stop
+        }
+    }
+}
+
+fn start() -> io::Result<Arc<Shared>> {
+    let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let shared = Arc::new(Shared { requests: Mutex::default(), wake });
+    let own = Arc::clone(&shared);
+    thread::Builder::new().name("isolated".into()).spawn(move || {
+        Loop { shared: own, streams: Vec::new(), dying: Vec::new(), buffer: vec![0; 64 * 1024] }.run();
+    })?;
+    Ok(shared)
+}
+
+struct Loop {
+    shared: Arc<Shared>,
+    streams: Vec<Stream>,
+    /// Killed, and not ended yet.
+    dying: Vec<Child>,
+    buffer: Vec<u8>,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let mut summary = Instant::now() + SUMMARY;
+        loop {
+            self.wait();
+            let requests =
+                std::mem::take(&mut *self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner));
+            for request in requests {
+                match request {
+                    Request::Spawn(spawn) => self.spawn(*spawn),
+                    Request::Reap(child) => self.dying.push(child),
+                    Request::Stop => return,
+                }
+            }
+            self.dying.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+            if Instant::now() >= summary {
+                summary = Instant::now() + SUMMARY;
+                self.streams.iter_mut().for_each(Stream::tell_left_out);
+            }
+        }
+    }
+
+    /// Sleeps until somebody asks, a plugin prints, or it is time to look; reads what was printed.
+    fn wait(&mut self) {
+        let mut wanted = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
+        wanted.extend(self.streams.iter().map(|stream| PollFd::new(stream.pipe(), PollFlags::IN)));
+        let timeout = match () {
+            () if !self.dying.is_empty() => Some(timespec(REAPING)),
+            () if self.streams.iter().any(Stream::left_out) => Some(timespec(SUMMARY)),
+            () => None,
+        };
+        if poll(&mut wanted, timeout.as_ref()).is_err() {
+            return; // interrupted
+        }
+        let ready: Vec<bool> = wanted.iter().map(|one| !one.revents().is_empty()).collect();
+        if ready[0] {
+            let _ = read(&self.shared.wake, &mut [0; 8]); // the number means nothing
+        }
+        let mut ready = ready.into_iter().skip(1);
+        self.streams.retain_mut(|stream| !ready.next().unwrap_or(false) || stream.read(&mut self.buffer));
+    }
+
+    fn spawn(&mut self, Spawn { mut command, printed, answer }: Spawn) {
+        let spawned = command.spawn();
+        drop(command); // its end of the pipe, so that the child has the only one
+        if spawned.is_ok() {
+            self.streams.push(printed);
+        }
+        // whoever asked has lost patience: the process must not stay
+        if let Err(mpsc::SendError(Ok(mut child))) = answer.send(spawned) {
+            let _ = child.kill(); // it may have ended
+            self.dying.push(child);
+        }
+    }
+}
