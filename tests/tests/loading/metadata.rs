@@ -82,7 +82,7 @@ fn panics_that_would_abort() {
     let mut bytes = sound("synthetic");
     elf::edit_metadata(&mut bytes, |text| text.replacen("panic=unwind", "panic=abort", 1));
     let file = shelf.put("libsynthetic.so", &bytes);
-    isolated::prepare(&file, "synthetic", &shelf.claims).unwrap();
+    isolated::prepare(&file, "synthetic", None, &shelf.claims).unwrap();
 }
 
 #[test]
