@@ -25,8 +25,14 @@ pub fn workshop(name: &str) -> PathBuf {
 }
 
 /// Where cargo builds all these crates: their dependencies are built once.
+///
+/// # Panics
+/// Where it can't be made.
 pub fn target() -> PathBuf {
-    place().join("target")
+    let folder = place().join("target");
+    // a link to a folder that is not there yet is no folder to cargo
+    fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    folder
 }
 
 /// Gives a command cargo's environment: nothing is downloaded, for the versions are those of the workspace.

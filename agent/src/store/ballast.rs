@@ -229,6 +229,10 @@ impl Store {
 
     /// Deletes the oldest history until the file has enough free pages, in bounded steps.
     fn sacrifice(&mut self, commit: &Commit) -> Result<()> {
+        // what costs nobody anything goes first
+        if self.lacks_room(commit).map_err(of(&self.file))? {
+            self.samples.free_places(&self.conn).map_err(of(&self.file))?;
+        }
         for _ in 0..STEPS {
             if !self.lacks_room(commit).map_err(of(&self.file))? {
                 break;

@@ -175,6 +175,15 @@ impl Journal {
         Ok(())
     }
 
+    /// Gives back the pages of all rows that are in segments.
+    pub(super) fn free_places(&mut self, conn: &Connection) -> Inner<()> {
+        let from = super::journal_from(conn)?;
+        if conn.prepare_cached("DELETE FROM journal WHERE key < ?1")?.execute([from])? > 0 {
+            self.places.emptied();
+        }
+        Ok(())
+    }
+
     /// What was written is committed.
     pub(super) fn committed(&mut self) {
         self.rows_since += self.rows.len();

@@ -307,6 +307,11 @@ impl SampleWriter {
         Ok(())
     }
 
+    /// Gives back the pages of journal rows that count no longer, which would be used again.
+    pub(super) fn free_places(&mut self, conn: &Connection) -> Inner<()> {
+        self.journal.free_places(conn)
+    }
+
     /// Does a step of what is left to be done when nothing is committed.
     pub(super) fn idle(&mut self, conn: &Connection) -> Inner<()> {
         if !self.sealer.is_busy() {

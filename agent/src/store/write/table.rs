@@ -56,6 +56,13 @@ impl Places {
         self.free = (0..self.places.len()).filter(|place| self.places[*place].key < from).collect();
     }
 
+    /// The rows that are in segments are gone from the file.
+    pub(super) fn emptied(&mut self) {
+        for place in &self.free {
+            self.places[*place].bytes = 0;
+        }
+    }
+
     /// Nothing is written of what was to be written.
     pub(super) fn begin(&mut self) {
         self.taken.clear();
