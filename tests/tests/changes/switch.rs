@@ -82,7 +82,9 @@ fn a_refused_plugin_starts_once_it_can() {
 
 #[test]
 fn a_stuck_plugin_is_restarted_once() {
-    let home = Home::new(&format!("{CONFIG}[plugins.faulty]\nconfig = {{ mode = \"hang\", after = 2 }}\n"));
+    let home = Home::new(&format!(
+        "{CONFIG}[plugins.faulty]\nmode = \"in_process\"\nconfig = {{ mode = \"hang\", after = 2 }}\n"
+    ));
     let home = home.plugin("synthetic").plugin("host-mem").plugin("faulty");
     let mut agent = home.start();
     let stuck = |agent: &mut Agent| {
