@@ -99,7 +99,7 @@ pub fn load(path: &Path, name: &str, claims: &Claims) -> Result<Library, LoadErr
 }
 
 /// The same of a file that must have this digest, if one is given: then a sealed copy of it is loaded, so that nobody
-/// can change what was checked, not even who owns the file. See `docs/adr/0012-pinned-plugins.md`.
+/// can change what was checked, not even who owns the file. See `docs/adr/0009-pinned-plugins.md`.
 ///
 /// # Errors
 /// As [`load`], and another digest. Of a file with another digest nothing runs, its initialisers neither.
