@@ -91,8 +91,10 @@ struct Running {
     status: SharedStatus,
     /// What it is made from; replaced where another version takes over.
     loaded: Arc<Mutex<Loaded>>,
-    /// Counts its changes: what was tried out before one counts no longer.
+    /// Which state of its table: what was tried out for another one counts no longer.
     revision: u64,
+    /// The last file that is or was tried out for it.
+    trial: u64,
 }
 
 /// Owns what applies now, and changes it. Runs where it may block: loading a plugin runs its initialisers.
@@ -123,6 +125,8 @@ pub(super) struct Manager {
     known: Vec<Library>,
     /// By table, the file that was last tried, so that no file is tried twice.
     tried: BTreeMap<String, Identity>,
+    /// Numbers that were given to revisions and trials.
+    numbers: u64,
     rooms: Rooms,
     overview: Arc<ArcSwap<Overview>>,
 }
@@ -136,7 +140,7 @@ impl Manager {
         let running = statuses.into_iter().filter_map(|(id, status)| {
             let name = lock(&status).name.clone();
             let loaded = Arc::new(Mutex::new(loaded.remove(&name)?));
-            Some((name, Running { id, status, loaded, revision: 0 }))
+            Some((name, Running { id, status, loaded, revision: 0, trial: 0 }))
         });
         let enabled = |name: &str| config.plugins.get(name).is_some_and(|table| table.enabled);
         let refused =
@@ -160,6 +164,7 @@ impl Manager {
             keeper,
             known,
             tried: BTreeMap::new(),
+            numbers: 0,
             rooms,
             overview,
             config,
@@ -247,7 +252,8 @@ impl Manager {
         }
         self.refused.remove(name);
         let loaded = Arc::new(Mutex::new(loaded));
-        self.running.insert(name.into(), Running { id, status, loaded, revision: 0 });
+        let revision = self.next_number();
+        self.running.insert(name.into(), Running { id, status, loaded, revision, trial: 0 });
         Ok(())
     }
 
@@ -259,7 +265,7 @@ impl Manager {
             Some(running) => {
                 self.rooms.collecting.remove(running.id, &name.into(), reason);
                 let mut status = lock(&running.status).clone();
-                status.series = 0;
+                (status.series, status.cost.rss_bytes) = (0, None);
                 self.ended.insert(name.into(), status);
             }
             None => self.rooms.collecting.set_idle(&name.into(), reason),
@@ -290,9 +296,12 @@ impl Manager {
         let factory = (!Diff::only_times(keys)).then_some(factory);
         match self.rooms.collecting.change(id, Change { times, factory }) {
             Ok(()) => {
+                let revision = self.next_number();
                 if let Some(running) = self.running.get_mut(name) {
-                    running.revision += 1;
+                    running.revision = revision;
                 }
+                // a version that was to take over goes with what it was made for: it is tried out again
+                self.tried.remove(name);
                 Ok(())
             }
             // it has ended, or its call does not come back: another collector takes its place
@@ -301,6 +310,12 @@ impl Manager {
                 self.add(name, job, loaded)
             }
         }
+    }
+
+    /// Another one each time.
+    fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
     }
 
     /// The number of a collector's name.

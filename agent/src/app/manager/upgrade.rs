@@ -30,18 +30,20 @@ pub(super) struct Trial {
     claims: Arc<Claims>,
     deadline: Duration,
     revision: u64,
+    number: u64,
 }
 
 /// A file that was tried out.
 pub(super) struct Tried {
     name: String,
     revision: u64,
+    number: u64,
     outcome: Result<(Loaded, Box<dyn Factory>), String>,
 }
 
 impl Trial {
     pub(super) async fn run(self) -> Tried {
-        let Self { name, file, known, recipe, claims, deadline, revision } = self;
+        let Self { name, file, known, recipe, claims, deadline, revision, number } = self;
         let load: Load<Loaded> = Box::new(move || {
             let loaded = match known {
                 Some(known) => Loaded::InProcess(known),
@@ -50,7 +52,7 @@ impl Trial {
             let factory = recipe.factory(loaded.clone());
             Ok((loaded, factory))
         });
-        Tried { name, revision, outcome: try_out(load, deadline).await }
+        Tried { name, revision, number, outcome: try_out(load, deadline).await }
     }
 }
 
@@ -90,7 +92,8 @@ impl Manager {
         trials
     }
 
-    fn trial(&self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
+    fn trial(&mut self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
+        let number = self.next_number();
         let table = self.config.plugins.get(name)?;
         let loader = self.loader(catalogue);
         let recipe = loader.recipe(name, table);
@@ -104,21 +107,17 @@ impl Manager {
             self.rooms.collecting.event(refused(name, &reason));
             return None;
         }
-        Some(Trial {
-            name: name.into(),
-            file,
-            known,
-            recipe,
-            claims: Arc::clone(&self.claims),
-            deadline: table.deadline,
-            revision: self.running.get(name)?.revision,
-        })
+        let (claims, deadline) = (Arc::clone(&self.claims), table.deadline);
+        let running = self.running.get_mut(name)?;
+        running.trial = number;
+        let revision = running.revision;
+        Some(Trial { name: name.into(), file, known, recipe, claims, deadline, revision, number })
     }
 
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
-        let Tried { name, revision, outcome } = tried;
+        let Tried { name, revision, number, outcome } = tried;
         if let Ok((loaded, _)) = &outcome {
             self.keep(loaded);
         }
@@ -126,6 +125,9 @@ impl Manager {
         if running.revision != revision {
             self.tried.remove(&name);
             return self.rescan();
+        }
+        if running.trial != number {
+            return Vec::new(); // a newer file is tried out
         }
         match outcome {
             Ok((loaded, factory)) => {

@@ -45,7 +45,11 @@ impl Job {
         let mut status = self.status();
         (status.interval, status.deadline) = (times.interval, times.deadline);
         status.configured_interval = times.interval;
+        if status.state == PluginState::Running {
+            status.reason = None;
+        }
         drop(status);
+        self.over = None; // it is judged anew
         missing
     }
 

@@ -39,9 +39,10 @@ impl Delegated {
         fs::write(self.0.join("cgroup.subtree_control"), "+memory +pids")
     }
 
-    /// The group of a plugin, with these limits.
-    pub(super) fn group(&self, plugin: &str, memory: u64, processes: u64) -> io::Result<Group> {
-        let group = Group(self.0.join(format!("plugin-{plugin}")));
+    /// The group of one process of a plugin, with these limits. Not of the plugin: while a new version is tried out, or a
+    /// process follows another, there are two, and the end of one must not be the other's.
+    pub(super) fn group(&self, plugin: &str, pid: i32, memory: u64, processes: u64) -> io::Result<Group> {
+        let group = Group(self.0.join(format!("plugin-{plugin}-{pid}")));
         make(&group.0)?;
         fs::write(group.0.join("memory.max"), memory.to_string())?;
         fs::write(group.0.join("pids.max"), processes.to_string())?;
@@ -76,7 +77,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0); // somebody is dying in it: the next one of the plugin takes it over
+        let _ = fs::remove_dir(&self.0); // somebody may be dying in it: an empty group costs nothing
     }
 }
 
@@ -135,17 +136,17 @@ mod tests {
             (read("agent/cgroup.procs").as_str(), read("cgroup.subtree_control").as_str()),
             ("12", "+memory +pids")
         );
-        let group = delegated.group("thermal", 1 << 20, 5).unwrap();
+        let group = delegated.group("thermal", 77, 1 << 20, 5).unwrap();
         group.add(77).unwrap();
         group.kill();
         for (file, text) in
             [("memory.max", "1048576"), ("pids.max", "5"), ("cgroup.procs", "77"), ("cgroup.kill", "1")]
         {
-            assert_eq!(read(&format!("plugin-thermal/{file}")), text, "{file}");
+            assert_eq!(read(&format!("plugin-thermal-77/{file}")), text, "{file}");
         }
         assert_eq!(group.out_of_memory(), 0);
-        fs::write(dir.path().join("plugin-thermal/memory.events"), "oom 2\noom_kill 3\n").unwrap();
+        fs::write(dir.path().join("plugin-thermal-77/memory.events"), "oom 2\noom_kill 3\n").unwrap();
         assert_eq!(group.out_of_memory(), 3);
-        delegated.group("thermal", 1 << 20, 5).unwrap();
+        delegated.group("thermal", 77, 1 << 20, 5).unwrap();
     }
 }

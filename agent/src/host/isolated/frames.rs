@@ -10,6 +10,8 @@ use twarga_plugin_api::abi::{RawKind, RawMetric, Sample};
 pub(super) const PROTOCOL: u16 = 1;
 /// The most bytes that a frame may say to have.
 pub(super) const MAX_FRAME: usize = 64 << 20;
+/// The most labels of a series: as a family may declare.
+const MOST_LABELS: u32 = twarga_plugin_api::MAX_LABELS as u32;
 /// Length, version, kind.
 pub(super) const HEADER: usize = 8;
 /// Bytes of a sample: series, flags, value.
@@ -39,6 +41,8 @@ pub(super) enum FrameError {
     Kind(u16),
     #[error("an unknown call {0}")]
     Call(u8),
+    #[error("a series with {0} labels, {MOST_LABELS} are allowed")]
+    Labels(u32),
     #[error("a text that is not UTF-8")]
     NotUtf8,
     #[error("{0} bytes after the end of a frame")]
@@ -424,6 +428,9 @@ impl<'a> Reader<'a> {
 
     fn texts(&mut self) -> Result<Texts<'a>, FrameError> {
         let left = self.u32()?;
+        if left > MOST_LABELS {
+            return Err(FrameError::Labels(left));
+        }
         let bytes = self.0;
         for _ in 0..left {
             self.text()?;

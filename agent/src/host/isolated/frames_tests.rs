@@ -182,3 +182,11 @@ fn another_version_and_a_length_beyond_all_bounds_are_told() {
     let calls = Recorded(vec![0; MAX_FRAME]);
     assert!(matches!(write_answer(&mut frame, &bare(), &calls, &[]), Err(FrameError::TooLong(_))));
 }
+
+#[test]
+fn a_series_with_too_many_labels_is_refused_before_they_are_kept() {
+    let mut labels = Vec::from((MOST_LABELS + 1).to_le_bytes());
+    labels.resize(labels.len() + 4 * (MOST_LABELS as usize + 1), 0); // empty texts
+    let refused = Reader(&labels).texts().map(|texts| texts.left);
+    assert_eq!(refused.unwrap_err(), FrameError::Labels(MOST_LABELS + 1));
+}

@@ -57,7 +57,8 @@ impl Keeper {
 
     /// Starts a process on the keeper's thread, whose standard output and error are the other end of `printed`.
     pub(super) fn spawn(&self, command: Command, printed: Stream, until: Instant) -> io::Result<Child> {
-        let (answer, answered) = mpsc::sync_channel(1);
+        // without a buffer: a process that nobody waits for any more must come back to be waited for
+        let (answer, answered) = mpsc::sync_channel(0);
         let spawn = Spawn { command, printed, answer };
         self.request(Request::Spawn(Box::new(spawn)))?;
         let left = until.saturating_duration_since(Instant::now());

@@ -66,6 +66,8 @@ impl Process {
         keeper: &Arc<Keeper>,
         until: Instant,
     ) -> io::Result<(Self, Channel)> {
+        // before there is a process: the agent can leave its group only while it is alone in it
+        keeper.groups();
         let (channel, other) = Channel::pair()?;
         let (printed, print) = pipe_with(PipeFlags::CLOEXEC)?;
         // the reader never waits for a plugin; the plugin's end is an ordinary pipe
@@ -169,6 +171,7 @@ impl Process {
         let mut child = self.child.take()?;
         // before it is waited for: until then nobody else can have its number
         let _ = kill_process_group(self.pid, Signal::KILL); // nobody may be left
+        let _ = child.kill(); // it may have gone into another group
         if let Some(group) = &self.group {
             group.kill(); // also those that have left the process group
         }
@@ -190,8 +193,9 @@ impl Drop for Process {
 }
 
 fn group(name: &str, confinement: &Confinement, keeper: &Keeper, pid: Pid) -> Option<Group> {
-    let group = keeper.groups()?.group(name, confinement.memory, confinement.processes);
-    match group.and_then(|group| group.add(pid.as_raw_nonzero().get()).map(|()| group)) {
+    let number = pid.as_raw_nonzero().get();
+    let group = keeper.groups()?.group(name, number, confinement.memory, confinement.processes);
+    match group.and_then(|group| group.add(number).map(|()| group)) {
         Ok(group) => Some(group),
         Err(error) => {
             tracing::warn!("plugin {name} runs without a control group: {error}");
