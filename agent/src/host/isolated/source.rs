@@ -23,7 +23,7 @@ use std::{
 use twarga_plugin_api::Error;
 
 /// What reading it costs is worth it so often.
-const USAGE: Duration = Duration::from_secs(1);
+const USAGE: Duration = Duration::from_millis(50);
 
 /// A collector in a process of its own. Every error of it that is not the plugin's own answer means that the process is
 /// gone.
