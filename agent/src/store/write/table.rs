@@ -41,14 +41,13 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Notes what is in a place of the file, by ascending place. Gives whether it may be there.
-    pub(super) fn load(&mut self, place: usize, key: i64, bytes: usize) -> bool {
+    /// Notes what is in a place of the file, by ascending place.
+    pub(super) fn load(&mut self, place: usize, key: i64, bytes: usize) {
         if place > self.places.len() + KEPT {
-            return false; // no writer leaves such a hole
+            return; // no writer leaves such a hole
         }
         self.places.resize(place.max(self.places.len()), Place { key: i64::MIN, bytes: 0 });
         self.places.push(Place { key, bytes });
-        true
     }
 
     /// The rows before this key are in segments: their places are free.
