@@ -1,0 +1,72 @@
+//! Vagrant's machines. The README lists the metrics and the configuration.
+//!
+//! ```text
+//!  vagrant ──machines──► roster ──by provider──► libvirt, virtualbox, qemu ──answers──► publish
+//!  (indexes, projects)   (who is still there)    (each on its own thread)               (series)
+//! ```
+#![forbid(unsafe_code)]
+
+mod config;
+mod libvirt;
+mod machine;
+mod metrics;
+mod process;
+mod provider;
+mod publish;
+mod qemu;
+mod roster;
+mod vagrant;
+mod virtualbox;
+
+pub use config::Config;
+use provider::{Notes, Said};
+use publish::Publisher;
+use roster::Roster;
+use std::time::{Duration, Instant};
+use twarga_plugin_api::prelude::*;
+use vagrant::Scanner;
+
+/// The collector.
+pub struct VagrantVm {
+    scanner: Scanner,
+    roster: Roster,
+    publisher: Publisher,
+    said: Said,
+    timeout: Duration,
+}
+
+impl Collector for VagrantVm {
+    type Config = Config;
+    const NAMESPACES: &'static [&'static str] = &["vm_"];
+    const METRICS: &'static [Metric<'static>] = metrics::METRICS;
+    const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
+
+    fn new(config: Config, _: &mut Host<'_>) -> Result<Self> {
+        config.check()?;
+        Ok(Self {
+            scanner: Scanner::open(&config)?,
+            timeout: config.timeout,
+            roster: Roster::new(config),
+            publisher: Publisher::default(),
+            said: Said::default(),
+        })
+    }
+
+    fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+        let mut notes = Notes::default();
+        let deadline = Instant::now() + self.timeout;
+        let scan = self.scanner.scan(deadline, &mut notes);
+        // what a slow home took is not the providers' fault
+        let deadline = Instant::now() + self.timeout;
+        let told = self.roster.ask(&scan.machines, deadline, &mut notes);
+        let published = self.publisher.publish(told, sink, &mut notes);
+        for (level, line) in self.said.news(&mut notes) {
+            sink.host().log(level, &line);
+        }
+        published?;
+        // a failure, so that nobody takes a machine that could not be read about for one that was destroyed
+        scan.missing.map_or(Ok(()), |why| Err(Error::transient(why)))
+    }
+}
+
+export_plugin!(VagrantVm);
