@@ -34,6 +34,8 @@ struct Published {
     values: [Series; Quantity::ALL.len()],
     usage: Series,
     run: Option<Run>,
+    /// It was off since its counters were put: they begin anew.
+    ended: bool,
     counters: [Counter; Quantity::ALL.len()],
     busy: Option<Busy>,
 }
@@ -46,21 +48,29 @@ struct Busy {
     seconds: f64,
 }
 
-/// A counter over one run. Where what it is summed from became less (a disk was unplugged, another source speaks), it
-/// goes on from where it was.
+/// A counter over one run. Where what it is summed from became less in the same run (a disk was unplugged, another
+/// source speaks), it goes on from where it was.
 #[derive(Clone, Copy, Default)]
 struct Counter {
-    last: f64,
+    last: Option<f64>,
     offset: f64,
+    /// Another run began since the last value.
+    anew: bool,
 }
 
 impl Counter {
-    fn next(&mut self, raw: f64) -> f64 {
-        if raw < self.last {
-            self.offset += self.last - raw;
+    /// What to put, and whether it is after a reset. Of a machine whose run nobody knows, a fall means a restart.
+    fn next(&mut self, raw: f64, knows_run: bool) -> (f64, bool) {
+        let fell = self.last.filter(|last| raw < *last);
+        let reset = self.anew || (fell.is_some() && !knows_run);
+        match fell {
+            _ if reset => self.offset = 0.0,
+            Some(last) => self.offset += last - raw,
+            None => {}
         }
-        self.last = raw;
-        raw + self.offset
+        self.last = Some(raw);
+        self.anew = false;
+        (raw + self.offset, reset)
     }
 }
 
@@ -164,20 +174,31 @@ impl Published {
         }
         let usage = self.usage_of(reading);
         put_value(sink, self.usage, usage.as_ref());
-        let anew = reading.run.is_some() && self.run.is_some() && reading.run != self.run;
-        self.run = reading.run.or(self.run);
+        self.follow_run(reading);
         for quantity in Quantity::ALL {
             let series = self.values[quantity as usize];
-            let counter = &mut self.counters[quantity as usize];
             match &reading.values[quantity] {
-                Ok(value) if quantity.is_counter() && anew => {
-                    *counter = Counter::default();
-                    sink.put_after_reset(series, counter.next(*value));
+                Ok(value) if quantity.is_counter() => {
+                    let counter = &mut self.counters[quantity as usize];
+                    match counter.next(*value, reading.run.is_some()) {
+                        (value, true) => sink.put_after_reset(series, value),
+                        (value, false) => sink.put(series, value),
+                    }
                 }
-                Ok(value) if quantity.is_counter() => sink.put(series, counter.next(*value)),
                 value => put_value(sink, series, value.as_ref()),
             }
         }
+    }
+
+    /// Where another run of the machine began since the last reading, its counters begin anew.
+    fn follow_run(&mut self, reading: &Reading) {
+        let off = !reading.state.lives() && reading.doubt.is_none();
+        let other = reading.run.is_some() && self.run.is_some() && reading.run != self.run;
+        if other || (self.ended && reading.state.lives()) {
+            self.counters.iter_mut().for_each(|counter| counter.anew = counter.last.is_some());
+        }
+        self.run = if off { None } else { reading.run.or(self.run) };
+        self.ended = off || (self.ended && !reading.state.lives());
     }
 
     /// The part of its virtual processors that was busy since the last reading.
@@ -232,7 +253,18 @@ impl Registered<'_, '_> {
         }
         let usage = self.series(&metrics::CPU_USAGE, &[vm])?;
         let counters = [Counter::default(); Quantity::ALL.len()];
-        Ok(Published { round: 0, labels, info, states, values, usage, run: None, counters, busy: None })
+        Ok(Published {
+            round: 0,
+            labels,
+            info,
+            states,
+            values,
+            usage,
+            run: None,
+            ended: false,
+            counters,
+            busy: None,
+        })
     }
 
     fn take_back(&mut self) {
@@ -253,3 +285,6 @@ fn info_labels<'a>(vm: &'a str, labels: &'a [String; 6]) -> [&'a str; 7] {
     let [name, provider, project, boxed, address, owner] = labels;
     [vm, name, provider, project, boxed, address, owner]
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -55,7 +56,7 @@ impl Source {
         }
     }
 
-    fn open(self, config: &Config) -> std::io::Result<Desk> {
+    fn open(self, config: &Config) -> io::Result<Desk> {
         match self {
             Self::Libvirt => Desk::open(self.name(), Libvirt::new(config)),
             Self::VirtualBox => Desk::open(self.name(), VirtualBox::new(config)),
@@ -83,9 +84,13 @@ struct Tracked {
     gone: Option<Instant>,
 }
 
+/// Makes a source's desk.
+type Opener = Box<dyn FnMut(Source, &Config) -> io::Result<Desk> + Send>;
+
 /// See the [module](self).
 pub(crate) struct Roster {
     config: Config,
+    open: Opener,
     settled: Duration,
     scanned: Arc<Vec<Machine>>,
     tracked: Vec<Tracked>,
@@ -96,9 +101,14 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub(crate) fn new(config: Config) -> Self {
+        Self::opening(config, SETTLED, Box::new(Source::open))
+    }
+
+    fn opening(config: Config, settled: Duration, open: Opener) -> Self {
         Self {
             config,
-            settled: SETTLED,
+            open,
+            settled,
             scanned: Arc::default(),
             tracked: Vec::new(),
             asked: BTreeMap::new(),
@@ -136,16 +146,14 @@ impl Roster {
         for machine in machines.iter() {
             let mut machine = machine.clone();
             let known = before.remove(&machine.index_id);
-            let mut tracked_unlinked = None;
+            let mut unlinked = None;
             if machine.id.is_none()
                 && let Some(known) = &known
-                && let Some(id) = &known.machine.id
+                && known.machine.id.is_some()
+                && !expired(known.unlinked)
             {
-                let since = known.unlinked.unwrap_or_else(Instant::now);
-                if !expired(Some(since)) {
-                    tracked_unlinked = Some(since);
-                    machine.id = Some(id.clone());
-                }
+                unlinked = known.unlinked.or_else(|| Some(Instant::now()));
+                machine.id.clone_from(&known.machine.id);
             }
             if !taken.insert(machine.vm().to_owned()) {
                 let text = format!("{} has the id of another machine, it is left out", machine.name);
@@ -153,7 +161,7 @@ impl Roster {
                 continue;
             }
             let gone = known.filter(|known| known.machine.id == machine.id).and_then(|known| known.gone);
-            self.tracked.push(Tracked { machine, listed: true, unlinked: tracked_unlinked, gone });
+            self.tracked.push(Tracked { machine, listed: true, unlinked, gone });
         }
         // what left the index: its provider has the last word, unless another entry has taken it over
         for (_, mut known) in before {
@@ -190,7 +198,7 @@ impl Roster {
                 continue;
             }
             if !self.desks.contains_key(source) {
-                match source.open(&self.config) {
+                match (self.open)(*source, &self.config) {
                     Ok(desk) => drop(self.desks.insert(*source, desk)),
                     Err(error) => notes.say(Level::Error, subject, format!("no thread: {error}")),
                 }
@@ -263,6 +271,9 @@ impl Roster {
         for Tracked { machine, gone, .. } in &self.tracked {
             let (vm, reading) = match answers.remove(machine.vm()) {
                 Some(Answer::Reading(reading)) => (machine.vm(), *reading),
+                None if machine.id.is_some() => {
+                    (machine.vm(), Reading::unknown("its provider said nothing of it"))
+                }
                 // destroyed behind Vagrant's back; in its place stands one that was not created, once that has settled
                 Some(Answer::Gone) => match gone {
                     Some(since) if since.elapsed() >= self.settled => {
@@ -288,3 +299,6 @@ fn not_created() -> Reading {
         values: Values::none("not created"),
     }
 }
+
+#[cfg(test)]
+mod tests;
