@@ -136,7 +136,14 @@ impl<T: Task> Crew<T> {
         for slow in [false, true] {
             state.enqueue(slow, &wants);
         }
-        let mut outcome = self.staff(&mut state);
+        let staffed = self.staff(&mut state);
+        if matches!(staffed, Ok(true)) {
+            // not while the lock is held: who is woken then sleeps at once again
+            drop(state);
+            shared.work.notify_one();
+            state = shared.lock();
+        }
+        let mut outcome = staffed.map(drop);
         while state.awaited > 0 && outcome.is_ok() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -146,7 +153,11 @@ impl<T: Task> Crew<T> {
             let timed_out;
             (state, timed_out) = shared.wait_for_done(state, left.min(shared.timing.handover));
             if timed_out && state.finished == finished {
-                outcome = self.staff(&mut state);
+                outcome = self.staff(&mut state).map(|wakes| {
+                    if wakes {
+                        shared.work.notify_one();
+                    }
+                });
             }
         }
         state.stop_waiting();
@@ -163,23 +174,22 @@ impl<T: Task> Crew<T> {
         }
     }
 
-    /// Sees to it that a thread takes the queue.
-    fn staff(&self, state: &mut MutexGuard<'_, State<T>>) -> io::Result<()> {
+    /// Sees to it that a thread takes the queue: makes one, or tells that one is to be woken.
+    fn staff(&self, state: &mut State<T>) -> io::Result<bool> {
         if state.queue.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         if state.idle > 0 {
-            self.shared.work.notify_one();
-            return Ok(());
+            return Ok(true);
         }
         if state.threads >= MAX_THREADS.min(state.slots.len()) {
-            return Ok(());
+            return Ok(false);
         }
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("vm-vagrant".into()).stack_size(STACK_BYTES);
         thread.spawn(move || shared.work_in_turn())?;
         state.threads += 1;
-        Ok(())
+        Ok(false)
     }
 
     /// How many threads there are.

@@ -4,7 +4,7 @@ use super::{
     crew::Task,
     files::{self, Files, Reader, Refusal, Stamp, is_absence},
     index::{self, Index, LeftOut},
-    project::{PATIENCE, Project, Standing},
+    project::{PATIENCE, Project},
     users::{self, Place, Users, below},
 };
 use crate::machine::{Machine, Owner};
@@ -187,11 +187,12 @@ impl Home {
         let path = self.place.path.display();
         let mut view = View { file: self.read.map(|stamp| stamp.place), ..View::default() };
         let mut machines = Vec::with_capacity(self.projects.len());
-        for project in self.owner.iter().flat_map(|owner| self.projects.iter().map(move |it| (it, owner))) {
-            let (project, owner) = project;
-            match project.standing(owner) {
-                Standing::Told(machine) => machines.push(machine),
-                Standing::Unsettled(reason) => view.missing = Some((format!("{path}: {reason}"), 1)),
+        let owned =
+            self.owner.iter().flat_map(|owner| self.projects.iter().map(move |project| (project, owner)));
+        for (project, owner) in owned {
+            match project.machine(owner) {
+                Ok(machine) => machines.push(machine),
+                Err(reason) => view.missing = Some((format!("{path}: {reason}"), 1)),
             }
             if view.troubles.len() < MAX_TROUBLES {
                 view.troubles.extend(project.troubles());

@@ -54,21 +54,19 @@ fn an_id_that_is_none_is_never_taken_for_one() {
         ("nothing", b"", "the file is empty"),
         ("spaces", b" \n\t", "the file is empty"),
     ];
-    let mut cases: Vec<(&str, Box<dyn Fn(&Path)>, &str)> = Vec::new();
-    for (name, bytes, reason) in texts {
-        cases.push((name, Box::new(move |path| fs::write(path, bytes).unwrap()), reason));
-    }
-    for (name, put, reason) in TRICKS {
-        cases.push((name, Box::new(put), reason));
-    }
-    for (name, put, reason) in cases {
+    let texts = texts.map(|(name, bytes, reason)| (name, Some(bytes), None, reason));
+    let tricks = TRICKS.map(|(name, put, reason)| (name, None, Some(put), reason));
+    for (name, bytes, put, reason) in texts.into_iter().chain(tricks) {
         let mut lab = Lab::new(&["bob"]);
         lab.machines("bob", &[1, 2]);
         let path = lab.path(&lab.id_of("bob", 1));
         let mut before = lab.scanner();
         lab.scan(&mut before);
         fs::remove_file(&path).unwrap();
-        put(&path);
+        match (bytes, put) {
+            (Some(bytes), _) => fs::write(&path, bytes).unwrap(),
+            (None, put) => put.unwrap()(&path),
+        }
         let mut scanner = lab.scanner();
         for _ in 0..2 {
             let scan = lab.scan(&mut scanner);

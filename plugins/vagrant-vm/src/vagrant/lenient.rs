@@ -21,19 +21,14 @@ pub(crate) trait Wanted: Sized {
 }
 
 /// A value, as far as it is one.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) enum Lenient<T> {
     /// Not there, or null.
+    #[default]
     Missing,
     /// Of another type.
     Odd,
     Good(T),
-}
-
-impl<T> Default for Lenient<T> {
-    fn default() -> Self {
-        Self::Missing
-    }
 }
 
 impl<T> Lenient<T> {

@@ -43,13 +43,6 @@ enum Id {
     Unread(Reason, u32),
 }
 
-/// A machine of a project as it stands.
-pub(crate) enum Standing {
-    Told(Machine),
-    /// Its id is being written, perhaps; it is too early to tell anything of it.
-    Unsettled(Reason),
-}
-
 /// A file and when it was read.
 struct Watched {
     path: PathBuf,
@@ -215,15 +208,18 @@ impl Project {
     }
 
     /// The machine as it is known now.
-    pub(crate) fn standing(&self, owner: &Owner) -> Standing {
+    ///
+    /// # Errors
+    /// Where its id is being written, perhaps: it is too early to tell anything of it.
+    pub(crate) fn machine(&self, owner: &Owner) -> Result<Machine, Reason> {
         let unread = match &self.id {
             Id::Unread(reason, _) if self.last_id.is_none() => Some(reason.clone()),
             _ => None,
         };
         if let (Some(reason), Id::Unread(_, ..=PATIENCE)) = (&unread, &self.id) {
-            return Standing::Unsettled(reason.clone());
+            return Err(reason.clone());
         }
-        Standing::Told(Machine {
+        Ok(Machine {
             index_id: self.entry.index_id.clone(),
             id: self.last_id.clone(),
             unread,
