@@ -40,8 +40,8 @@ impl Surroundings {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct View {
     pub(crate) machines: Arc<Vec<Machine>>,
-    /// Why there may be machines that were never read of, and for how many scans.
-    pub(crate) missing: Option<(String, u32)>,
+    /// Why there may be machines that were never read of.
+    pub(crate) missing: Option<String>,
     pub(crate) troubles: Vec<Trouble>,
     /// The file it was read from.
     pub(crate) file: Option<files::Place>,
@@ -192,7 +192,7 @@ impl Home {
         for (project, owner) in owned {
             match project.machine(owner) {
                 Ok(machine) => machines.push(machine),
-                Err(reason) => view.missing = Some((format!("{path}: {reason}"), 1)),
+                Err(reason) => view.missing = Some(format!("{path}: {reason}")),
             }
             if view.troubles.len() < MAX_TROUBLES {
                 view.troubles.extend(project.troubles());
@@ -215,7 +215,7 @@ impl Home {
             // that a home is closed to the agent is as its owner wants it
             let expected = bad.denied && self.place.by_the_way;
             if !self.ever && !expected {
-                view.missing = Some((format!("{path}: {}", bad.reason), bad.scans));
+                view.missing = Some(format!("{path}: {}", bad.reason));
             }
             if bad.scans > PATIENCE {
                 let level = if expected && !self.ever { Level::Info } else { Level::Warn };

@@ -35,8 +35,8 @@ pub(crate) struct Scan {
     pub(crate) machines: Arc<Vec<Machine>>,
     /// Why machines may be missing: an index that is there could not be read since the start. None where all is known.
     ///
-    /// Where other machines are known it is none after two scans all the same: one broken index must not fail the
-    /// collector for ever, and with it the machines of everybody else.
+    /// Where other machines are known it is none from the third scan on all the same: one user's broken index must not
+    /// fail the collector for ever, and with it the machines of everybody else.
     pub(crate) missing: Option<String>,
 }
 
@@ -54,6 +54,8 @@ pub(crate) struct Scanner {
     /// In the order of the machines.
     homes: Vec<Known>,
     scan: Scan,
+    /// How many scans there were, as far as it matters.
+    scans: u32,
     /// What is complained about, until it is over.
     subjects: BTreeSet<String>,
 }
@@ -71,8 +73,6 @@ struct Known {
     answered: bool,
     /// A thread has it since then, and does not come back.
     away: Option<Instant>,
-    /// For so many scans it did not answer at all.
-    scans: u32,
 }
 
 impl Task for Job {
@@ -107,6 +107,7 @@ impl Scanner {
             unknown: Vec::new(),
             homes: Vec::new(),
             scan: Scan::default(),
+            scans: 0,
             subjects: BTreeSet::new(),
         }
     }
@@ -159,7 +160,7 @@ impl Scanner {
             let at = self.crew.add(Job::Home(Box::new(Home::new(place.clone(), self.around.clone()))));
             new.insert(at);
             let view = Arc::default();
-            self.homes.push(Known { place, at, view, answered: false, away: None, scans: 0 });
+            self.homes.push(Known { place, at, view, answered: false, away: None });
         }
         for gone in before {
             self.crew.remove(gone.at);
@@ -185,7 +186,7 @@ impl Scanner {
         for home in &mut self.homes {
             match views.remove(&home.at) {
                 Some(Some(view)) => {
-                    (home.answered, home.away, home.scans) = (true, None, 0);
+                    (home.answered, home.away) = (true, None);
                     if !Arc::ptr_eq(&view, &home.view) {
                         home.view = view;
                         changed = true;
@@ -211,20 +212,19 @@ impl Scanner {
         }
     }
 
+    /// Why there may be machines that were never read of.
     fn missing(&mut self) -> Option<String> {
-        let mut reasons = Vec::new();
-        let mut young = false;
-        if self.users.as_ref().is_none_or(|users| users.is_empty()) {
-            reasons.extend(self.users_bad.clone());
+        self.scans = self.scans.saturating_add(1);
+        if self.scans > PATIENCE && !self.scan.machines.is_empty() {
+            return None;
         }
-        for home in &mut self.homes {
-            if !home.answered {
-                home.scans = home.scans.saturating_add(1);
-                young |= home.scans <= PATIENCE;
+        let users = self.users.as_ref().is_none_or(|users| users.is_empty());
+        let mut reasons: Vec<String> = self.users_bad.iter().filter(|_| users).cloned().collect();
+        for home in &self.homes {
+            if home.answered {
+                reasons.extend(home.view.missing.clone());
+            } else {
                 reasons.push(format!("{}: it does not answer", home.place.path.display()));
-            } else if let Some((reason, scans)) = &home.view.missing {
-                young |= *scans <= PATIENCE;
-                reasons.push(reason.clone());
             }
         }
         let first = reasons.first()?;
@@ -232,7 +232,7 @@ impl Scanner {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        (young || self.scan.machines.is_empty()).then(|| format!("{first}{more}"))
+        Some(format!("{first}{more}"))
     }
 
     /// Says what is not as it should be, and what is again.

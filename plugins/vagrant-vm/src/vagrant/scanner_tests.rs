@@ -1,5 +1,6 @@
 use super::testing::{Lab, index_id};
 use super::*;
+use crate::machine::State;
 use std::{fs, path::Path};
 
 #[test]
@@ -157,6 +158,13 @@ fn one_broken_index_does_not_fail_the_others_for_ever() {
     let mut scanner = lab.scanner();
     let missing: Vec<bool> = (0..4).map(|_| lab.scan(&mut scanner).missing.is_some()).collect();
     assert_eq!(missing, [true, true, false, false]);
+    // nor may a user who breaks it in ever new ways
+    for content in ["", "{", "[]"] {
+        fs::remove_file(lab.path(&lab.index_of("bob"))).unwrap();
+        assert_eq!(lab.scan(&mut scanner).missing, None);
+        lab.write(&lab.index_of("bob"), content);
+        assert_eq!(lab.scan(&mut scanner).missing, None);
+    }
     assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1");
 }
 
@@ -252,4 +260,21 @@ fn the_box_and_the_old_systems_values_come_from_the_project() {
     assert_eq!(again.machines[0].vm_info.as_ref(), Some(info));
     fs::remove_file(lab.path(&format!("{project}/.vm_info"))).unwrap();
     assert_eq!(lab.scan(&mut scanner).machines[0].vm_info, None);
+}
+
+/// Not created would be a state that nobody knows.
+#[test]
+fn a_machine_whose_id_is_not_known_is_in_no_known_state() {
+    let mut lab = Lab::new(&["alice"]);
+    lab.machines("alice", &[]);
+    lab.index("alice", &[1, 2]);
+    lab.write(&lab.id_of("alice", 1), "no such id can be");
+    let mut scanner = lab.scanner();
+    let scans: Vec<Scan> = (0..3).map(|_| lab.scan(&mut scanner)).collect();
+    let mut roster = crate::roster::Roster::new(lab.config());
+    let told = roster.ask(&scans[2].machines, Instant::now(), &mut Notes::default());
+    let states: Vec<_> = told.iter().map(|told| (told.vm.to_owned(), told.reading.state)).collect();
+    let state = |number, state| (testing::index_id(number), state);
+    assert_eq!(states, [state(1, State::Unknown), state(2, State::NotCreated)]);
+    assert_eq!(told[0].reading.doubt.as_deref(), Some("its id is not known: the file holds something else"));
 }
