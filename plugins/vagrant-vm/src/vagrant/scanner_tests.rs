@@ -274,7 +274,7 @@ fn a_machine_whose_id_is_not_known_is_in_no_known_state() {
     let mut roster = crate::roster::Roster::new(lab.config());
     let told = roster.ask(&scans[2].machines, Instant::now(), &mut Notes::default());
     let states: Vec<_> = told.iter().map(|told| (told.vm.to_owned(), told.reading.state)).collect();
-    let state = |number, state| (testing::index_id(number), state);
+    let state = |number, state| (index_id(number), state);
     assert_eq!(states, [state(1, State::Unknown), state(2, State::NotCreated)]);
     assert_eq!(told[0].reading.doubt.as_deref(), Some("its id is not known: the file holds something else"));
 }
