@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod libvirt;
 mod machine;
 mod metrics;

@@ -74,6 +74,7 @@ impl State {
 /// What `.vm_info` of the old system says of a machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct VmInfo {
+    pub(crate) name: Option<String>,
     /// From the name of the project's folder: `user7` of `vms/user7-web`.
     pub(crate) owner: Option<String>,
     pub(crate) memory_bytes: Option<f64>,
@@ -88,6 +89,8 @@ pub(crate) struct Machine {
     pub(crate) index_id: String,
     /// What the provider calls it: for libvirt and VirtualBox its UUID. None where it was never created.
     pub(crate) id: Option<String>,
+    /// Why nobody knows whether it has an [`id`](Self::id): its state is unknown then. None where that is known.
+    pub(crate) unread: Option<Reason>,
     /// Its name in the Vagrantfile.
     pub(crate) name: String,
     /// Such as `libvirt`.
@@ -107,6 +110,12 @@ impl Machine {
         self.id.as_deref().unwrap_or(&self.index_id)
     }
 
+    /// The label `name`. Vagrant calls the only machine of a project `default`, the old system knows its name.
+    pub(crate) fn shown_name(&self) -> &str {
+        let told = self.vm_info.as_ref().and_then(|info| info.name.as_deref());
+        told.filter(|_| self.name == "default").unwrap_or(&self.name)
+    }
+
     /// The label `owner`.
     pub(crate) fn owner_name(&self) -> &str {
         let told = self.vm_info.as_ref().and_then(|info| info.owner.as_deref());
@@ -120,6 +129,7 @@ pub(crate) struct Owner {
     pub(crate) name: String,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// As it can be opened: below the root of the configuration.
     pub(crate) home: PathBuf,
 }
 

@@ -138,9 +138,9 @@ fn complete(machine: &Machine, reading: &mut Reading) {
 
 /// The labels of `vm_info` after `vm`.
 fn labels(machine: &Machine, reading: &Reading) -> [String; 6] {
-    let Machine { name, provider, project, box_name, .. } = machine;
+    let Machine { provider, project, box_name, .. } = machine;
     let address = reading.ip_address.as_deref().unwrap_or_default();
-    [name, provider, project, box_name, address, machine.owner_name()].map(String::from)
+    [machine.shown_name(), provider, project, box_name, address, machine.owner_name()].map(String::from)
 }
 
 impl Published {

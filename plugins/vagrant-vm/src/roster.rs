@@ -281,7 +281,10 @@ impl Roster {
                     }
                     _ => continue,
                 },
-                None => (machine.vm(), not_created()),
+                None => match &machine.unread {
+                    Some(reason) => (machine.vm(), Reading::unknown(reason.clone())),
+                    None => (machine.vm(), not_created()),
+                },
             };
             all.push(Told { vm, machine, reading });
         }
