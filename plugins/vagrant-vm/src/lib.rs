@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod finder;
 mod libvirt;
 mod machine;
 mod metrics;

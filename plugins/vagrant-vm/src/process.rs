@@ -60,7 +60,8 @@ impl Processes {
     pub(crate) fn uid(&self, pid: u32) -> io::Result<u32> {
         let text = self.file(pid, "status", MAX_STATUS)?;
         let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"));
-        let real = line.and_then(|line| std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse().ok());
+        let real =
+            line.and_then(|line| std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse().ok());
         real.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no user in the process status"))
     }
 
@@ -76,7 +77,9 @@ impl Processes {
     pub(crate) fn age(&self, run: Run) -> io::Result<f64> {
         let text = String::from_utf8(read_up_to(&self.proc.join("uptime"), MAX_STATUS)?).unwrap_or_default();
         let up = text.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
-        let up = up.filter(|up| up.is_finite()).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no uptime"))?;
+        let up = up
+            .filter(|up| up.is_finite())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no uptime"))?;
         Ok((up - run.start as f64 / self.ticks_per_second).max(0.0))
     }
 
@@ -104,7 +107,7 @@ impl Processes {
     ///
     /// # Errors
     /// Where /proc can't be listed.
-    pub(crate) fn pids(&self) -> io::Result<impl Iterator<Item = u32>> {
+    pub(crate) fn pids(&self) -> io::Result<impl Iterator<Item = u32> + use<>> {
         let entries = fs::read_dir(&self.proc)?;
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
     }
@@ -234,8 +237,7 @@ mod tests {
     #[test]
     fn a_real_process_comes_and_goes() {
         let processes = Processes::below(Path::new("/"));
-        let mut child =
-            Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
+        let mut child = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
         let process = processes.read(child.id()).unwrap();
         assert_eq!(process.run.pid, child.id());
         assert!(processes.age(process.run).unwrap() < 60.0);
