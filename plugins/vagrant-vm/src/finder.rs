@@ -157,7 +157,7 @@ pub(crate) mod tests {
     /// A machine of the user 1000.
     pub(crate) fn machine(provider: &str, id: &str) -> Machine {
         Machine {
-            index_id: "0".repeat(32),
+            index_id: format!("{id:0>32}"),
             id: Some(id.into()),
             name: "web".into(),
             provider: provider.into(),

@@ -248,6 +248,14 @@ impl Roster {
         for tracked in &mut self.tracked {
             match answers.get(tracked.machine.vm()) {
                 Some(Answer::Gone) => tracked.gone = tracked.gone.or_else(|| Some(Instant::now())),
+                // processes are all that tells of these: without one, the index has the last word
+                Some(Answer::Reading(reading))
+                    if !tracked.listed
+                        && Source::of(&tracked.machine.provider) == Source::Qemu
+                        && !reading.state.lives() =>
+                {
+                    tracked.gone = Some(Instant::now());
+                }
                 Some(Answer::Reading(_)) => tracked.gone = None,
                 None => {}
             }
@@ -286,5 +294,34 @@ fn not_created() -> Reading {
         at: Instant::now(),
         ip_address: None,
         values: Values::none("not created"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finder::tests::{machine, process, root};
+    use std::fs;
+
+    #[test]
+    fn a_machine_without_a_service_is_gone_once_neither_the_index_nor_a_process_has_it() {
+        let root = root();
+        let mut roster = Roster::new(Config { root: root.path().into(), ..Config::default() });
+        let listed = Arc::new(vec![machine("qemu", "vq_a"), machine("docker", "d")]);
+        let mut states = |machines: &Arc<Vec<Machine>>| -> Vec<(String, State)> {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let told = roster.ask(machines, deadline, &mut Notes::default());
+            told.iter().map(|told| (told.vm.to_owned(), told.reading.state)).collect()
+        };
+        process(root.path(), 7, 70, 'S', 1000, &["kvm", "-name", "vq_a"]);
+        let both = [("vq_a".to_owned(), State::Running), ("d".to_owned(), State::Unknown)];
+        assert_eq!(states(&listed), both);
+        let none = Arc::default();
+        assert_eq!(states(&none), both[..1], "it runs still");
+        fs::remove_dir_all(root.path().join("proc/7")).unwrap();
+        assert_eq!(states(&none), []);
+        // listed without a process, it is off
+        let states = states(&listed);
+        assert_eq!(states[0], ("vq_a".to_owned(), State::Shutoff));
     }
 }
