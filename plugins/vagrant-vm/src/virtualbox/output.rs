@@ -147,7 +147,9 @@ fn pair(line: &str) -> Option<(&str, String)> {
         Some(rest) => rest.split_once("\"=")?,
         None => line.split_once('=')?,
     };
-    let Some(value) = value.strip_prefix('"') else { return Some((key, value.trim_end().into())) };
+    let Some(value) = value.strip_prefix('"') else {
+        return (!value.is_empty()).then(|| (key, value.trim_end().into()));
+    };
     // a value of more than one line has its end on another
     let value = value.strip_suffix('"')?;
     let mut text = String::with_capacity(value.len());
