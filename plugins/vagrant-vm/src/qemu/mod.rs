@@ -59,7 +59,7 @@ impl Qemu {
         let mut values = Values::none("QEMU's process does not tell");
         values[Quantity::CpuSeconds] = Ok(process.cpu_seconds);
         values[Quantity::Uptime] =
-            self.processes.age(process.run).map_err(|_| Reason::from("no uptime of the host"));
+            self.processes.age(process.run).map_err(|_| Reason::from("/proc/uptime can't be read"));
         values[Quantity::MemoryUsed] = Err("no guest figures".into());
         match self.shape(machine.vm(), process.run) {
             Some(shape) => {

@@ -1,7 +1,7 @@
 //! The provider virtualbox: VBoxManage tells what a machine is, its process what it uses.
 //!
-//! VBoxManage costs a tenth of a second of processor time and has been seen to hang. It is asked on threads of its own, its
-//! answers are kept for a while, and only who has no answer at all waits for one.
+//! Each call of VBoxManage starts a program that talks to VirtualBox's service, and may hang as that does. So it is asked
+//! on threads of its own, its answers are kept for a while, and only who has no answer at all waits for one.
 
 mod command;
 mod output;
@@ -222,7 +222,7 @@ impl VirtualBox {
 
     fn answer(&self, machine: &Machine, found: Found, notes: &mut Notes) -> Answer {
         if !output::is_uuid(machine.vm()) {
-            return Answer::unknown("its id is not one of VirtualBox");
+            return Answer::unknown("its id is no UUID");
         }
         let subject = || format!("VirtualBox of {}", machine.owner.name);
         let Some(known) = self.known.get(machine.vm()) else { return Answer::unknown("not asked yet") };
@@ -271,10 +271,10 @@ impl VirtualBox {
                     run = Some(process.run);
                     values[Quantity::CpuSeconds] = Ok(process.cpu_seconds);
                     let age = self.processes.age(process.run);
-                    values[Quantity::Uptime] = age.map_err(|_| "no uptime of the host".into());
+                    values[Quantity::Uptime] = age.map_err(|_| "/proc/uptime can't be read".into());
                     None
                 }
-                Found::None => Some("its process can't be found"),
+                Found::None => Some("its process was not found"),
                 Found::Hidden => Some("its process is hidden"),
             };
             if let Some(reason) = none {

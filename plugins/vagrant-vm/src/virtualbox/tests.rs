@@ -193,7 +193,7 @@ fn without_its_process_a_running_machine_lacks_what_that_tells() {
     let mut stage = Stage::set("");
     let reading = stage.read();
     assert_eq!((reading.state, reading.run), (State::Running, None));
-    assert_eq!(reading.values[Quantity::CpuSeconds], Err("its process can't be found".into()));
+    assert_eq!(reading.values[Quantity::CpuSeconds], Err("its process was not found".into()));
     assert_eq!(reading.values[Quantity::Vcpus], Ok(2.0));
 }
 
@@ -283,7 +283,7 @@ fn answers_are_asked_for_anew_when_they_are_old() {
 fn an_id_that_is_no_uuid_never_reaches_the_program() {
     let mut stage = Stage::set("");
     stage.machines[0].id = Some("--help".into());
-    assert_eq!(stage.read().doubt.as_deref(), Some("its id is not one of VirtualBox"));
+    assert_eq!(stage.read().doubt.as_deref(), Some("its id is no UUID"));
     assert_eq!(stage.calls(), [""; 0]);
 }
 
