@@ -120,6 +120,12 @@ fn used_bytes(root: &Path, files: &[String], owner: &Owner) -> Value {
 mod tests {
     use super::*;
     use crate::finder::tests::{machine, process, root};
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::{
+        os::unix::process::CommandExt,
+        process::{Child, Command, Stdio},
+        time::Duration,
+    };
 
     const ID: &str = "vq_Ab-3_dEf";
 
@@ -219,5 +225,83 @@ mod tests {
         let mut other = own_machine();
         other.owner.uid += 1;
         assert_eq!(read(&mut qemu(bare.path()), &other).doubt, Some("its process is hidden".into()));
+    }
+
+    /// Processes of this test under QEMU's name, with an id each; they wait for their input to end.
+    fn children(count: usize) -> (Vec<Child>, Vec<Machine>) {
+        let ids: Vec<String> =
+            (0..count).map(|number| format!("vq_{}-{number}", std::process::id())).collect();
+        let start = |id: &String| {
+            let mut command = Command::new("sh");
+            command.arg0("qemu-system-x86_64").args(["-c", "read line", "-name", id, "-smp", "3"]);
+            command.stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let machines = ids.iter().map(|id| Machine { id: Some(id.clone()), ..own_machine() });
+        (ids.iter().map(start).collect(), machines.collect())
+    }
+
+    /// Reads until all machines have this state.
+    fn until(qemu: &mut Qemu, machines: &[Machine], state: State) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answers = qemu.read(machines, Instant::now(), &mut Notes::default());
+            let is = |answer: &Answer| matches!(answer, Answer::Reading(reading) if reading.state == state);
+            if answers.iter().all(is) {
+                return;
+            }
+            assert!(Instant::now() < end, "{answers:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The real /proc.
+    #[test]
+    fn a_real_process_is_found_stopped_and_gone() {
+        let (mut children, machines) = children(1);
+        let mut qemu = qemu(Path::new("/"));
+        until(&mut qemu, &machines, State::Running);
+        let reading = read(&mut qemu, &machines[0]);
+        assert_eq!(reading.run.map(|run| run.pid), Some(children[0].id()));
+        assert_eq!(reading.values[Quantity::Vcpus], Ok(3.0));
+        assert!(reading.values[Quantity::Uptime].as_ref().is_ok_and(|age| *age < 60.0));
+        let pid = Pid::from_child(&children[0]);
+        kill_process(pid, Signal::STOP).unwrap();
+        until(&mut qemu, &machines, State::Paused);
+        kill_process(pid, Signal::CONT).unwrap();
+        until(&mut qemu, &machines, State::Running);
+        children[0].kill().unwrap();
+        // not waited for yet, it is a zombie
+        until(&mut qemu, &machines, State::Shutoff);
+        children[0].wait().unwrap();
+        until(&mut qemu, &machines, State::Shutoff);
+    }
+
+    /// Prints what a round costs: `cargo test -p vagrant-vm --lib cost -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "prints figures"]
+    fn the_cost_of_a_round() {
+        for (count, what) in [(2, "that run"), (200, "that run"), (2, "that are off"), (200, "that are off")]
+        {
+            let (mut children, machines) = children(count);
+            let mut qemu = qemu(Path::new("/"));
+            until(&mut qemu, &machines, State::Running);
+            if what == "that are off" {
+                children.iter_mut().for_each(|child| child.kill().unwrap());
+                until(&mut qemu, &machines, State::Shutoff);
+            }
+            let clock = || {
+                let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+                time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+            };
+            let (rounds, began) = (300, clock());
+            for _ in 0..rounds {
+                qemu.read(&machines, Instant::now(), &mut Notes::default());
+            }
+            eprintln!("{count} machines {what}: {:.4} ms a round", (clock() - began) / f64::from(rounds));
+            for child in &mut children {
+                let _ = child.kill();
+                child.wait().unwrap();
+            }
+        }
     }
 }
