@@ -297,7 +297,7 @@ mod tests {
             for _ in 0..rounds {
                 qemu.read(&machines, Instant::now(), &mut Notes::default());
             }
-            eprintln!("{count} machines {what}: {:.4} ms a round", (clock() - began) / f64::from(rounds));
+            println!("{count} machines {what}: {:.4} ms a round", (clock() - began) / f64::from(rounds));
             for child in &mut children {
                 let _ = child.kill();
                 child.wait().unwrap();

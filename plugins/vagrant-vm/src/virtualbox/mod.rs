@@ -224,7 +224,7 @@ impl VirtualBox {
         if !output::is_uuid(machine.vm()) {
             return Answer::unknown("its id is no UUID");
         }
-        let subject = || format!("VirtualBox of {}", machine.owner.name);
+        let subject = || format!("VirtualBox machine {} ({})", machine.name, machine.vm());
         let Some(known) = self.known.get(machine.vm()) else { return Answer::unknown("not asked yet") };
         let Some(info) = &known.info else { return Answer::unknown("VBoxManage has not answered yet") };
         match &info.answer {

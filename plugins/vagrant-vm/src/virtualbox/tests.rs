@@ -1,7 +1,10 @@
 //! Against a program that prints what VBoxManage is documented to print, and misbehaves in many ways.
 
 use super::*;
-use crate::finder::tests::{machine, process, root};
+use crate::{
+    finder::tests::{machine, process, root},
+    provider::Said,
+};
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 use tempfile::TempDir;
 
@@ -229,13 +232,22 @@ fn one_hung_machine_does_not_keep_others_waiting_for_ever() {
     stage.machines.push(hung);
     stage.machines.reverse();
     let until = Instant::now() + Duration::from_secs(30);
+    let (mut said, mut lines) = (Said::default(), Vec::new());
+    let mut rounds_after = 0;
     loop {
         let deadline = Instant::now() + Duration::from_secs(1);
-        let answers = stage.provider.read(&stage.machines, deadline, &mut Notes::default());
+        let mut notes = Notes::default();
+        let answers = stage.provider.read(&stage.machines, deadline, &mut notes);
+        lines.extend(said.news(&mut notes).into_iter().map(|(_, line)| line));
         let [hung, well] = &answers[..] else { panic!("{answers:?}") };
         let Answer::Reading(well) = well else { panic!("gone") };
         if well.state == State::Running {
             assert!(doubt(hung.clone()).starts_with("VBoxManage did not answer"), "{hung:?}");
+            rounds_after += 1;
+        }
+        if rounds_after == 3 {
+            let line = format!("VirtualBox machine web ({OTHER}): VBoxManage did not answer within 0.5 s");
+            assert_eq!(lines, [line], "said once, also beside one that is well");
             return;
         }
         assert!(Instant::now() < until, "{answers:?}");
