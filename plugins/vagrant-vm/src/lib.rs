@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod finder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod libvirt;

@@ -256,6 +256,14 @@ impl Roster {
         for tracked in &mut self.tracked {
             match answers.get(tracked.machine.vm()) {
                 Some(Answer::Gone) => tracked.gone = tracked.gone.or_else(|| Some(Instant::now())),
+                // processes are all that tells of these: without one, the index has the last word
+                Some(Answer::Reading(reading))
+                    if !tracked.listed
+                        && Source::of(&tracked.machine.provider) == Source::Qemu
+                        && !reading.state.lives() =>
+                {
+                    tracked.gone = Some(Instant::now());
+                }
                 Some(Answer::Reading(_)) => tracked.gone = None,
                 None => {}
             }

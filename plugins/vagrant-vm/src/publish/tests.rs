@@ -56,6 +56,7 @@ fn machine() -> Machine {
         project: "/project".into(),
         box_name: "tiny".into(),
         owner: Owner { name: "me".into(), uid: 1000, gid: 1000, home: "/home/me".into() },
+        unread: None,
         vm_info: None,
     }
 }
@@ -209,6 +210,7 @@ fn series_come_and_go_with_machines_and_their_names() {
 fn what_only_vm_info_knows_is_taken_from_it() {
     let mut machine = machine();
     machine.vm_info = Some(VmInfo {
+        name: None,
         owner: Some("user7".into()),
         memory_bytes: Some(1024.0),
         disk_bytes: Some(4096.0),

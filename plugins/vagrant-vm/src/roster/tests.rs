@@ -1,10 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::{machine::Owner, provider::Provider};
-use std::sync::{
-    Mutex,
-    mpsc::{Receiver, Sender, channel},
+use crate::{finder::tests as finder, machine::Owner, provider::Provider};
+use std::{
+    fs,
+    sync::{
+        Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
 };
 
 /// Answers from a table; what is not in it is gone. Waits for a word first, where it is told to hang.
@@ -98,6 +101,7 @@ fn machine(index_id: &str, id: Option<&str>, provider: &str) -> Machine {
         project: "/project".into(),
         box_name: String::new(),
         owner: Owner { name: "me".into(), uid: 1000, gid: 1000, home: "/home/me".into() },
+        unread: None,
         vm_info: None,
     }
 }
@@ -244,4 +248,26 @@ fn a_provider_that_is_switched_off_is_not_asked() {
     bench.scan(&[machine("a", Some("1"), "libvirt")]).says("1", State::Running);
     assert_eq!(bench.told(), ["1 unknown: libvirt is disabled in the configuration"]);
     assert!(bench.roster.desks.is_empty());
+}
+
+#[test]
+fn a_machine_without_a_service_is_gone_once_neither_the_index_nor_a_process_has_it() {
+    let root = finder::root();
+    let mut roster = Roster::new(Config { root: root.path().into(), ..Config::default() });
+    let listed = Arc::new(vec![finder::machine("qemu", "vq_a"), finder::machine("docker", "d")]);
+    let mut states = |machines: &Arc<Vec<Machine>>| -> Vec<(String, State)> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let told = roster.ask(machines, deadline, &mut Notes::default());
+        told.iter().map(|told| (told.vm.to_owned(), told.reading.state)).collect()
+    };
+    finder::process(root.path(), 7, 70, 'S', 1000, &["kvm", "-name", "vq_a"]);
+    let both = [("vq_a".to_owned(), State::Running), ("d".to_owned(), State::Unknown)];
+    assert_eq!(states(&listed), both);
+    let none = Arc::default();
+    assert_eq!(states(&none), both[..1], "it runs still");
+    fs::remove_dir_all(root.path().join("proc/7")).unwrap();
+    assert_eq!(states(&none), []);
+    // listed without a process, it is off
+    let states = states(&listed);
+    assert_eq!(states[0], ("vq_a".to_owned(), State::Shutoff));
 }
