@@ -68,6 +68,8 @@ pub(crate) fn alert(rule: &str, what: &str, value: f64) -> ActiveAlert {
         text: format!("⚠️ High {what} usage: {value:.1}%"),
         rule: rule.into(),
         labels: Labels::default(),
+        vm_id: None,
+        vm_name: None,
         state: AlertState::Firing,
         value,
         threshold: 85.0,
