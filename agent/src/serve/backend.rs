@@ -78,6 +78,10 @@ pub struct Vm {
     pub vm_status: String,
     /// The exact state: `running`, `paused`, `shutoff` …
     pub state: String,
+    /// Why the state is unknown; nothing where it is known.
+    pub reason: Option<String>,
+    /// Whether it was told of just now. Where not, the state is the last that was known.
+    pub fresh: bool,
     /// Such as `libvirt`.
     pub provider: Option<String>,
     /// The project's directory.
