@@ -7,6 +7,9 @@ use twarga_tests::{Agent, Home};
 
 const WEB: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 const DB: &str = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
+/// An id of Vagrant's index.
+const INDEX: &str = "0123456789abcdef0123456789abcdef";
+const NONE: [&str; 0] = [];
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The keys of the old system's answer, and those that were added.
@@ -60,6 +63,25 @@ fn keys(object: &Value) -> Vec<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
+/// The events of machines, oldest first: number, type, from, to.
+fn vm_events(agent: &Agent) -> Vec<String> {
+    let events = agent.get("/api/events").json()["events"].as_array().unwrap().clone();
+    let shown = |event: &Value| {
+        let kind = event["type"].as_str().unwrap().strip_prefix("vm_")?;
+        let details = &event["details"];
+        assert_eq!(event["vm_id"], details["vm_id"], "{event}");
+        let word = |key: &str| details[key].as_str().unwrap();
+        Some(format!("{} vm_{kind} {} {}", event["vm_id"], word("from"), word("to")))
+    };
+    events.iter().rev().filter_map(shown).collect()
+}
+
+/// The machine of `/api/vms` of this number.
+fn listed(agent: &Agent, vm_id: i64) -> Value {
+    let vms = agent.get("/api/vms").json()["vms"].as_array().unwrap().clone();
+    vms.into_iter().find(|vm| vm["vm_id"] == vm_id).unwrap()
+}
+
 #[test]
 fn a_running_machine() {
     let agent = start(&home("1h"));
@@ -84,6 +106,9 @@ fn a_running_machine() {
     assert!(web["last_seen"].as_str().unwrap().ends_with('Z'), "{web}");
     let db = &list["vms"][1];
     assert_eq!((&db["vm_id"], &db["vm"], &db["ip_address"]), (&json!(2), &json!(DB), &Value::Null));
+    assert_eq!((&web["fresh"], &web["reason"]), (&json!(true), &Value::Null));
+    assert_eq!(agent.get("/api/metrics/vm/2").json()["unavailable"], json!({"ip_address": "no_address"}));
+    assert_eq!(vm_events(&agent), NONE, "they were there before the agent");
 
     let answer = agent.get("/api/metrics/vm/1");
     assert_eq!(answer.status, 200);
@@ -192,34 +217,36 @@ fn states_are_mapped_and_what_is_missing_has_a_reason() {
             assert!(vm.get("unavailable").is_none(), "{vm}");
             continue;
         }
+        let reason = if state == "destroyed" { "destroyed" } else { "not running" };
         for key in missing {
-            assert_eq!((&vm[key], &vm["unavailable"][key]), (&Value::Null, &json!("not running")), "{key}");
+            assert_eq!((&vm[key], &vm["unavailable"][key]), (&Value::Null, &json!(reason)), "{key}");
         }
-        assert_eq!(vm["disk_allocated_gb"], 10, "what can be had is there");
-        assert!(vm["unavailable"].get("disk_allocated_gb").is_none());
+        if state == "destroyed" {
+            assert_eq!(vm["disk_allocated_gb"], Value::Null, "nothing of before");
+        } else {
+            assert_eq!(vm["disk_allocated_gb"], 10, "what can be had is there");
+            assert!(vm["unavailable"].get("disk_allocated_gb").is_none());
+        }
         assert_eq!(agent.get("/api/metrics/vm/2").json()["vm_status"], "running", "the other one");
     }
-    let events = agent.get("/api/events?type=vm_state_changed").json();
-    let messages: Vec<&str> = events["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .rev()
-        .map(|event| event["message"].as_str().unwrap())
-        .collect();
     assert_eq!(
-        messages,
+        vm_events(&agent),
         [
-            "web: paused (was running)",
-            "web: saved (was paused)",
-            "web: shutoff (was saved)",
-            "web: crashed (was shutoff)",
-            "web: not_created (was crashed)",
-            "web: destroyed (was not_created)",
-            "web: running (was destroyed)"
-        ]
+            "1 vm_paused running paused",
+            "1 vm_stopped paused saved",
+            "1 vm_crashed shutoff crashed",
+            "1 vm_destroyed crashed not_created",
+            "1 vm_created destroyed running",
+            "1 vm_started destroyed running",
+        ],
+        "what is unknown is nothing"
     );
-    assert!(events["events"].as_array().unwrap().iter().all(|event| event["vm_id"] == 1), "{events}");
+    let crash = &agent.get("/api/events?type=vm_crashed").json()["events"][0];
+    assert_eq!(crash["severity"], "warning");
+    assert_eq!(
+        (&crash["message"], &crash["details"]["name"]),
+        (&json!("web: crashed (was shutoff)"), &json!("web"))
+    );
 }
 
 #[test]
@@ -252,6 +279,7 @@ fn a_machine_keeps_its_number_for_ever() {
     assert!(
         agent.get("/api/metrics/vm/1/history?metric_name=vm_cpu_percent").json()["count"].as_u64() >= Some(2)
     );
+    assert_eq!(vm_events(&agent), ["1 vm_destroyed running destroyed"]);
     agent.stop();
 
     // made anew under the same name: another UUID, another number
@@ -270,4 +298,158 @@ fn a_machine_keeps_its_number_for_ever() {
     assert_eq!(known, [(1, WEB), (2, DB), (3, third)]);
     assert_eq!(vms["vms"][0]["state"], "destroyed");
     assert_eq!(vms["vms"][2]["state"], "running");
+    assert_eq!(
+        vm_events(&agent)[1..],
+        ["3 vm_created not_created running", "3 vm_started not_created running"],
+        "made while the agent was down"
+    );
+}
+
+#[test]
+fn a_value_that_is_not_to_be_had_is_null_with_the_plugins_reason() {
+    let home = home("1h");
+    let agent = start(&home);
+    home.write("states", "web:vm_memory_used_bytes=stale balloon\nweb:vm_cpu_usage_ratio=libvirt hangs\n");
+    collect(&agent);
+    let vm = agent.get("/api/metrics/vm/1").json();
+    let expected = json!({
+        "cpu_percent": "libvirt hangs",
+        "memory_percent": "stale balloon",
+        "memory_used_mb": "stale balloon",
+        "memory_available_mb": "stale balloon",
+    });
+    assert_eq!(vm["unavailable"], expected);
+    for key in expected.as_object().unwrap().keys() {
+        assert_eq!(vm[key], Value::Null, "{key}");
+    }
+    assert_eq!(vm["ram_allocated_mb"], 1024);
+
+    collect(&agent);
+    home.write("states", "web:vm_state=libvirt is away\n");
+    collect(&agent);
+    let web = listed(&agent, 1);
+    assert_eq!((&web["state"], &web["reason"]), (&json!("unknown"), &json!("libvirt is away")));
+    assert_eq!(web["fresh"], true, "the machine is still told of");
+    let gaps = |name: &str| {
+        let history = agent.get(&format!("/api/metrics/vm/1/history?metric_name={name}")).json();
+        history["gaps"].as_array().unwrap().iter().map(|gap| gap["reason"].to_string()).collect::<Vec<_>>()
+    };
+    assert!(gaps("vm_cpu_percent").contains(&"\"unavailable:libvirt hangs\"".into()));
+    assert!(gaps("vm_memory_used_bytes").contains(&"\"unavailable:stale balloon\"".into()));
+    home.write("states", "");
+    collect(&agent);
+    assert_eq!(listed(&agent, 1)["reason"], Value::Null);
+    assert_eq!(vm_events(&agent), NONE);
+}
+
+#[test]
+fn a_machine_that_is_created_keeps_its_number() {
+    let home = home("1h");
+    home.write("states", &format!("db=gone\nweb=not_created\nweb:vm={INDEX}\nweb:ip_address=\n"));
+    let agent = start(&home);
+    let web = listed(&agent, 1);
+    assert_eq!((&web["vm"], &web["vm_status"]), (&json!(INDEX), &json!("pending")));
+
+    // both are created: the one was known, the other was not
+    home.write("states", "");
+    collect(&agent);
+    collect(&agent);
+    collect(&agent);
+    let vms = agent.get("/api/vms").json();
+    assert_eq!(vms["count"], 2, "{vms}");
+    assert_eq!((&vms["vms"][0]["vm"], &vms["vms"][1]["vm"]), (&json!(WEB), &json!(DB)));
+    let created = |vm_id: i64| {
+        [format!("{vm_id} vm_created not_created running"), format!("{vm_id} vm_started not_created running")]
+    };
+    let mut events = vm_events(&agent);
+    assert_eq!(events, [created(1), created(2)].concat());
+    assert_eq!(agent.get("/api/metrics/vm/1").json()["ip_address"], "192.0.2.10");
+    let uptime = agent.get("/api/metrics/vm/1/history?metric_name=vm_uptime").json();
+    assert_eq!(uptime["count"], 3, "{uptime}");
+    agent.stop();
+
+    // what was never created is not destroyed
+    home.write("states", &format!("db=gone\nweb:vm={INDEX}\nweb:name=third\nweb=not_created\n"));
+    let agent = start(&home);
+    assert_eq!(
+        (listed(&agent, 1)["state"].clone(), listed(&agent, 3)["state"].clone()),
+        (json!("destroyed"), json!("not_created"))
+    );
+    home.write("states", "db=gone\nweb=gone\n");
+    collect(&agent);
+    collect(&agent);
+    assert_eq!(listed(&agent, 3)["state"], "destroyed");
+    events.extend(["1 vm_destroyed running destroyed".into(), "2 vm_destroyed running destroyed".into()]);
+    assert_eq!(vm_events(&agent), events);
+    let gone = agent.get("/api/metrics/vm/1").json();
+    assert_eq!((&gone["vm_name"], &gone["vm_status"]), (&json!("web"), &json!("destroyed")));
+    let reasons = gone["unavailable"].as_object().unwrap();
+    assert_eq!(reasons.len(), 15, "{gone}");
+    assert!(reasons.iter().all(|(key, why)| why == "destroyed" && gone[key].is_null()), "{gone}");
+    let uptime = agent.get("/api/metrics/vm/1/history?metric_name=vm_uptime").json();
+    assert_eq!(uptime["count"], 3, "its history is still there: {uptime}");
+}
+
+#[test]
+fn a_machine_that_moves_is_the_same() {
+    let home = home("1h");
+    let agent = start(&home);
+    home.write("states", "web:name=www\nweb:project=/srv/www\nweb:ip_address=192.0.2.11\n");
+    collect(&agent);
+    collect(&agent);
+    let web = listed(&agent, 1);
+    assert_eq!((&web["vm"], &web["vm_name"]), (&json!(WEB), &json!("www")));
+    assert_eq!((&web["project"], &web["ip_address"]), (&json!("/srv/www"), &json!("192.0.2.11")));
+    assert_eq!(agent.get("/api/metrics/vm/1").json()["vm_name"], "www");
+    assert_eq!(agent.get("/api/vms").json()["count"], 2);
+    assert_eq!(vm_events(&agent), NONE);
+}
+
+#[test]
+fn a_plugin_that_is_switched_off_destroys_no_machine() {
+    let home = home("1h");
+    let agent = start(&home);
+    let switch = |word: &str| {
+        let answer = agent.post(Some(&agent.admin_token()), &format!("/api/plugins/fake-vm/{word}"), "");
+        assert_eq!(answer.json()["success"], true, "{}", answer.text());
+    };
+    switch("disable");
+    let web = listed(&agent, 1);
+    assert_eq!((&web["state"], &web["fresh"]), (&json!("running"), &json!(false)));
+    assert_eq!(web["uptime_seconds"], Value::Null);
+    let vm = agent.get("/api/metrics/vm/1").json();
+    assert_eq!((&vm["cpu_percent"], &vm["unavailable"]["cpu_percent"]), (&Value::Null, &json!("no_series")));
+    switch("enable");
+    collect(&agent);
+    assert_eq!(listed(&agent, 1)["fresh"], true);
+    switch("restart");
+    collect(&agent);
+    assert_eq!(vm_events(&agent), NONE, "nothing has changed");
+    switch("disable");
+    home.write("states", "web=shutoff\ndb=gone\n");
+    switch("enable");
+    collect(&agent);
+    assert_eq!(vm_events(&agent), ["1 vm_stopped running shutoff", "2 vm_destroyed running destroyed"]);
+}
+
+#[test]
+fn the_states_of_before_a_restart_are_remembered() {
+    let home = home("1h");
+    let agent = start(&home);
+    home.write("states", "web=paused\n");
+    collect(&agent);
+    home.write("states", "web:vm_state=libvirt is away\n");
+    collect(&agent);
+    agent.stop();
+    for (states, crash) in [("web:vm_state=libvirt is away\n", false), ("web=paused\n", true)] {
+        home.write("states", states);
+        let agent = start(&home);
+        assert_eq!(vm_events(&agent), ["1 vm_paused running paused"], "{states}");
+        if crash { agent.kill() } else { agent.stop() }
+    }
+    home.write("states", "db=shutoff\n");
+    let agent = start(&home);
+    let expected =
+        ["1 vm_paused running paused", "1 vm_resumed paused running", "2 vm_stopped running shutoff"];
+    assert_eq!(vm_events(&agent), expected);
 }
