@@ -1,6 +1,6 @@
 //! What is followed of one machine.
 
-use super::{Info, Machine, State, transition};
+use super::{Info, Machine, Machines, State, transition};
 use crate::model::{Event, Missing, Snapshot, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) struct Record {
     pub(super) last_seen: Option<i64>,
 }
 
-/// What is followed of a machine beside what readers see; at the index of [`Machines::all`](super::Machines::all).
+/// What is followed of a machine beside what readers see; at the index of [`Machines::all`].
 #[derive(Clone, Debug)]
 pub(super) struct Track {
     /// Its series `vm_state` that are alive, with their states.
@@ -136,7 +136,13 @@ impl Track {
     }
 
     /// The events of what happened since the last known state.
-    pub(super) fn transition(&mut self, machine: &Machine, now: Timestamp, events: &mut Vec<Event>) {
+    pub(super) fn transition(
+        &mut self,
+        machine: &Machine,
+        machines: &Machines,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
         let (known, to) = (self.known, machine.state);
         if to == State::Unknown || known == Some(to) {
             return;
@@ -145,6 +151,6 @@ impl Track {
         self.changed = true;
         let from = known.unwrap_or_default();
         let happened = transition::between(from, to).into_iter();
-        events.extend(happened.map(|transition| transition.event(machine, from, now)));
+        events.extend(happened.map(|transition| transition.event(machine, machines, from, now)));
     }
 }

@@ -92,7 +92,9 @@ impl Inventory {
         for (machine, track) in self.machines.list.iter_mut().zip(&mut self.tracks) {
             track.follow_info(machine, snapshot);
             track.follow_state(machine, snapshot, now, &collections);
-            track.transition(machine, now, events);
+        }
+        for (machine, track) in self.machines.list.iter().zip(&mut self.tracks) {
+            track.transition(machine, &self.machines, now, events);
         }
         if !self.incomplete {
             self.note_collectors(&snapshot.catalog, &collections);

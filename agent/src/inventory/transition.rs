@@ -1,6 +1,6 @@
 //! Which events a change of state makes.
 
-use super::{Machine, State};
+use super::{Machine, Machines, State};
 use crate::model::{Event, Severity, Timestamp};
 use serde_json::json;
 
@@ -44,13 +44,13 @@ impl Transition {
     }
 
     /// The event of a machine that went from the state `from` to its present one.
-    pub(super) fn event(self, machine: &Machine, from: State, time: Timestamp) -> Event {
+    pub(super) fn event(self, machine: &Machine, machines: &Machines, from: State, time: Timestamp) -> Event {
         let to = machine.state;
         let now = if to.word() == self.word() { String::new() } else { format!("{}, ", to.word()) };
         Event {
             kind: self.kind().into(),
             severity: if self == Self::Crashed { Severity::Warning } else { Severity::Info },
-            message: format!("{}: {} ({now}was {})", machine.info.title(), self.word(), from.word()),
+            message: format!("{}: {} ({now}was {})", machines.title(machine), self.word(), from.word()),
             details: json!({
                 "vm_id": machine.vm_id,
                 "vm": machine.info.vm,

@@ -78,10 +78,6 @@ pub struct Vm {
     pub vm_status: String,
     /// The exact state: `running`, `paused`, `shutoff` …
     pub state: String,
-    /// Why the state is unknown; nothing where it is known.
-    pub reason: Option<String>,
-    /// Whether it was told of just now. Where not, the state is the last that was known.
-    pub fresh: bool,
     /// Such as `libvirt`.
     pub provider: Option<String>,
     /// The project's directory.
@@ -95,6 +91,10 @@ pub struct Vm {
     /// When a plugin last told of it.
     #[serde(serialize_with = "super::answers::optional_time")]
     pub last_seen: Option<Timestamp>,
+    /// Whether a plugin tells of it at present. Where not, the state is the last that was known.
+    pub fresh: bool,
+    /// Why the state is unknown; nothing where it is known.
+    pub reason: Option<String>,
 }
 
 /// Whether the agent has come up.

@@ -156,7 +156,7 @@ impl Backend for Fake {
 
     fn vms(&self) -> Vec<Vm> {
         let known = Vm { vm_id: 1, vm: "uuid".into(), state: "running".into(), ..Vm::default() };
-        vec![Vm { vm_status: "running".into(), last_seen: Some(NOW), ..known }]
+        vec![Vm { vm_status: "running".into(), last_seen: Some(NOW), fresh: true, ..known }]
     }
 
     fn alerts(&self) -> Arc<[ActiveAlert]> {
