@@ -5,6 +5,7 @@ mod canary;
 pub mod check;
 mod history;
 mod loaded;
+mod machines;
 mod manager;
 mod own_metrics;
 mod plugins;

@@ -253,6 +253,11 @@ impl Store {
         }
     }
 
+    /// Gives the number of a machine to another UUID: it was created, and has another identity since.
+    pub fn rename_vm(&mut self, vm_id: i64, uuid: &str) -> Result<()> {
+        names::rename_vm(&self.conn, vm_id, uuid).map_err(of(&self.file))
+    }
+
     /// All known machines: (vm_id, uuid).
     pub fn vms(&self) -> Result<Vec<(i64, String)>> {
         names::vms(&self.conn).map_err(of(&self.file))

@@ -144,7 +144,7 @@ fn machines() {
         vms["vms"][0],
         json!({"vm_id": 1, "vm": "uuid", "vm_name": null, "vm_status": "running", "state": "running",
             "provider": null, "project": null, "owner": null, "ip_address": null, "uptime_seconds": null,
-            "last_seen": STAMP})
+            "last_seen": STAMP, "fresh": true, "reason": null})
     );
 }
 
