@@ -7,17 +7,25 @@ use super::{Manager, lock};
 use crate::{
     app::{
         canary::{Load, try_out},
-        loaded::{Loaded, Recipe},
+        loaded::{Found, Loaded, Recipe},
     },
     collect::{Factory, Upgrade},
     config::Mode,
     host::{Catalogue, Claims, Identity, Library, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// So many versions of one plugin may be in the process: each stays there with its code, its data and a descriptor.
 const MOST_VERSIONS: usize = 32;
+
+/// Of a file that is mapped into this process.
+const OVERWRITTEN: &str = "it was written over the old one, which is in the process: replace files by rename, and restart \
+                           the agent soon, because the old code may be damaged";
 
 /// A file that is to be tried out.
 pub(super) struct Trial {
@@ -74,16 +82,25 @@ impl Manager {
         for (name, plugin) in names {
             let Ok(found) = catalogue.find(&plugin) else { continue };
             let Ok(identity) = Identity::of(&found.file) else { continue };
-            let in_use = self.running.get(&name).map(|running| lock(&running.loaded).identity());
-            if in_use.is_some_and(|used| used.is_same_file(&identity)) {
-                self.tried.remove(&name);
-            } else if self.tried.insert(name.clone(), identity) != Some(identity) {
-                if in_use.is_some() {
-                    trials.extend(self.trial(&name, &plugin, found.file, catalogue));
-                } else if let Err(error) = self.start(&name, catalogue) {
-                    tracing::error!("{error}");
+            if self.tried.get(&name) == Some(&identity) {
+                continue;
+            }
+            match self.compare(&name, &found.file, identity) {
+                Some(Found::Same | Found::Touched) => {
+                    self.tried.remove(&name);
+                    continue;
+                }
+                Some(Found::Overwritten) => {
+                    self.rooms.collecting.event(refused(&name, OVERWRITTEN));
+                }
+                Some(Found::Other) => trials.extend(self.trial(&name, &plugin, found.file, catalogue)),
+                None => {
+                    if let Err(error) = self.start(&name, catalogue) {
+                        tracing::error!("{error}");
+                    }
                 }
             }
+            self.tried.insert(name, identity);
         }
         if !trials.is_empty() {
             let names: Vec<&str> = trials.iter().map(|trial| trial.name.as_str()).collect();
@@ -92,12 +109,22 @@ impl Manager {
         trials
     }
 
+    /// What a plugin that runs was loaded from, beside what lies there now.
+    fn compare(&self, name: &str, file: &Path, identity: Identity) -> Option<Found> {
+        let mut loaded = lock(&self.running.get(name)?.loaded);
+        let found = loaded.compare(file, &identity);
+        if found == Found::Touched {
+            loaded.touched(identity);
+        }
+        Some(found)
+    }
+
     fn trial(&mut self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
         let number = self.next_number();
         let table = self.config.plugins.get(name)?;
         let loader = self.loader(catalogue);
         let recipe = loader.recipe(name, table);
-        let known = loader.loaded(&file).filter(|known| recipe.takes(known)).cloned();
+        let known = loader.loaded(&file, &recipe).cloned();
         let versions = self.known.iter().filter(|library| library.metadata.name == plugin).count();
         if table.mode == Mode::InProcess && known.is_none() && versions >= MOST_VERSIONS {
             let reason = format!(
