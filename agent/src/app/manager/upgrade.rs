@@ -6,10 +6,10 @@
 use super::{Manager, lock};
 use crate::{
     app::{
-        canary::{Load, try_out},
+        canary::{Load, Proved, try_out},
         loaded::{Found, Loaded, Recipe},
     },
-    collect::{Factory, Upgrade},
+    collect::Upgrade,
     config::Mode,
     host::{Catalogue, Claims, Identity, Library, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
@@ -46,7 +46,7 @@ pub(super) struct Tried {
     name: String,
     revision: u64,
     number: u64,
-    outcome: Result<(Loaded, Box<dyn Factory>), String>,
+    outcome: Result<Proved<Loaded>, String>,
 }
 
 impl Trial {
@@ -145,7 +145,7 @@ impl Manager {
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
         let Tried { name, revision, number, outcome } = tried;
-        if let Ok((loaded, _)) = &outcome {
+        if let Ok((loaded, ..)) = &outcome {
             self.keep(loaded);
         }
         let Some(running) = self.running.get(&name) else { return Vec::new() };
@@ -157,7 +157,7 @@ impl Manager {
             return Vec::new(); // a newer file is tried out
         }
         match outcome {
-            Ok((loaded, factory)) => {
+            Ok((loaded, factory, successor)) => {
                 let (slot, status) = (Arc::clone(&running.loaded), Arc::clone(&running.status));
                 let new = loaded.clone();
                 let told = Box::new(move |made: Result<(), twarga_plugin_api::Error>| match made {
@@ -168,10 +168,10 @@ impl Manager {
                         upgraded(&status.name, &old, &loaded)
                     }
                     Err(error) => {
-                        refused(&lock(&status).name, &format!("its collector could not be made: {error}"))
+                        refused(&lock(&status).name, &format!("its first collection failed: {error}"))
                     }
                 });
-                if !self.rooms.collecting.upgrade(running.id, Upgrade { factory, told }) {
+                if !self.rooms.collecting.upgrade(running.id, Upgrade { successor, factory, told }) {
                     self.begin_with(&name, &new);
                 }
             }
