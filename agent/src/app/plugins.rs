@@ -91,7 +91,7 @@ pub fn load_all(config: &Config, report: Report) -> Plugins {
 pub(super) struct Loader<'a> {
     pub(super) config: &'a Config,
     pub(super) catalogue: &'a Catalogue,
-    /// The metrics of all plugins.
+    /// The metrics of all plugins; on trial, where they are tried out.
     pub(super) claims: &'a Arc<Claims>,
     /// Starts processes of plugins.
     pub(super) keeper: &'a Arc<Keeper>,

@@ -75,10 +75,7 @@ impl Library {
     /// # Errors
     /// Where another plugin has one of them by now.
     pub fn claim(&self, claims: &Claims) -> Result<(), LoadError> {
-        claims
-            .check(&self.metadata)
-            .and_then(|()| claims.claim(&self.metadata))
-            .map_err(|refusal| LoadError { file: self.file.clone(), refusal })
+        claims.claim(&self.metadata).map_err(|refusal| LoadError { file: self.file.clone(), refusal })
     }
 }
 
@@ -149,9 +146,11 @@ fn load_checked(
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
     let Approved { file, copied, path, digest, identity, metadata } =
         approve(path, name, pinned, Strategy::InProcess)?;
-    claims.check(&metadata)?;
+    // before it runs; given back where it is refused for what shows then
+    let trial = claims.on_trial();
+    trial.claim(&metadata)?;
     let code = Code::open(file, &metadata)?;
-    claims.claim(&metadata)?;
+    trial.keep();
     Ok(Library { code, metadata, file: path, digest, identity, copied })
 }
 

@@ -8,6 +8,7 @@ use crate::{
     app::{
         canary::{Load, Proved, try_out},
         loaded::{Found, Loaded, Recipe},
+        plugins::Loader,
     },
     collect::Upgrade,
     config::Mode,
@@ -46,21 +47,28 @@ pub(super) struct Tried {
     name: String,
     revision: u64,
     number: u64,
+    /// What it claimed; given back where it does not take over.
+    claims: Arc<Claims>,
     outcome: Result<Proved<Loaded>, String>,
 }
 
 impl Trial {
     pub(super) async fn run(self) -> Tried {
         let Self { name, file, known, recipe, claims, deadline, revision, number } = self;
+        let claimed = Arc::clone(&claims);
         let load: Load<Loaded> = Box::new(move || {
             let loaded = match known {
-                Some(known) => Loaded::InProcess(known),
-                None => recipe.load(&file, &claims).map_err(|error| error.to_string())?,
+                Some(known) => {
+                    known.claim(&claimed).map_err(|error| error.to_string())?;
+                    Loaded::InProcess(known)
+                }
+                None => recipe.load(&file, &claimed).map_err(|error| error.to_string())?,
             };
             let factory = recipe.factory(loaded.clone());
             Ok((loaded, factory))
         });
-        Tried { name, revision, number, outcome: try_out(load, deadline).await }
+        let outcome = try_out(load, deadline).await;
+        Tried { name, revision, number, claims, outcome }
     }
 }
 
@@ -122,7 +130,8 @@ impl Manager {
     fn trial(&mut self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
         let number = self.next_number();
         let table = self.config.plugins.get(name)?;
-        let loader = self.loader(catalogue);
+        let claims = Arc::new(self.claims.on_trial());
+        let loader = Loader { claims: &claims, ..self.loader(catalogue) };
         let recipe = loader.recipe(name, table);
         let known = loader.loaded(&file, &recipe).cloned();
         let versions = self.known.iter().filter(|library| library.metadata.name == plugin).count();
@@ -134,7 +143,7 @@ impl Manager {
             self.rooms.collecting.event(refused(name, &reason));
             return None;
         }
-        let (claims, deadline) = (Arc::clone(&self.claims), table.deadline);
+        let deadline = table.deadline;
         let running = self.running.get_mut(name)?;
         running.trial = number;
         let revision = running.revision;
@@ -144,11 +153,16 @@ impl Manager {
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
-        let Tried { name, revision, number, outcome } = tried;
+        let Tried { name, revision, number, claims, outcome } = tried;
         if let Ok((loaded, ..)) = &outcome {
             self.keep(loaded);
         }
-        let Some(running) = self.running.get(&name) else { return Vec::new() };
+        let running = self.running.get(&name);
+        let counts = running.is_some_and(|running| (running.revision, running.trial) == (revision, number));
+        if !counts || outcome.is_err() {
+            claims.give_up(); // now: a collector that hangs may hold them for ever
+        }
+        let Some(running) = running else { return Vec::new() };
         if running.revision != revision {
             self.tried.remove(&name);
             return self.rescan();
@@ -159,19 +173,22 @@ impl Manager {
         match outcome {
             Ok((loaded, factory, successor)) => {
                 let (slot, status) = (Arc::clone(&running.loaded), Arc::clone(&running.status));
-                let new = loaded.clone();
+                let (new, claimed) = (loaded.clone(), Arc::clone(&claims));
                 let told = Box::new(move |made: Result<(), twarga_plugin_api::Error>| match made {
                     Ok(()) => {
+                        claimed.keep();
                         let old = std::mem::replace(&mut *lock(&slot), loaded.clone());
                         let mut status = lock(&status);
                         note_version(&mut status, &loaded);
                         upgraded(&status.name, &old, &loaded)
                     }
                     Err(error) => {
+                        claimed.give_up();
                         refused(&lock(&status).name, &format!("its first collection failed: {error}"))
                     }
                 });
                 if !self.rooms.collecting.upgrade(running.id, Upgrade { successor, factory, told }) {
+                    claims.keep();
                     self.begin_with(&name, &new);
                 }
             }

@@ -62,7 +62,6 @@ pub fn prepare(
 ) -> Result<Prepared, LoadError> {
     let prepared = approve(path, name, pinned, Strategy::Isolated).and_then(|approved| {
         let Approved { file, path, digest, identity, metadata, .. } = approved;
-        claims.check(&metadata)?;
         claims.claim(&metadata)?;
         Ok(Prepared { library: shared(file, digest), metadata, file: path, digest, identity })
     });
