@@ -47,8 +47,12 @@ const READ: usize = 64 * 1024;
 
 /// Runs one plugin until the agent closes the connection. To be called before anything else of the process.
 pub fn run() -> ExitCode {
-    let served = serve();
-    session::kill_others(getpid()); // the agent does it too, but may have ended
+    let served = take_socket().and_then(|socket| {
+        session::begin()?;
+        let served = serve(socket);
+        session::kill_others(getpid()); // the agent does it too, but may have ended
+        served
+    });
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,9 +64,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn serve() -> io::Result<()> {
-    let mut wire = Wire { socket: take_socket()?, frame: Vec::new() };
-    session::begin()?;
+fn serve(socket: OwnedFd) -> io::Result<()> {
+    let mut wire = Wire { socket, frame: Vec::new() };
     let _ = rustix::thread::set_name(c"twarga-plugin"); // for `ps` alone
     let Some((hello, file)) = wire.hello()? else { return Ok(()) };
     let mut host = Recorder::default();

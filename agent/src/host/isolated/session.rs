@@ -8,12 +8,15 @@ use rustix::{
         Pid, PidfdFlags, Signal, getpid, getppid, kill_process, pidfd_open, pidfd_send_signal, setsid,
     },
 };
-use std::{fs, io, sync::mpsc, thread};
+use std::{fs, io, os::fd::OwnedFd, sync::mpsc, thread, time::Duration};
 
 /// What is killed may just have started others, but not this often.
 const ROUNDS: usize = 20;
 /// Room of the thread that waits for the agent's end.
 const STACK: usize = 128 << 10;
+
+/// Between two looks at the agent, where its end can't be waited for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Begins a session of this process, in the child.
 pub(super) fn begin() -> io::Result<()> {
@@ -37,12 +40,21 @@ pub(super) fn end_with(agent: u32) -> io::Result<()> {
     let (ready, is_ready) = mpsc::channel();
     thread::Builder::new().name("agent-watch".into()).stack_size(STACK).spawn(move || {
         let _ = ready.send(()); // from here on it has all the memory that it needs
-        while let Err(Errno::INTR) = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None) {}
+        while !has_ended(&pidfd) && getppid() == Some(agent) {
+            thread::sleep(LOOK); // the plugin has closed the descriptor
+        }
         drop(pidfd); // the plugin may have opened as many files as it may
         kill_others(getpid());
         let _ = kill_process(getpid(), Signal::KILL); // it can't fail, and nobody is left to tell
     })?;
     is_ready.recv().map_err(io::Error::other)
+}
+
+/// Waits for the end of a process; not, where that can't be waited for.
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut wanted = [PollFd::new(pidfd, PollFlags::IN)];
+    while let Err(Errno::INTR) = poll(&mut wanted, None) {}
+    wanted[0].revents().contains(PollFlags::IN)
 }
 
 /// Kills all processes of a session but the one that began it. That one must be there, or not have been waited for: its
