@@ -4,8 +4,8 @@ use crate::{
     collect::{Factory, JobOptions, Source},
     ingest::Stats,
     model::{
-        Batch, ClockId, CollectorId, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef,
-        clock_time,
+        Batch, ClockId, CollectorId, Kind, Labels, LocalSeries, Metric, PluginStatus, Resets, Sample,
+        SeriesDef, clock_time,
     },
 };
 use std::{
@@ -204,6 +204,10 @@ impl Source for OwnCollector {
 
     fn next_base(&self) -> LocalSeries {
         self.base + u32::try_from(self.registered.len()).unwrap_or(u32::MAX)
+    }
+
+    fn renumber(&mut self, base: LocalSeries, _: &mut Resets<LocalSeries>) {
+        (self.base, self.announced) = (base, false);
     }
 
     fn refused(&self) -> u64 {

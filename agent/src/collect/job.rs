@@ -3,7 +3,7 @@
 mod renewal;
 
 pub(super) use renewal::let_go;
-pub use renewal::{Times, Upgrade, UpgradeTold};
+pub use renewal::{Successor, Times, Upgrade, UpgradeTold};
 
 use super::{
     budget::Budget,
@@ -123,8 +123,8 @@ pub(super) struct Job {
     /// Samples, and series, refused of sources that were lost.
     refused: u64,
     refused_series: u64,
-    /// An event told that it may have no more series.
-    limit_told: bool,
+    /// An event tells that it may have no more series once more than this have been refused; nothing where it was told.
+    limit_untold: Option<u64>,
     /// Resets in samples that came too late, for the next ones of their series.
     resets: Resets<LocalSeries>,
     health: Health,
@@ -152,6 +152,11 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(options: JobOptions) -> Self {
+        // another one of the same plugin may have counted before
+        let (refused, refused_series) = {
+            let status = options.status.lock().unwrap_or_else(PoisonError::into_inner);
+            (status.refused_samples, status.refused_series)
+        };
         Self {
             span: tracing::info_span!("plugin", name = &*options.name),
             samples: 0,
@@ -172,9 +177,9 @@ impl Job {
             base: 0,
             usage: None,
             overran: false,
-            refused: 0,
-            refused_series: 0,
-            limit_told: false,
+            refused,
+            refused_series,
+            limit_untold: Some(refused_series),
             resets: Resets::default(),
             health: Health::default(),
             upgrade: None,
@@ -221,15 +226,16 @@ impl Job {
         let mut batch = Batch::new(self.id);
         batch.time = time;
         batch.samples.reserve(self.samples);
-        let taken_over = self.take_over();
         (self.usage, self.overran) = (None, false);
-        let result = self.collect(&mut batch);
+        let mut outcome = Outcome::default();
+        let result = match self.take_over(&mut batch, &mut outcome) {
+            Some(result) => result,
+            None => self.collect(&mut batch),
+        };
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         let cpu = self.cost(thread_cpu().saturating_sub(cpu));
         self.count(wall, took, cpu, &batch, &result, late);
-        let mut outcome = Outcome::default();
-        outcome.events.extend(taken_over);
         outcome.events.extend(self.series_limit());
         let tick = match trigger {
             Trigger::Tick(tick) => tick,
@@ -289,16 +295,22 @@ impl Job {
             }
         };
         let result = source.collect(batch);
+        self.collected(&result);
+        result
+    }
+
+    /// Notes what a collection left behind. One that can't go on is lost with it.
+    fn collected(&mut self, result: &Result<(), Error>) {
+        let Some(source) = &mut self.source else { return };
         self.base = source.next_base();
         self.overran = source.overran();
         // also of one that is lost now
         self.usage = source.usage();
-        if let Err(error) = &result
+        if let Err(error) = result
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
             drop(self.lose_source()); // in the call, so that the plugin's code is watched here too
         }
-        result
     }
 
     /// Samples that took longer than the deadline are not fresh: they don't count.
@@ -354,9 +366,7 @@ impl Job {
             let status = self.status();
             (status.refused_series, status.series)
         };
-        if refused == 0 || std::mem::replace(&mut self.limit_told, true) {
-            return None;
-        }
+        self.limit_untold.take_if(|told_up_to| refused > *told_up_to)?;
         let what = format!("has {series} series, as many as it may; raise plugins.{}.max_series", self.name);
         tracing::warn!("{what}");
         Some(self.event("series_limit", Severity::Warning, &what))

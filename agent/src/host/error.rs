@@ -37,11 +37,11 @@ pub enum Refusal {
         /// What the file has.
         found: Digest,
     },
-    /// A pinned file can't be copied to where nobody can change it.
+    /// A file that is pinned, or for an isolated plugin, can't be copied to where nobody can change it.
     #[error("no sealed copy of it can be made: {0}")]
     NoCopy(io::Error),
-    /// Larger than any plugin that could be pinned.
-    #[error("too large to be pinned ({} MiB)", .0 >> 20)]
+    /// Larger than any plugin that could be copied.
+    #[error("too large for a sealed copy of it ({} MiB)", .0 >> 20)]
     TooLarge(u64),
     /// Not an ELF file at all.
     #[error("not an ELF shared library")]
@@ -130,8 +130,10 @@ impl Refusal {
             Self::OtherDigest { .. } => {
                 "if you trust this file, put the second line into the plugin's table; else put the pinned one back"
             }
-            Self::NoCopy(_) => "allow memfd_create and give the agent more memory, or remove sha256",
-            Self::TooLarge(_) => "strip its debug information, or remove sha256",
+            Self::NoCopy(_) => {
+                "allow memfd_create and give the agent more memory, or set mode = \"in_process\" without sha256"
+            }
+            Self::TooLarge(_) => "strip its debug information, or set mode = \"in_process\" without sha256",
             Self::WrongElf(_) => "build it for this machine",
             Self::Truncated(_) => "copy it again, to a new name and then by rename",
             Self::BadMetadata(_) | Self::Inconsistent(_) | Self::Entry(_) => {

@@ -6,7 +6,7 @@ use super::{
     error::Refusal,
     metadata::{DeclaredMetric, Metadata},
 };
-use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, SeriesDef};
+use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, Resets, SeriesDef};
 use std::{collections::HashMap, sync::Arc};
 use twarga_plugin_api::{
     abi::{RawMetric, services::HostServices},
@@ -73,6 +73,8 @@ pub(super) struct SeriesTable {
     max_series: usize,
     /// Registrations beyond that limit.
     pub(super) refused: u64,
+    /// Series that were numbered anew, for the next batch.
+    anew: Vec<(LocalSeries, Arc<SeriesDef>)>,
     pub(super) said: Said,
 }
 
@@ -98,6 +100,7 @@ impl SeriesTable {
             free: Vec::new(),
             max_series,
             refused: 0,
+            anew: Vec::new(),
             said: Said::default(),
         }
     }
@@ -142,6 +145,7 @@ impl SeriesTable {
             }
         }
         self.free.extend_from_slice(&self.said.retired);
+        self.said.registered.splice(0..0, self.anew.drain(..));
     }
 
     /// How many series are registered and not retired.
@@ -158,6 +162,26 @@ impl SeriesTable {
     /// than half are left. Those of the collector before the last one are free by then.
     pub(super) fn next_base(&self) -> LocalSeries {
         if self.next > MAX_LOCAL_SERIES / 2 { 0 } else { self.next }
+    }
+
+    /// Gives all live series new numbers from `base` on, and registers them anew in the next batch.
+    pub(super) fn renumber(&mut self, base: LocalSeries, resets: &mut Resets<LocalSeries>) {
+        self.free.clear();
+        self.next = base;
+        let mut registered = Vec::with_capacity(self.index.len());
+        let mut ids: Vec<u32> = self.index.values().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            entry.reset |= resets.take(entry.local);
+            entry.local = self.next;
+            self.next += 1;
+            let (metric, values) = (entry.key.0, entry.key.1.clone());
+            let Some(family) = self.families.get(metric as usize).and_then(Option::as_ref) else { continue };
+            let def = SeriesDef { labels: self.labels(family, &values), metric: Arc::clone(family) };
+            registered.push((self.next - 1, Arc::new(def)));
+        }
+        self.anew = registered;
     }
 
     fn labels(&self, metric: &Metric, values: &[Box<str>]) -> Labels {
@@ -320,6 +344,7 @@ mod tests {
             free: Vec::new(),
             max_series,
             refused: 0,
+            anew: Vec::new(),
             said: Said::default(),
         }
     }
@@ -336,6 +361,29 @@ mod tests {
         batch.retired.append(&mut table.said.retired);
         batch.absent.append(&mut table.said.absent);
         batch
+    }
+
+    #[test]
+    fn series_that_are_numbered_anew_are_registered_again() {
+        let mut table = table(0, 3);
+        let ids: Vec<u32> = (0..3).map(|vm| series(&mut table, vm).unwrap()).collect();
+        table.retire(ids[1]);
+        end(&mut table);
+        let mut resets = Resets::default();
+        resets.keep([2]);
+        table.renumber(100, &mut resets);
+        assert_eq!(table.live_ids().collect::<Vec<_>>(), [100, 101]);
+        let reset: Vec<bool> = ids.iter().filter_map(|id| Some(table.entry(*id)?.1.reset)).collect();
+        assert_eq!(reset, [false, true]);
+        // a call that brings and ends others is not hindered by it
+        table.retire(ids[0]);
+        let new = series(&mut table, 7).unwrap();
+        series(&mut table, 8).unwrap();
+        assert_eq!((new, table.entry(new).unwrap().0), (3, 102));
+        let batch = end(&mut table);
+        let numbers: Vec<LocalSeries> = batch.registered.iter().map(|(local, _)| *local).collect();
+        assert_eq!((numbers, batch.retired, table.next_base()), (vec![100, 101, 102, 103], vec![100], 104));
+        assert!(end(&mut table).registered.is_empty(), "once");
     }
 
     #[test]

@@ -78,6 +78,8 @@ impl PluginStatus {
         self.failures = before.failures;
         self.missed_deadlines = before.missed_deadlines;
         self.skipped = before.skipped;
+        self.refused_samples = before.refused_samples;
+        self.refused_series = before.refused_series;
         self.restarts = before.restarts;
         self.cost = before.cost.clone();
     }

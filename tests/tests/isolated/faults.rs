@@ -68,6 +68,67 @@ fn children_of_a_plugin_end_with_it() {
     agent.stop();
 }
 
+/// Processes with this command line, its words ended by blanks.
+fn running(command: &str) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_it = |pid: &u32| {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.replace('\0', " ") == command
+    };
+    pids.filter(is_it).collect()
+}
+
+fn end(pid: u32) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_program_with_a_group_of_its_own_ends_with_its_plugin_and_with_the_agent() {
+    let table = "config = { command = [\"sleep\", \"1234.6\"], run = \"stream\" }";
+    let mut agent = beside_a_healthy_one("exec", table).start();
+    let process = child(&mut agent, "exec");
+    let program = |agent: &mut Agent, other_than: &[u32]| {
+        agent.until(PATIENCE, "the program", |_| {
+            let all = running("sleep 1234.6 ");
+            all.iter().find(|pid| !other_than.contains(pid)).copied()
+        })
+    };
+    let first = program(&mut agent, &[]);
+    let group = rustix::process::getpgid(Pid::from_raw(first.cast_signed())).unwrap();
+    assert_eq!(group.as_raw_nonzero().get().cast_unsigned(), first, "it has a group of its own");
+    end(process);
+    let second = program(&mut agent, &[first]);
+    agent.until(PATIENCE, "the end of the first one", |_| {
+        (!running("sleep 1234.6 ").contains(&first)).then_some(())
+    });
+    agent.until(PATIENCE, "the second one alone", |_| (running("sleep 1234.6 ") == [second]).then_some(()));
+    agent.kill();
+    let began = std::time::Instant::now();
+    while !running("sleep 1234.6 ").is_empty() {
+        assert!(began.elapsed() < PATIENCE, "it outlives the agent");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_agent_holds_nothing_for_a_process_that_left() {
+    let mut agent = beside_a_healthy_one("fatal", "config = { mode = \"daemon\" }").start();
+    let left = agent.until(PATIENCE, "the process", |_| running("sleep 123.7 ").first().copied());
+    let pipe = std::fs::read_link(format!("/proc/{left}/fd/1")).unwrap();
+    assert!(pipe.starts_with("pipe:") || pipe.to_string_lossy().starts_with("pipe:["), "{pipe:?}");
+    let held = |agent: &Agent| {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", agent.pid())).unwrap().flatten();
+        all.filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|to| to == pipe)).count()
+    };
+    assert_eq!(held(&agent), 1);
+    assert_eq!(agent.post(Some(&agent.admin_token()), "/api/plugins/fatal/disable", "").status, 200);
+    agent.until(PATIENCE, "the pipe to be closed", |agent| (held(agent) == 0).then_some(()));
+    assert_eq!(running("sleep 123.7 "), [left], "it lives on");
+    end(left);
+    assert_healthy(&mut agent);
+}
+
 #[test]
 fn noise_is_logged_in_part() {
     let table = "interval = \"10s\"\nconfig = { mode = \"noise\" }";

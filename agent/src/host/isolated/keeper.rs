@@ -1,10 +1,13 @@
 //! The one thread behind all isolated plugins: it starts their processes, reads what they print, and reaps those that
 //! nobody waits for any more.
 //!
-//! A process of a plugin is killed by the kernel when the thread that started it ends (`PR_SET_PDEATHSIG`): lanes come
-//! and go, this thread stays as long as the agent.
+//! Lanes come and go, and a call of one may hang; this thread stays as long as the agent.
 
-use super::{cgroup::Delegated, channel::timespec, output::Stream};
+use super::{
+    cgroup::Delegated,
+    channel::timespec,
+    output::{Output, Stream},
+};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
     io::{read, write},
@@ -27,6 +30,8 @@ enum Request {
     /// Boxed: it is large, and rare.
     Spawn(Box<Spawn>),
     Reap(Child),
+    /// The process that printed this has been killed.
+    Close(Arc<Output>),
     Stop,
 }
 
@@ -41,7 +46,7 @@ struct Shared {
     wake: OwnedFd,
 }
 
-/// Starts its thread when it is first needed; ends it, and with it every process that is left, when it is dropped.
+/// Starts its thread when it is first needed, and ends it when it is dropped.
 #[derive(Default)]
 pub struct Keeper {
     shared: Mutex<Option<Arc<Shared>>>,
@@ -69,6 +74,14 @@ impl Keeper {
     pub(super) fn reap(&self, child: Child) {
         if let Err(error) = self.request(Request::Reap(child)) {
             tracing::warn!("a process that was killed can't be waited for: {error}");
+        }
+    }
+
+    /// Reads what a process had printed before it was killed, and closes the pipe: a process that it had started and that
+    /// nobody could kill may hold the other end for ever.
+    pub(super) fn close(&self, output: &Arc<Output>) {
+        if let Err(error) = self.request(Request::Close(Arc::clone(output))) {
+            tracing::warn!("the output of a process that was killed can't be closed: {error}");
         }
     }
 
@@ -122,6 +135,10 @@ impl Loop {
                 match request {
                     Request::Spawn(spawn) => self.spawn(*spawn),
                     Request::Reap(child) => self.dying.push(child),
+                    Request::Close(output) => {
+                        let closed = self.streams.extract_if(.., |stream| stream.is_of(&output));
+                        closed.for_each(|stream| stream.close(&mut self.buffer));
+                    }
                     Request::Stop => return,
                 }
             }
@@ -156,13 +173,15 @@ impl Loop {
     fn spawn(&mut self, Spawn { mut command, printed, answer }: Spawn) {
         let spawned = command.spawn();
         drop(command); // its end of the pipe, so that the child has the only one
-        if spawned.is_ok() {
-            self.streams.push(printed);
-        }
-        // whoever asked has lost patience: the process must not stay
-        if let Err(mpsc::SendError(Ok(mut child))) = answer.send(spawned) {
-            let _ = child.kill(); // it may have ended
-            self.dying.push(child);
+        let spawned_one = spawned.is_ok();
+        match answer.send(spawned) {
+            Ok(()) if spawned_one => self.streams.push(printed),
+            Ok(()) | Err(mpsc::SendError(Err(_))) => {}
+            // whoever asked has lost patience: the process must not stay
+            Err(mpsc::SendError(Ok(mut child))) => {
+                let _ = child.kill(); // it may have ended
+                self.dying.push(child);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     collect::{Source, Usage},
-    model::{Batch, LocalSeries},
+    model::{Batch, LocalSeries, Resets},
 };
 use std::{
     sync::Arc,
@@ -149,6 +149,10 @@ impl Source for Isolated {
 
     fn next_base(&self) -> LocalSeries {
         self.said.intake.table.next_base()
+    }
+
+    fn renumber(&mut self, base: LocalSeries, resets: &mut Resets<LocalSeries>) {
+        self.said.intake.table.renumber(base, resets);
     }
 
     fn refused(&self) -> u64 {
