@@ -50,7 +50,7 @@ pub use aside::set_aside;
 pub use backup::{Overwrite, backup};
 pub use compact::{Compacted, compact};
 pub use error::{Result, StoreError};
-pub use holder::Holder;
+pub use holder::{Holder, writer};
 pub use inspect::{Bad, Checked, Info, Report, TierInfo, info, verify};
 pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};

@@ -1,6 +1,7 @@
 //! What changes while the agent runs: its configuration, which plugins run, the files of plugins.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod commands;
 mod files;
 mod reload;
 mod switch;
