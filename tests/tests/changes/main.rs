@@ -3,7 +3,9 @@
 
 mod files;
 mod reload;
+mod swaps;
 mod switch;
+mod versions;
 
 use serde_json::Value;
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};

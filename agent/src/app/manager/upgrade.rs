@@ -10,14 +10,10 @@ use crate::{
         loaded::{Loaded, Recipe},
     },
     collect::{Factory, Upgrade},
-    config::Mode,
     host::{Catalogue, Claims, Identity, Library, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
-
-/// So many versions of one plugin may be in the process: each stays there with its code, its data and a descriptor.
-const MOST_VERSIONS: usize = 32;
+use std::{path::PathBuf, sync::{Arc, OnceLock}, time::Duration};
 
 /// A file that is to be tried out.
 pub(super) struct Trial {
@@ -38,21 +34,27 @@ pub(super) struct Tried {
     name: String,
     revision: u64,
     number: u64,
+    /// What was loaded for it, however it went on.
+    loaded: Option<Loaded>,
     outcome: Result<(Loaded, Box<dyn Factory>), String>,
 }
 
 impl Trial {
     pub(super) async fn run(self) -> Tried {
         let Self { name, file, known, recipe, claims, deadline, revision, number } = self;
+        let noted = Arc::new(OnceLock::new());
+        let note = Arc::clone(&noted);
         let load: Load<Loaded> = Box::new(move || {
             let loaded = match known {
                 Some(known) => Loaded::InProcess(known),
                 None => recipe.load(&file, &claims).map_err(|error| error.to_string())?,
             };
+            note.get_or_init(|| loaded.clone());
             let factory = recipe.factory(loaded.clone());
             Ok((loaded, factory))
         });
-        Tried { name, revision, number, outcome: try_out(load, deadline).await }
+        let outcome = try_out(load, deadline).await;
+        Tried { name, revision, number, loaded: noted.get().cloned(), outcome }
     }
 }
 
@@ -79,7 +81,7 @@ impl Manager {
                 self.tried.remove(&name);
             } else if self.tried.insert(name.clone(), identity) != Some(identity) {
                 if in_use.is_some() {
-                    trials.extend(self.trial(&name, &plugin, found.file, catalogue));
+                    trials.extend(self.trial(&name, found.file, catalogue));
                 } else if let Err(error) = self.start(&name, catalogue) {
                     tracing::error!("{error}");
                 }
@@ -92,21 +94,12 @@ impl Manager {
         trials
     }
 
-    fn trial(&mut self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
+    fn trial(&mut self, name: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
         let number = self.next_number();
         let table = self.config.plugins.get(name)?;
         let loader = self.loader(catalogue);
         let recipe = loader.recipe(name, table);
         let known = loader.loaded(&file).filter(|known| recipe.takes(known)).cloned();
-        let versions = self.known.iter().filter(|library| library.metadata.name == plugin).count();
-        if table.mode == Mode::InProcess && known.is_none() && versions >= MOST_VERSIONS {
-            let reason = format!(
-                "{versions} versions of it are in the process already, and none can be unloaded; restart the agent, \
-                 or run the plugin isolated"
-            );
-            self.rooms.collecting.event(refused(name, &reason));
-            return None;
-        }
         let (claims, deadline) = (Arc::clone(&self.claims), table.deadline);
         let running = self.running.get_mut(name)?;
         running.trial = number;
@@ -117,9 +110,9 @@ impl Manager {
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
-        let Tried { name, revision, number, outcome } = tried;
-        if let Ok((loaded, _)) = &outcome {
-            self.keep(loaded);
+        let Tried { name, revision, number, loaded, outcome } = tried;
+        if let Some(loaded) = &loaded {
+            self.keep(loaded); // also of a version that failed: if its file is tried again, nothing is loaded anew
         }
         let Some(running) = self.running.get(&name) else { return Vec::new() };
         if running.revision != revision {
