@@ -45,7 +45,8 @@ fn held(agent: &Agent) -> Held {
         };
         *descriptors.entry(kind).or_default() += 1;
     }
-    let children = entries(agent, "task").iter().filter_map(|task| fs::read_to_string(task.join("children")).ok());
+    let children = entries(agent, "task").into_iter();
+    let children = children.filter_map(|task| fs::read_to_string(task.join("children")).ok());
     let children = children.map(|line| line.split_whitespace().count()).sum();
     Held { threads, descriptors, children }
 }
@@ -68,7 +69,8 @@ fn times(agent: &Agent, metric: &str) -> Vec<i64> {
     let home = agent.home();
     let statement = format!("SELECT ts FROM metrics WHERE name = '{metric}' ORDER BY ts");
     let ended = home.end(home.command("sql").args(["--format", "json", &statement]));
-    let rows: Vec<Value> = serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let rows: Vec<Value> =
+        serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     rows.iter().map(|row| row["ts"].as_i64().unwrap_or_else(|| panic!("{row}"))).collect()
 }
 
@@ -89,7 +91,9 @@ fn memory_descriptors_threads_and_children_stay_flat_and_no_tick_is_left_out() {
         match &steady {
             Some(before) => until_held(&mut agent, before, swap),
             None if swap == warm => {
-                agent.until(LIMIT, "the old processes to end", |agent| (held(agent).children == 2).then_some(()));
+                agent.until(LIMIT, "the old processes to end", |agent| {
+                    (held(agent).children == 2).then_some(())
+                });
                 steady = Some(held(&agent));
                 resident = process::memory(agent.pid()).unwrap().resident;
             }

@@ -26,6 +26,8 @@ fn a_crash_of_c_code_is_named_and_the_plugin_started_again_while_others_miss_not
     assert!(log.lines().any(|line| line.contains("crash-c") && line.contains("ended by SIGSEGV")), "{log}");
     // each of its lives brought what it collected before its end
     let ones = "SELECT count(*) AS n FROM metrics WHERE name = 'crash_c_collections' AND value = 1";
-    agent.until(PATIENCE, "samples of three lives", |agent| (rows(agent, ones)[0]["n"].as_u64() >= Some(3)).then_some(()));
+    agent.until(PATIENCE, "samples of three lives", |agent| {
+        (rows(agent, ones)[0]["n"].as_u64() >= Some(3)).then_some(())
+    });
     agent.stop();
 }

@@ -13,7 +13,11 @@ use crate::{
     host::{Catalogue, Claims, Identity, Library, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
-use std::{path::PathBuf, sync::{Arc, OnceLock}, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// A file that is to be tried out.
 pub(super) struct Trial {
