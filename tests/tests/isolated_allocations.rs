@@ -132,7 +132,7 @@ impl Bench {
         loop {
             let line = log.recv_timeout(PATIENCE).expect("the last words of the plugin's process");
             if let Some((_, count)) = line.split_once(WORDS) {
-                return count.trim().parse().unwrap();
+                return count.split_whitespace().next().unwrap().parse().unwrap();
             }
         }
     }
