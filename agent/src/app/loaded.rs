@@ -6,7 +6,7 @@ use crate::{
     host::{
         Claims, Identity, Instance, InstanceOptions, Library, LoadError, Metadata, Refusal,
         isolated::{self, Confinement, Isolated, Keeper, Prepared, User},
-        load_pinned, provenance,
+        load_pinned, provenance, room_for,
     },
     model::{Digest, LocalSeries},
 };
@@ -119,10 +119,13 @@ impl Recipe {
     /// The file, what is wrong with it or with the table, and what to do.
     pub(super) fn load(&self, file: &Path, claims: &Claims) -> Result<Loaded, LoadError> {
         let pinned = self.limits.sha256.map(Digest);
+        let refused = |refusal| LoadError { file: file.into(), refusal };
         match self.mode {
-            Mode::InProcess => load_pinned(file, &self.plugin, pinned, claims).map(Loaded::InProcess),
+            Mode::InProcess => {
+                room_for(&self.plugin, file, pinned.is_some()).map_err(refused)?;
+                load_pinned(file, &self.plugin, pinned, claims).map(Loaded::InProcess)
+            }
             Mode::Isolated => {
-                let refused = |refusal| LoadError { file: file.into(), refusal };
                 self.confinement().map_err(refused)?;
                 isolated::prepare(file, &self.plugin, pinned, claims).map(Loaded::Isolated)
             }

@@ -100,6 +100,9 @@ pub enum Refusal {
         /// Who has it.
         owner: String,
     },
+    /// The process can hold no more of them.
+    #[error("{0} versions of it are in the process already, and none can be unloaded")]
+    TooManyVersions(usize),
     /// Its process can't belong to the user that was asked for.
     #[error("{0}")]
     User(String),
@@ -148,6 +151,7 @@ impl Refusal {
             Self::Dlopen(_) => "install the library that it needs, or build it again",
             Self::BadMetric { .. } => "mend the declaration in the plugin",
             Self::Claimed { .. } => "disable one of the two plugins",
+            Self::TooManyVersions(_) => "restart the agent, or run the plugin isolated",
             Self::User(_) => "run the agent as root, or mend or remove `user` in the plugin's table",
             Self::Ambiguous(_) => "leave one of them there",
             Self::NotFound(_) => "put its .so into one of these directories, or disable it",

@@ -8,6 +8,7 @@ use super::{
     error::{LoadError, Refusal},
     identity::Identity,
     layout,
+    mapped::Entering,
     metadata::{DeclaredMetric, Metadata},
     preflight::{Strategy, preflight},
 };
@@ -92,7 +93,7 @@ impl Code {
     /// # Errors
     /// What the linker says, or what is wrong behind the entry symbol.
     fn open(file: File, metadata: &Metadata) -> Result<Self, Refusal> {
-        let opened = open(file)?;
+        let opened = open(file, &metadata.name)?;
         if metadata.is_c() {
             return Ok(Self::C(c_entry(&opened, metadata)?));
         }
@@ -167,7 +168,8 @@ struct Opened {
 }
 
 /// dlopen; its initialisers run.
-fn open(file: File) -> Result<Opened, Refusal> {
+fn open(file: File, plugin: &str) -> Result<Opened, Refusal> {
+    let entering = Entering::begin(plugin, &file)?;
     // The descriptor is never closed: the dynamic linker knows the library by this path, and would give it again
     // for another file that got the same number.
     let file = ManuallyDrop::new(file);
@@ -179,6 +181,7 @@ fn open(file: File) -> Result<Opened, Refusal> {
     match handle {
         Ok(handle) => Ok(Opened { handle: ManuallyDrop::new(handle), path }),
         Err(error) => {
+            entering.refused();
             drop(ManuallyDrop::into_inner(file)); // the linker has forgotten it too
             Err(Refusal::Dlopen(explain(&error, &path)))
         }

@@ -4,7 +4,9 @@
 mod commands;
 mod files;
 mod reload;
+mod swaps;
 mod switch;
+mod versions;
 
 use serde_json::Value;
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};

@@ -11,18 +11,14 @@ use crate::{
         plugins::Loader,
     },
     collect::Upgrade,
-    config::Mode,
     host::{Catalogue, Claims, Identity, Library, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
-
-/// So many versions of one plugin may be in the process: each stays there with its code, its data and a descriptor.
-const MOST_VERSIONS: usize = 32;
 
 /// Of a file that is mapped into this process.
 const OVERWRITTEN: &str = "it was written over the old one, which is in the process: replace files by rename, and restart \
@@ -49,6 +45,8 @@ pub(super) struct Tried {
     number: u64,
     /// What it claimed; given back where it does not take over.
     claims: Arc<Claims>,
+    /// What was loaded for it, however it went on.
+    loaded: Option<Loaded>,
     outcome: Result<Proved<Loaded>, String>,
 }
 
@@ -56,6 +54,8 @@ impl Trial {
     pub(super) async fn run(self) -> Tried {
         let Self { name, file, known, recipe, claims, deadline, revision, number } = self;
         let claimed = Arc::clone(&claims);
+        let noted = Arc::new(OnceLock::new());
+        let note = Arc::clone(&noted);
         let load: Load<Loaded> = Box::new(move || {
             let loaded = match known {
                 Some(known) => {
@@ -64,11 +64,12 @@ impl Trial {
                 }
                 None => recipe.load(&file, &claimed).map_err(|error| error.to_string())?,
             };
+            note.get_or_init(|| loaded.clone());
             let factory = recipe.factory(loaded.clone());
             Ok((loaded, factory))
         });
         let outcome = try_out(load, deadline).await;
-        Tried { name, revision, number, claims, outcome }
+        Tried { name, revision, number, claims, loaded: noted.get().cloned(), outcome }
     }
 }
 
@@ -101,7 +102,7 @@ impl Manager {
                 Some(Found::Overwritten) => {
                     self.rooms.collecting.event(refused(&name, OVERWRITTEN));
                 }
-                Some(Found::Other) => trials.extend(self.trial(&name, &plugin, found.file, catalogue)),
+                Some(Found::Other) => trials.extend(self.trial(&name, found.file, catalogue)),
                 None => {
                     if let Err(error) = self.start(&name, catalogue) {
                         tracing::error!("{error}");
@@ -127,22 +128,13 @@ impl Manager {
         Some(found)
     }
 
-    fn trial(&mut self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
+    fn trial(&mut self, name: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
         let number = self.next_number();
         let table = self.config.plugins.get(name)?;
         let claims = Arc::new(self.claims.on_trial());
         let loader = Loader { claims: &claims, ..self.loader(catalogue) };
         let recipe = loader.recipe(name, table);
         let known = loader.loaded(&file, &recipe).cloned();
-        let versions = self.known.iter().filter(|library| library.metadata.name == plugin).count();
-        if table.mode == Mode::InProcess && known.is_none() && versions >= MOST_VERSIONS {
-            let reason = format!(
-                "{versions} versions of it are in the process already, and none can be unloaded; restart the agent, \
-                 or run the plugin isolated"
-            );
-            self.rooms.collecting.event(refused(name, &reason));
-            return None;
-        }
         let deadline = table.deadline;
         let running = self.running.get_mut(name)?;
         running.trial = number;
@@ -153,9 +145,9 @@ impl Manager {
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
-        let Tried { name, revision, number, claims, outcome } = tried;
-        if let Ok((loaded, ..)) = &outcome {
-            self.keep(loaded);
+        let Tried { name, revision, number, claims, loaded, outcome } = tried;
+        if let Some(loaded) = &loaded {
+            self.keep(loaded); // also of a version that failed: if its file is tried again, nothing is loaded anew
         }
         let running = self.running.get(&name);
         let counts = running.is_some_and(|running| (running.revision, running.trial) == (revision, number));
