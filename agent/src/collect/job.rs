@@ -91,6 +91,8 @@ struct Failure {
 pub(super) enum Next {
     /// After this pause from now.
     In(Duration),
+    /// For the next tick that has not had its turn: at once, where that came due during the call.
+    NextTick,
     /// At the first tick that comes after this pause.
     TickAfter(Duration),
     /// Never again: it can't work until something changes.
@@ -232,7 +234,7 @@ impl Job {
         outcome.events.extend(taken_over);
         outcome.events.extend(self.series_limit());
         let tick = match trigger {
-            Trigger::Tick(tick) => tick,
+            Trigger::Tick(tick) => self.cadence.served(tick, time),
             _ => self.cadence.at_or_before(time),
         };
         // the pause between the two primings is no tick's
@@ -242,8 +244,6 @@ impl Job {
             self.status().skipped += unexplained;
             outcome.gaps.push(gap);
         }
-        // a late sample may lie beyond its tick
-        let tick = tick.max(self.cadence.at_or_before(time));
         let failure = Failure { late: late || self.overran, manual: trigger == Trigger::Manual, tick };
         // what ended it says more than how long that took
         let result = if late && !self.overran { Err(self.too_late(&mut batch, took)) } else { result };
@@ -373,11 +373,7 @@ impl Job {
             tracing::info!("collects again");
             outcome.events.push(self.event("plugin_recovered", Severity::Info, "collects again"));
         }
-        if self.primings > 0 {
-            Next::In(super::lanes::PRIMING_PAUSE)
-        } else {
-            Next::TickAfter(Duration::ZERO)
-        }
+        if self.primings > 0 { Next::In(super::lanes::PRIMING_PAUSE) } else { Next::NextTick }
     }
 
     fn failed(&mut self, error: &Error, failure: Failure, batch: &Batch, outcome: &mut Outcome) -> Next {
@@ -419,7 +415,11 @@ impl Job {
         let retry =
             if failure.manual { self.health.retry(self.interval) } else { self.health.failed(self.interval) };
         match retry {
-            Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
+            // what outlasts its deadline is not called again without a pause
+            Retry::NextTick if failure.late => {
+                (PluginState::Running, Next::TickAfter(Duration::ZERO), failed)
+            }
+            Retry::NextTick => (PluginState::Running, Next::NextTick, failed),
             // spread, so that collectors that fail together don't come back together
             Retry::BackOff(pause) => {
                 (PluginState::BackingOff, Next::TickAfter(pause + spread(pause / 4)), failed)

@@ -365,5 +365,8 @@ fn collects_when_asked() {
     collecting.stop(LIMIT);
 }
 
+#[path = "late_tests.rs"]
+mod late;
+
 #[path = "lanes_changes_tests.rs"]
 mod changes;

@@ -130,7 +130,7 @@ impl Roster {
         self.last_call = Some(wall);
         let time = match trigger {
             Trigger::Tick(tick) => {
-                job.last_tick = Some(tick);
+                job.last_tick = Some(job.cadence.served(tick, wall));
                 job.cadence.stamp(tick, wall)
             }
             Trigger::Manual | Trigger::Priming => wall,
@@ -200,6 +200,13 @@ impl Roster {
                 return let_go(job);
             }
             Next::In(pause) => (now + pause, Trigger::Priming),
+            Next::NextTick => {
+                let tick = match job.last_tick {
+                    Some(last) => job.cadence.following(wall, last),
+                    None => job.cadence.next(wall, None),
+                };
+                (now + until(wall, tick) + spread(job.jitter), Trigger::Tick(tick))
+            }
             Next::TickAfter(pause) => {
                 paused = !pause.is_zero();
                 let tick = job.cadence.next(wall.plus(pause), job.last_tick.filter(|_| !paused));

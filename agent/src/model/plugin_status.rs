@@ -139,7 +139,7 @@ pub struct PluginStatus {
     pub failures: u64,
     /// Collections that outlasted their deadline.
     pub missed_deadlines: u64,
-    /// Ticks that were left out because the collection before was still running.
+    /// Ticks that were left out because the collection before still ran, or one began only after the next tick.
     pub skipped: u64,
     /// Samples that were refused: of an unknown series, not finite, or the second of a series.
     pub refused_samples: u64,
