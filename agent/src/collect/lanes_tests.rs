@@ -370,3 +370,6 @@ mod late;
 
 #[path = "lanes_changes_tests.rs"]
 mod changes;
+
+#[path = "ended_tests.rs"]
+mod ended;

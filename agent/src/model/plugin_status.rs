@@ -57,6 +57,7 @@ impl PluginStatus {
             last_run: None,
             last_success: None,
             last_error: None,
+            last_error_at: None,
             collections: 0,
             failures: 0,
             missed_deadlines: 0,
@@ -133,6 +134,8 @@ pub struct PluginStatus {
     pub last_success: Option<Timestamp>,
     /// The last error, also when later collections went well.
     pub last_error: Option<String>,
+    /// When that was noticed; nothing where it never ran.
+    pub last_error_at: Option<Timestamp>,
     /// Collections that ended.
     pub collections: u64,
     /// Those of them that failed.
