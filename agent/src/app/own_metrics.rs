@@ -51,7 +51,7 @@ const OF_PLUGINS: &[PluginValue] = &[
         "plugin_skipped_ticks_total",
         Kind::Counter,
         "",
-        "Ticks left out because a collection was still running.",
+        "Ticks left out because a collection lasted too long, or began too late.",
         |s| s.skipped as f64,
     ),
     ("plugin_restarts_total", Kind::Counter, "", "Times that the collector was made anew.", |s| {

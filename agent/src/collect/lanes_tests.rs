@@ -368,5 +368,11 @@ fn collects_when_asked() {
     collecting.stop(LIMIT);
 }
 
+#[path = "late_tests.rs"]
+mod late;
+
 #[path = "lanes_changes_tests.rs"]
 mod changes;
+
+#[path = "ended_tests.rs"]
+mod ended;

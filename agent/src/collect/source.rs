@@ -47,6 +47,11 @@ pub trait Source: Send {
         false
     }
 
+    /// Whether its own process has ended since its last call; never true of a collector in this one.
+    fn ended(&self) -> bool {
+        false
+    }
+
     /// What its own process has used; nothing of a collector in this one.
     fn usage(&mut self) -> Option<Usage> {
         None

@@ -181,6 +181,7 @@ impl Backend for Fake {
             last_run: Some(NOW),
             last_success: None,
             last_error: None,
+            last_error_at: None,
             collections: 120,
             failures: 1,
             missed_deadlines: 2,

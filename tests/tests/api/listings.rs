@@ -36,6 +36,7 @@ fn plugins_are_described() {
             "file",
             "interval_seconds",
             "last_error",
+            "last_error_at",
             "last_run",
             "last_success",
             "missed_deadlines",
@@ -43,6 +44,8 @@ fn plugins_are_described() {
             "name",
             "plugin",
             "reason",
+            "refused_samples",
+            "refused_series",
             "restarts",
             "series",
             "sha256",
@@ -58,6 +61,7 @@ fn plugins_are_described() {
         ("state", json!("running")),
         ("reason", Value::Null),
         ("last_error", Value::Null),
+        ("last_error_at", Value::Null),
         ("interval_seconds", json!(3600.0)),
         ("configured_interval_seconds", json!(3600.0)),
         ("deadline_seconds", json!(3600.0)),
@@ -66,6 +70,8 @@ fn plugins_are_described() {
         ("failures", json!(0)),
         ("missed_deadlines", json!(0)),
         ("skipped", json!(0)),
+        ("refused_samples", json!(0)),
+        ("refused_series", json!(0)),
         ("restarts", json!(0)),
     ] {
         assert_eq!(plugin[key], value, "{key} of {plugin}");

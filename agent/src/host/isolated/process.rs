@@ -114,6 +114,11 @@ impl Process {
         self.pidfd.as_fd()
     }
 
+    /// Whether it has.
+    pub(super) fn has_ended(&self) -> bool {
+        self.wait(Duration::ZERO)
+    }
+
     /// A call went well: what it printed explains no later end.
     pub(super) fn answered(&self) {
         self.output.forget();

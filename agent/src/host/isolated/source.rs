@@ -167,6 +167,10 @@ impl Source for Isolated {
         self.overran
     }
 
+    fn ended(&self) -> bool {
+        self.channel.is_some() && self.process.has_ended()
+    }
+
     fn usage(&mut self) -> Option<Usage> {
         if self.usage.is_none_or(|(read, _)| read.elapsed() >= USAGE) {
             self.look();
