@@ -3,7 +3,7 @@
 use super::{Info, Machine, Machines, State, transition};
 use crate::model::{Event, Missing, Snapshot, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What of a machine outlives a restart, as JSON under `machine/<vm_id>`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub(super) struct Track {
     pub(super) collector: Arc<str>,
     /// It had series in the catalog before.
     pub(super) lived: bool,
+    /// It had series since the agent's start.
+    pub(super) met: bool,
     /// Its series ended, or none was seen since the start: how many collections its collector had brought by then.
     /// Destroyed, once its collector goes on without it.
     pub(super) gone_since: Option<u64>,
@@ -48,6 +50,7 @@ impl Track {
             read_from: None,
             collector: collector.into(),
             lived: false,
+            met: false,
             gone_since: None,
             known,
             changed: false,
@@ -102,8 +105,11 @@ impl Track {
         snapshot: &Snapshot,
         now: Timestamp,
         collections: &impl Fn(&str) -> u64,
+        partial: &BTreeSet<Arc<str>>,
     ) {
         let state = match self.gone_since {
+            // nobody has read of it since the start, but not everything could be read
+            Some(_) if !self.met && partial.contains(&self.collector) => return,
             // its collector went on without it
             Some(then) if collections(&self.collector) > then => {
                 self.gone_since = None;

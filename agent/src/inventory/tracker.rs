@@ -13,6 +13,9 @@ use std::{
 /// Under this name the store keeps which collectors ever brought a collection, as a JSON list.
 const SEEN: &str = "machines.collectors";
 
+/// A gauge of a collector of machines: how many lists of machines it could never read since its start.
+const UNREAD: &str = "vm_indexes_unread";
+
 /// What the inventory needs of the store. The error is for the log.
 pub trait Registry {
     /// Why it could not be done now.
@@ -89,9 +92,10 @@ impl Inventory {
             self.resolve(&snapshot.catalog, registry, &collections);
             self.catalog = Arc::downgrade(&snapshot.catalog);
         }
+        let partial = partial(snapshot, now);
         for (machine, track) in self.machines.list.iter_mut().zip(&mut self.tracks) {
             track.follow_info(machine, snapshot);
-            track.follow_state(machine, snapshot, now, &collections);
+            track.follow_state(machine, snapshot, now, &collections, &partial);
         }
         for (machine, track) in self.machines.list.iter().zip(&mut self.tracks) {
             track.transition(machine, &self.machines, now, events);
@@ -157,7 +161,7 @@ impl Inventory {
         }
         for track in &mut self.tracks {
             if track.lives() {
-                track.gone_since = None;
+                (track.gone_since, track.met) = (None, true);
             } else if track.lived {
                 track.gone_since = Some(collections(&track.collector));
             }
@@ -268,6 +272,17 @@ fn told(catalog: &Catalog) -> impl Iterator<Item = Told<'_>> {
             tells.then_some(Told { vm, state, index, collector })
         })
     })
+}
+
+/// The collectors that could not read all they should since their start (`vm_indexes_unread`): a machine that they don't
+/// tell of may be there all the same.
+fn partial(snapshot: &Snapshot, now: Timestamp) -> BTreeSet<Arc<str>> {
+    let catalog = &snapshot.catalog;
+    let unread = catalog
+        .of_metric(UNREAD)
+        .iter()
+        .filter(|index| snapshot.value(**index, now).is_ok_and(|unread| unread > 0.0));
+    unread.filter_map(|index| Some(collector_name(catalog, catalog.series.get(*index)?.collector))).collect()
 }
 
 /// What a machine was before it was told of for the first time: not created where its collector had told what there is;

@@ -297,3 +297,38 @@ fn a_crash_before_the_commit_loses_no_creation() {
     first(&mut bench, &[(WEB, "web", "running")]);
     assert_eq!(bench.event_kinds(), ["vm_created", "vm_started"]);
 }
+
+#[test]
+fn what_could_not_be_read_about_since_the_start_was_not_destroyed() {
+    let mut bench = Bench::new();
+    first(&mut bench, &[(WEB, "web", "running"), (DB, "db", "running")]);
+    let mut bench = bench.restart(Duration::from_secs(60), Vec::new());
+    // one index can't be read: that of db may be the one
+    bench.batch(|batch| {
+        register(batch, WEB, "web");
+        tell(batch, WEB, "running");
+        batch.registered.push((90, def("vm_indexes_unread", Kind::Gauge, &[])));
+        batch.samples.push(sample(90, 1.0));
+    });
+    let still_unread = |bench: &mut Bench, word: &'static str| {
+        bench.batch(|batch| {
+            tell(batch, WEB, word);
+            batch.samples.push(sample(90, 1.0));
+        });
+    };
+    still_unread(&mut bench, "running");
+    assert_eq!(bench.event_kinds(), [""; 0]);
+    assert_eq!(state_of(&bench, 2), State::Running, "as it was known last");
+    // what was read about since the start is destroyed all the same
+    bench.batch(|batch| {
+        end(batch, WEB);
+        batch.samples.push(sample(90, 1.0));
+    });
+    bench.batch(|batch| batch.samples.push(sample(90, 1.0)));
+    assert_eq!(bench.event_kinds(), ["vm_destroyed"]);
+    assert_eq!(bench.events()[0].vm_id, Some(1));
+    bench.batch(|batch| batch.samples.push(sample(90, 0.0)));
+    bench.batch(|batch| batch.samples.push(sample(90, 0.0)));
+    assert_eq!(bench.event_kinds(), ["vm_destroyed", "vm_destroyed"]);
+    assert_eq!(state_of(&bench, 2), State::Destroyed);
+}
