@@ -119,6 +119,7 @@
 //!
 //! [`testing::Harness`] runs the plugin through its real entry points under plain `cargo test`, and enforces the
 //! rules that the agent enforces. Give your collector a root path in its configuration, and fixtures stand in for the machine.
+//! [`testing::wrong_in_documents`] compares the plugin's README and the schema of its configuration with its code.
 //!
 //! # What is promised
 //!

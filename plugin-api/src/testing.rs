@@ -21,6 +21,10 @@
 //! assert_eq!(collected.value("answer"), Some(42.0));
 //! ```
 
+mod documents;
+
+pub use documents::wrong_in_documents;
+
 use crate::{
     abi::{
         PluginMod_Ref, RawCollectorBox, RawMetric, Sample, glue,

@@ -1,7 +1,11 @@
 //! Virtual machines that exist in the configuration only. Their values are known, their states come from a file.
 //!
-//! In collection `c` a running machine has used `10 c` seconds of processor time and sent `1000 c` bytes. The file
-//! `states` has lines `name=state`; the state `gone` ends the series of a machine. Without a line, `running`.
+//! In collection `c` a running machine has used `10 c` seconds of processor time and sent `1000 c` bytes. Lines of the
+//! file `states`, with the names of the configuration:
+//!
+//! * `name=state`: the state, `running` without a line; `gone` ends the series of a machine.
+//! * `name:metric=reason`: the metric has no value, for this reason.
+//! * `name:label=value`: a label of `vm_info` is another than in the configuration; `name:vm=uuid` its identity.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +52,7 @@ const RUNNING: [Known; 9] = [
     (UPTIME, |c| 3600.0 + c),
 ];
 
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MachineConfig {
     vm: String,
@@ -65,6 +69,45 @@ pub struct MachineConfig {
     owner: String,
 }
 
+/// The lines of the file about one machine.
+struct Said<'a> {
+    text: &'a str,
+    name: &'a str,
+}
+
+impl<'a> Said<'a> {
+    /// The state.
+    fn state(&self) -> &'a str {
+        self.find(|of| of == self.name).unwrap_or("running")
+    }
+
+    /// The reason of a metric without a value, or the value of a label.
+    fn about(&self, what: &str) -> Option<&'a str> {
+        self.find(|of| of.split_once(':') == Some((self.name, what)))
+    }
+
+    fn find(&self, wanted: impl Fn(&str) -> bool) -> Option<&'a str> {
+        (self.text.lines().filter_map(|line| line.split_once('=')))
+            .find_map(|(of, said)| wanted(of).then_some(said))
+    }
+}
+
+impl MachineConfig {
+    /// With the labels of the file.
+    fn with(&self, said: &Said<'_>) -> Self {
+        let label = |key: &str, own: &str| said.about(key).unwrap_or(own).to_owned();
+        Self {
+            vm: label("vm", &self.vm),
+            name: label("name", &self.name),
+            provider: label("provider", &self.provider),
+            project: label("project", &self.project),
+            boxed: label("box", &self.boxed),
+            ip_address: label("ip_address", &self.ip_address),
+            owner: label("owner", &self.owner),
+        }
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -78,8 +121,11 @@ struct Machine {
 }
 
 struct MachineSeries {
+    /// Whose they are.
+    of: MachineConfig,
     states: Vec<Series>,
-    always: [Series; 2],
+    info: Series,
+    capacity: Series,
     running: Vec<Series>,
 }
 
@@ -119,56 +165,77 @@ impl Collector for FakeVm {
             None => String::new(),
         };
         for machine in &mut self.machines {
-            let name = machine.config.name.as_str();
-            let state = (text.lines().filter_map(|line| line.split_once('=')))
-                .find_map(|(of, state)| (of == name).then_some(state))
-                .unwrap_or("running");
-            machine.collect(state, self.collections as f64, sink)?;
+            let name = machine.config.name.clone();
+            machine.collect(&Said { text: &text, name: &name }, self.collections as f64, sink)?;
         }
         Ok(())
     }
 }
 
 impl Machine {
-    fn collect(&mut self, state: &str, c: f64, sink: &mut Sink<'_>) -> Result<()> {
-        if state == "gone" {
+    fn collect(&mut self, said: &Said<'_>, c: f64, sink: &mut Sink<'_>) -> Result<()> {
+        let state = said.state();
+        let config = self.config.with(said);
+        let identity = self.series.as_ref().map(|series| series.of.vm.as_str());
+        if state == "gone" || identity.is_some_and(|vm| vm != config.vm) {
             for series in self.series.take().iter().flat_map(MachineSeries::all) {
                 sink.host().retire(series);
             }
+        }
+        if state == "gone" {
             return Ok(());
         }
-        let series = match &self.series {
+        let series = match &mut self.series {
             Some(series) => series,
-            None => self.series.insert(MachineSeries::new(&self.config, sink.host())?),
+            None => self.series.insert(MachineSeries::new(config.clone(), sink.host())?),
         };
-        sink.put_states(&series.states, STATES.iter().position(|known| *known == state));
-        sink.put(series.always[0], 1.0);
-        sink.put(series.always[1], 10_737_418_240.0);
-        for (series, (_, value)) in series.running.iter().zip(RUNNING) {
-            if state == "running" {
-                sink.put(*series, value(c));
-            } else {
-                sink.unavailable(*series, "not running");
-            }
+        if series.of != config {
+            sink.host().retire(series.info);
+            series.info = config.info(sink.host())?;
+            series.of = config;
         }
+        series.put(state, said, c, sink);
         Ok(())
     }
 }
 
+impl MachineConfig {
+    fn info(&self, host: &mut Host<'_>) -> Result<Series> {
+        let Self { vm, name, provider, project, boxed, ip_address, owner } = self;
+        host.series(&INFO, &[vm, name, provider, project, boxed, ip_address, owner])
+    }
+}
+
 impl MachineSeries {
-    fn new(config: &MachineConfig, host: &mut Host<'_>) -> Result<Self> {
-        let vm = config.vm.as_str();
-        let MachineConfig { name, provider, project, boxed, ip_address, owner, .. } = config;
-        let info = host.series(&INFO, &[vm, name, provider, project, boxed, ip_address, owner])?;
+    fn new(of: MachineConfig, host: &mut Host<'_>) -> Result<Self> {
+        let vm = of.vm.as_str();
         Ok(Self {
             states: STATES.iter().map(|state| host.series(&STATE, &[vm, state])).collect::<Result<_>>()?,
-            always: [info, host.series(&DISK_CAPACITY, &[vm])?],
+            info: of.info(host)?,
+            capacity: host.series(&DISK_CAPACITY, &[vm])?,
             running: RUNNING.iter().map(|(metric, _)| host.series(metric, &[vm])).collect::<Result<_>>()?,
+            of,
         })
     }
 
+    fn put(&self, state: &str, said: &Said<'_>, c: f64, sink: &mut Sink<'_>) {
+        match said.about("vm_state") {
+            Some(reason) => self.states.iter().for_each(|series| sink.unavailable(*series, reason)),
+            None => sink.put_states(&self.states, STATES.iter().position(|known| *known == state)),
+        }
+        sink.put(self.info, 1.0);
+        sink.put(self.capacity, 10_737_418_240.0);
+        for (series, (metric, value)) in self.running.iter().zip(RUNNING) {
+            match said.about(metric.name()) {
+                Some(reason) => sink.unavailable(*series, reason),
+                None if state == "running" => sink.put(*series, value(c)),
+                None => sink.unavailable(*series, "not running"),
+            }
+        }
+    }
+
     fn all(&self) -> Vec<Series> {
-        [&self.states[..], &self.always, &self.running].concat()
+        [&self.states[..], &[self.info, self.capacity], &self.running].concat()
     }
 }
 

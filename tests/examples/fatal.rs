@@ -36,6 +36,8 @@ enum Mode {
     Leak,
     /// 50 children that sleep.
     Fork,
+    /// One child that leaves the session, and keeps the output open.
+    Daemon,
     /// A flood on standard output, and no end.
     Noise,
     /// Writes to the files of `files`.
@@ -99,6 +101,9 @@ impl Collector for Fatal {
                     Command::new("sleep").arg("123.4").stdout(Stdio::null()).spawn()?;
                 }
                 std::process::exit(3);
+            }
+            Mode::Daemon if self.collections == 1 => {
+                Command::new("setsid").args(["sleep", "123.7"]).spawn()?;
             }
             Mode::Noise => {
                 println!("the last words before the flood");

@@ -37,10 +37,11 @@ enum Mode {
     /// A thread of its own panics while the collector goes on.
     PanicThread,
     BadSeries,
+    /// `n` values that are no numbers; three where that is 0.
     Nan,
     Duplicate,
     Backwards,
-    /// `n` series.
+    /// `n` series; it asks for all of them, whatever the host says.
     TooMany,
     /// A label value of `n` bytes.
     LongLabel,
@@ -162,7 +163,8 @@ impl Faulty {
     fn put_faults(&mut self, sink: &mut Sink<'_>) {
         match self.config.mode {
             Mode::Nan => {
-                for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let values = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].into_iter().cycle();
+                for value in values.take(if self.config.n == 0 { 3 } else { self.config.n }) {
                     sink.put(self.steps, value);
                 }
             }
@@ -186,7 +188,11 @@ impl Faulty {
                     sink.host().log(Level::Warn, &format!("line {line} of a flood"));
                 }
             }
-            Mode::Stdout => println!("a plugin that writes to standard output"),
+            Mode::Stdout => {
+                for _ in 0..self.config.n.max(1) {
+                    println!("a plugin that writes to standard output");
+                }
+            }
             Mode::Flicker if self.collections % 2 == 1 => sink.put(self.steps, 1.0),
             _ => {}
         }
@@ -210,10 +216,8 @@ fn items(config: &Config, host: &mut Host<'_>) -> Result<Vec<Series>> {
             for number in 0..config.n {
                 match host.series(&ITEM, &[&number.to_string()]) {
                     Ok(series) => items.push(series),
-                    Err(error) => {
-                        host.log(Level::Warn, error.message());
-                        break;
-                    }
+                    Err(error) if items.len() == number => host.log(Level::Warn, error.message()),
+                    Err(_) => {} // said once
                 }
             }
             *FOREIGN.lock().unwrap_or_else(PoisonError::into_inner) = items.clone();

@@ -242,7 +242,7 @@ const UNSAFE: [&str; 11] = [
     "tests/examples/initialiser.rs",
     "tests/examples/synthetic.rs",
     "tests/examples/wrong_layout.rs",
-    "tests/tests/allocations.rs",
+    "tests/src/counting.rs",
 ];
 
 #[test]

@@ -119,6 +119,10 @@ fn wrong_usage() {
         &["query", "host_load1", "--step", "5m", "--agg", "mean"],
         &["plugins"],
         &["plugins", "inspect"],
+        &["plugins", "restart"],
+        &["plugins", "disable", "a", "b"],
+        &["plugins", "enable", "a", "--agent", "here"],
+        &["reload", "now"],
         &["plugins", "new"],
         &["plugins", "run", "a.so", "--interval", "soon"],
         &["plugins", "run", "a.so", "--interval", "0s"],
@@ -144,6 +148,7 @@ fn help_names_everything() {
     for word in [
         "run",
         "check",
+        "reload",
         "plugins",
         "query",
         "export",
@@ -163,7 +168,12 @@ fn help_names_everything() {
     for (subcommand, words) in [
         (&["run"][..], &["--listen", "--interval"][..]),
         (&["check"], &["--config"]),
-        (&["plugins"], &["list", "top", "inspect", "new", "run", "certify"]),
+        (
+            &["plugins"],
+            &["list", "top", "enable", "disable", "restart", "collect", "inspect", "new", "run", "certify"],
+        ),
+        (&["plugins", "enable"], &["<NAME>", "--agent", "[plugins.host-cpu]"]),
+        (&["reload"], &["--agent", "--config", "--data-dir"]),
         (&["plugins", "top"], &["--once", "--agent", "--format"]),
         (&["plugins", "new"], &["<NAME>", "--dir", "--api", "docs/plugin-guide.md"]),
         (&["plugins", "run"], &["<FILE>", "TEXT|FILE", "--interval", "--count", "jsonl", "prometheus"]),

@@ -3,9 +3,10 @@
 use super::step::Ending;
 use crate::{
     config::AlertRule,
+    inventory::{Machine, Machines},
     model::{Event, Labels, Severity, Timestamp},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The old system's four rules in its order: name, metric, and what its strings call it.
 const SEED: [(&str, &str, &str); 4] = [
@@ -14,6 +15,9 @@ const SEED: [(&str, &str, &str); 4] = [
     ("system_high_disk", "host_disk_percent", "disk"),
     ("system_high_swap", "host_swap_percent", "swap"),
 ];
+
+/// Stands in a message for the name of the machine.
+const VM_NAME: &str = "{vm_name}";
 
 /// The place of a rule in the order of the API: the old system's four, then all others.
 pub(super) fn rank(rule: &str) -> usize {
@@ -26,17 +30,36 @@ fn shown(value: f64) -> String {
     if text == "-0.0" { "0.0".into() } else { text }
 }
 
-fn filled(rule: &AlertRule, value: f64) -> String {
-    rule.message.replace("{value}", &shown(value))
+/// The machine that labels tell of.
+pub(super) fn machine<'a>(machines: &'a Machines, labels: &Labels) -> Option<&'a Machine> {
+    machines.by_uuid(labels.get("vm"))
+}
+
+/// What a machine is called; of one that the inventory does not know, its label.
+fn title(machines: &Machines, labels: &Labels) -> Option<String> {
+    match machine(machines, labels) {
+        Some(machine) => Some(machines.title(machine)),
+        None => Some(labels.get("vm")).filter(|vm| !vm.is_empty()).map(String::from),
+    }
+}
+
+/// The rule's message. It always names the machine: an alert of some machine helps nobody.
+fn filled(rule: &AlertRule, labels: &Labels, value: f64, machines: &Machines) -> String {
+    let text = rule.message.replace("{value}", &shown(value));
+    match title(machines, labels) {
+        Some(name) if text.contains(VM_NAME) => text.replace(VM_NAME, &name),
+        Some(name) => format!("{text} ({name})"),
+        None => text.replace(VM_NAME, "the host"),
+    }
 }
 
 /// As `/api/metrics/alerts` shows it. The old system's wording belongs to its own metrics: a rule that has only the name
 /// of one of the four says what its message says.
-pub(super) fn text(rule: &AlertRule, value: f64) -> String {
+pub(super) fn text(rule: &AlertRule, labels: &Labels, value: f64, machines: &Machines) -> String {
     let seed = SEED.iter().find(|(name, metric, _)| *name == rule.name && *metric == rule.metric);
     match seed {
         Some((.., what)) => format!("\u{26a0}\u{fe0f} High {what} usage: {}%", shown(value)),
-        None => format!("\u{26a0}\u{fe0f} {}", filled(rule, value)),
+        None => format!("\u{26a0}\u{fe0f} {}", filled(rule, labels, value, machines)),
     }
 }
 
@@ -46,23 +69,27 @@ pub(super) fn fired(
     labels: &Labels,
     value: f64,
     time: Timestamp,
-    vm_id: Option<i64>,
+    machines: &Machines,
 ) -> Event {
+    let machine = machine(machines, labels);
     Event {
         kind: rule.name.clone(),
         severity: rule.severity,
-        message: filled(rule, value),
-        details: json!({
-            "source": "system_monitor",
-            "rule": rule.name,
-            "metric": rule.metric,
-            "value": value,
-            "threshold": rule.threshold,
-            "op": rule.op.symbol(),
-            "labels": map(labels),
-        }),
+        message: filled(rule, labels, value, machines),
+        details: naming(
+            machine,
+            json!({
+                "source": "system_monitor",
+                "rule": rule.name,
+                "metric": rule.metric,
+                "value": value,
+                "threshold": rule.threshold,
+                "op": rule.op.symbol(),
+                "labels": map(labels),
+            }),
+        ),
         time,
-        vm_id,
+        vm_id: machine.map(|machine| machine.vm_id),
     }
 }
 
@@ -85,32 +112,50 @@ pub(super) struct Resolution<'a> {
 }
 
 /// The event of a resolution.
-pub(super) fn resolved(of: &Resolution<'_>, time: Timestamp, vm_id: Option<i64>) -> Event {
+pub(super) fn resolved(of: &Resolution<'_>, time: Timestamp, machines: &Machines) -> Event {
+    let machine = machine(machines, of.labels);
+    let named = || title(machines, of.labels).map_or_else(String::new, |name| format!(" ({name})"));
     let message = match (of.ending, of.definition) {
-        (Ending::Recovered, Some(rule)) => filled(rule, of.value),
-        (Ending::NoData, _) => format!("{}: no value of {}{} any more", of.rule, of.metric, of.labels),
-        _ => format!("{}: the rule is no longer configured", of.rule),
+        (Ending::Recovered, Some(rule)) => filled(rule, of.labels, of.value, machines),
+        (Ending::NoData, _) => {
+            format!("{}: no value of {}{} any more{}", of.rule, of.metric, of.labels, named())
+        }
+        (Ending::MachineStopped, _) => format!("{}: the machine was stopped{}", of.rule, named()),
+        (Ending::MachineCrashed, _) => format!("{}: the machine crashed{}", of.rule, named()),
+        (Ending::MachineDestroyed, _) => format!("{}: the machine was destroyed{}", of.rule, named()),
+        _ => format!("{}: the rule is no longer configured{}", of.rule, named()),
     };
     Event {
         kind: format!("{}_resolved", of.rule),
         severity: Severity::Info,
         message,
-        details: json!({
-            "source": "system_monitor",
-            "rule": of.rule,
-            "metric": of.metric,
-            "value": of.value,
-            "threshold": of.definition.map(|rule| rule.threshold),
-            "op": of.definition.map(|rule| rule.op.symbol()),
-            "labels": map(of.labels),
-            "reason": of.ending.word(),
-            "since": of.since.to_string(),
-        }),
+        details: naming(
+            machine,
+            json!({
+                "source": "system_monitor",
+                "rule": of.rule,
+                "metric": of.metric,
+                "value": of.value,
+                "threshold": of.definition.map(|rule| rule.threshold),
+                "op": of.definition.map(|rule| rule.op.symbol()),
+                "labels": map(of.labels),
+                "reason": of.ending.word(),
+                "since": of.since.to_string(),
+            }),
+        ),
         time,
-        vm_id,
+        vm_id: machine.map(|machine| machine.vm_id),
     }
 }
 
-fn map(labels: &Labels) -> serde_json::Map<String, serde_json::Value> {
+/// Adds the name of the machine, where it is about one.
+fn naming(machine: Option<&Machine>, mut details: Value) -> Value {
+    if let Some(machine) = machine {
+        details["vm_name"] = json!(machine.info.name);
+    }
+    details
+}
+
+fn map(labels: &Labels) -> serde_json::Map<String, Value> {
     labels.iter().map(|(key, value)| (key.into(), value.into())).collect()
 }

@@ -1,7 +1,8 @@
 //! Alert rules: which are pending, which fire. Each series of a rule goes inactive → pending → firing on its own.
 //!
 //! Values are compared unrounded. A value that is missing (stale, unavailable, its series ended) neither fires nor
-//! resolves: the state is kept for [`KEPT_WITHOUT_VALUE`], then ends with the reason `no_data`.
+//! resolves: the state is kept for [`KEPT_WITHOUT_VALUE`], then ends with the reason `no_data`; at once where its machine was
+//! stopped or destroyed, with that reason.
 
 mod message;
 mod state;
@@ -11,6 +12,7 @@ pub use state::{Firing, Moment, State};
 
 use crate::{
     config::AlertRule,
+    inventory::Machines,
     model::{Labels, Severity, Timestamp},
 };
 use std::time::Duration;
@@ -44,6 +46,10 @@ pub struct ActiveAlert {
     pub rule: String,
     /// The labels of the series; none for the host's views.
     pub labels: Labels,
+    /// The number of the machine that it is about.
+    pub vm_id: Option<i64>,
+    /// The name of that machine.
+    pub vm_name: Option<String>,
     /// Where it stands.
     pub state: AlertState,
     /// How much it matters.
@@ -59,8 +65,8 @@ pub struct ActiveAlert {
 }
 
 /// The alerts that are pending or firing: the old system's four in its order, then the others by name.
-pub fn active(state: &State) -> Vec<ActiveAlert> {
-    let mut alerts: Vec<ActiveAlert> = state.each_active().collect();
+pub fn active(state: &State, machines: &Machines) -> Vec<ActiveAlert> {
+    let mut alerts: Vec<ActiveAlert> = state.each_active(machines).collect();
     alerts.sort_by(|a, b| {
         let key =
             |alert: &ActiveAlert| (message::rank(&alert.rule), alert.rule.clone(), alert.labels.clone());

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::AlertRule,
+    inventory::{self, Machines},
     model::{Event, Labels, Missing, Snapshot, Timestamp},
     views::{self, View, ViewContext},
 };
@@ -41,8 +42,10 @@ struct Series {
     seen: Duration,
     /// Since when the comparison holds, on the wall clock.
     since: Timestamp,
-    /// Was looked at in this round.
+    /// Has a value in this round.
     visited: bool,
+    /// In this round the plugin said that there is no value.
+    unavailable: bool,
 }
 
 /// A firing alert as it outlives a restart.
@@ -62,6 +65,8 @@ pub struct Firing {
 pub struct Moment<'a> {
     /// The latest values.
     pub snapshot: &'a Snapshot,
+    /// The machines, as of the same round.
+    pub machines: &'a Machines,
     /// For views, and the wall clock's time.
     pub context: ViewContext<'a>,
     /// The monotonic clock's time.
@@ -101,14 +106,8 @@ impl State {
         }
     }
 
-    /// Looks at every rule. Adds one event for each transition into firing, and one for each resolution. `vm_id` gives the
-    /// number of a machine by its label `vm`.
-    pub fn evaluate(
-        &mut self,
-        moment: &Moment<'_>,
-        vm_id: impl Fn(&str) -> Option<i64>,
-        events: &mut Vec<Event>,
-    ) {
+    /// Looks at every rule. Adds one event for each transition into firing, and one for each resolution.
+    pub fn evaluate(&mut self, moment: &Moment<'_>, events: &mut Vec<Event>) {
         let before = events.len();
         let now = moment.context.now;
         for orphan in self.orphans.drain(..) {
@@ -122,10 +121,10 @@ impl State {
                 value: orphan.value,
                 definition: None,
             };
-            events.push(message::resolved(&resolution, now, vm_id(labels.get("vm"))));
+            events.push(message::resolved(&resolution, now, moment.machines));
         }
         for tracked in &mut self.rules {
-            tracked.evaluate(moment, &vm_id, events);
+            tracked.evaluate(moment, events);
         }
         self.changed |= events.len() > before;
     }
@@ -152,43 +151,49 @@ impl State {
         self.rules.iter().any(|tracked| !tracked.series.is_empty())
     }
 
-    pub(super) fn each_active(&self) -> impl Iterator<Item = ActiveAlert> + '_ {
-        self.rules.iter().flat_map(|tracked| {
-            tracked.series.iter().map(|series| ActiveAlert {
-                rule: tracked.rule.name.clone(),
-                labels: series.labels.clone(),
-                state: match series.phase {
-                    Phase::Pending(_) => AlertState::Pending,
-                    Phase::Firing => AlertState::Firing,
-                },
-                severity: tracked.rule.severity,
-                value: series.value,
-                threshold: tracked.rule.threshold,
-                since: series.since,
-                text: message::text(&tracked.rule, series.value),
+    pub(super) fn each_active<'a>(
+        &'a self,
+        machines: &'a Machines,
+    ) -> impl Iterator<Item = ActiveAlert> + 'a {
+        self.rules.iter().flat_map(move |tracked| {
+            tracked.series.iter().map(move |series| {
+                let machine = message::machine(machines, &series.labels);
+                ActiveAlert {
+                    rule: tracked.rule.name.clone(),
+                    labels: series.labels.clone(),
+                    vm_id: machine.map(|machine| machine.vm_id),
+                    vm_name: machine.and_then(|machine| machine.info.name.clone()),
+                    state: match series.phase {
+                        Phase::Pending(_) => AlertState::Pending,
+                        Phase::Firing => AlertState::Firing,
+                    },
+                    severity: tracked.rule.severity,
+                    value: series.value,
+                    threshold: tracked.rule.threshold,
+                    since: series.since,
+                    text: message::text(&tracked.rule, &series.labels, series.value, machines),
+                }
             })
         })
     }
 }
 
 impl Tracked {
-    fn evaluate(
-        &mut self,
-        moment: &Moment<'_>,
-        vm_id: &impl Fn(&str) -> Option<i64>,
-        events: &mut Vec<Event>,
-    ) {
+    fn evaluate(&mut self, moment: &Moment<'_>, events: &mut Vec<Event>) {
         let Self { rule, view, series } = self;
         for known in series.iter_mut() {
-            known.visited = false;
+            (known.visited, known.unavailable) = (false, false);
         }
         // a missing value is none: a state that is not visited has to do without
-        let mut take = |labels: &Labels, value: Result<f64, Missing>| {
-            if let Ok(value) = value {
-                present(rule, series, labels, value, moment, vm_id, events);
+        let mut take = |labels: &Labels, value: Result<f64, Missing>| match value {
+            Ok(value) => present(rule, series, labels, value, moment, events),
+            Err(Missing::Unavailable(_)) => {
+                let known = series.iter_mut().filter(|known| known.labels == *labels);
+                known.for_each(|known| known.unavailable = true);
             }
+            Err(_) => {}
         };
-        let fits = |labels: &Labels| rule.labels.iter().all(|(key, value)| labels.get(key) == value);
+        let fits = |labels: &Labels| chooses(rule, labels, moment.machines);
         match view {
             Some(view) => view.each(moment.snapshot, &moment.context, |labels, value| {
                 if fits(labels) {
@@ -204,7 +209,7 @@ impl Tracked {
                 }
             }
         }
-        series.retain_mut(|known| known.visited || absent(rule, known, moment, vm_id, events));
+        series.retain_mut(|known| known.visited || absent(rule, known, moment, events));
     }
 }
 
@@ -215,7 +220,6 @@ fn present(
     labels: &Labels,
     value: f64,
     moment: &Moment<'_>,
-    vm_id: &impl Fn(&str) -> Option<i64>,
     events: &mut Vec<Event>,
 ) {
     let holds = rule.op.holds(value, rule.threshold);
@@ -226,19 +230,27 @@ fn present(
     let phase = match outcome {
         Outcome::Stays(phase) => phase,
         Outcome::Fires => {
-            events.push(message::fired(rule, labels, value, now, vm_id(labels.get("vm"))));
+            events.push(message::fired(rule, labels, value, now, moment.machines));
             Phase::Firing
         }
         Outcome::Inactive | Outcome::Ends(_) => {
             let known = at.map(|at| series.swap_remove(at));
             if let (Outcome::Ends(ending), Some(known)) = (outcome, known) {
-                events.push(known.resolved(rule, ending, value, now, vm_id));
+                events.push(known.resolved(rule, ending, value, moment));
             }
             return;
         }
     };
     let since = at.and_then(|at| series.get(at)).map_or(now, |known| known.since);
-    let new = Series { labels: labels.clone(), phase, value, seen: moment.monotonic, since, visited: true };
+    let new = Series {
+        labels: labels.clone(),
+        phase,
+        value,
+        seen: moment.monotonic,
+        since,
+        visited: true,
+        unavailable: false,
+    };
     match at.and_then(|at| series.get_mut(at)) {
         Some(known) => *known = new,
         None => series.push(new),
@@ -246,20 +258,39 @@ fn present(
 }
 
 /// Takes into account that there is no value; whether the state goes on.
-fn absent(
-    rule: &AlertRule,
-    known: &mut Series,
-    moment: &Moment<'_>,
-    vm_id: &impl Fn(&str) -> Option<i64>,
-    events: &mut Vec<Event>,
-) -> bool {
-    match step::without_value(known.phase, known.seen, moment.monotonic) {
+fn absent(rule: &AlertRule, known: &mut Series, moment: &Moment<'_>, events: &mut Vec<Event>) -> bool {
+    let outcome = match machine_ended(known, moment.machines) {
+        Some(ending) if known.phase == Phase::Firing => Outcome::Ends(ending),
+        Some(_) => Outcome::Inactive,
+        None => step::without_value(known.phase, known.seen, moment.monotonic),
+    };
+    match outcome {
         Outcome::Stays(_) => true,
         Outcome::Ends(ending) => {
-            events.push(known.resolved(rule, ending, known.value, moment.context.now, vm_id));
+            events.push(known.resolved(rule, ending, known.value, moment));
             false
         }
         Outcome::Inactive | Outcome::Fires => false,
+    }
+}
+
+/// Whether a rule is about the series with these labels. Its machine may be given by name.
+fn chooses(rule: &AlertRule, labels: &Labels, machines: &Machines) -> bool {
+    let is_named = |name: &str| {
+        message::machine(machines, labels).is_some_and(|it| it.info.name.as_deref() == Some(name))
+    };
+    rule.labels.iter().all(|(key, value)| labels.get(key) == value || (key == "vm" && is_named(value)))
+}
+
+/// Where a value is missing because its machine does not run: nothing to wait for. That a machine is off says nothing of
+/// values that were not collected yet, so the plugin has to have said that there is none.
+fn machine_ended(known: &Series, machines: &Machines) -> Option<Ending> {
+    use inventory::State::{Crashed, Destroyed, NotCreated, Saved, Shutoff};
+    match message::machine(machines, &known.labels)?.state {
+        Destroyed => Some(Ending::MachineDestroyed),
+        Crashed if known.unavailable => Some(Ending::MachineCrashed),
+        Shutoff | Saved | NotCreated if known.unavailable => Some(Ending::MachineStopped),
+        _ => None,
     }
 }
 
@@ -273,6 +304,7 @@ impl Series {
             seen: now,
             since: Timestamp::from_millis(firing.since),
             visited: false,
+            unavailable: false,
         })
     }
 
@@ -287,14 +319,7 @@ impl Series {
         }
     }
 
-    fn resolved(
-        &self,
-        rule: &AlertRule,
-        ending: Ending,
-        value: f64,
-        now: Timestamp,
-        vm_id: &impl Fn(&str) -> Option<i64>,
-    ) -> Event {
+    fn resolved(&self, rule: &AlertRule, ending: Ending, value: f64, moment: &Moment<'_>) -> Event {
         let resolution = Resolution {
             rule: &rule.name,
             metric: &rule.metric,
@@ -304,6 +329,6 @@ impl Series {
             value,
             definition: Some(rule),
         };
-        message::resolved(&resolution, now, vm_id(self.labels.get("vm")))
+        message::resolved(&resolution, moment.context.now, moment.machines)
     }
 }

@@ -33,6 +33,12 @@ pub(super) enum Ending {
     Recovered,
     /// There was no value for too long.
     NoData,
+    /// The machine that the value was of was switched off.
+    MachineStopped,
+    /// The machine that the value was of was switched off by a fault.
+    MachineCrashed,
+    /// The machine that the value was of is no more.
+    MachineDestroyed,
     /// The rule was removed, or watches something else now.
     RuleRemoved,
 }
@@ -43,6 +49,9 @@ impl Ending {
         match self {
             Self::Recovered => "recovered",
             Self::NoData => "no_data",
+            Self::MachineStopped => "machine_stopped",
+            Self::MachineCrashed => "machine_crashed",
+            Self::MachineDestroyed => "machine_destroyed",
             Self::RuleRemoved => "rule_removed",
         }
     }

@@ -2,13 +2,13 @@
 
 use super::{
     Agent,
+    machines::listed,
     manager::{Managing, Overview},
 };
 use crate::{
     collect::Collecting,
     config::{Config, TimestampStyle},
     ingest::{Input, Published, Stats},
-    inventory::Machine,
     model::{CollectorId, PluginState, PluginStatus, Snapshot, Timestamp},
     query::{self, History, HistoryError, HistoryQuery},
     serve::{
@@ -122,7 +122,7 @@ impl Backend for AgentBackend {
             .machines
             .all()
             .iter()
-            .map(|machine| vm(machine, &published.snapshot, &self.context(&overview)))
+            .map(|machine| listed(machine, &published.snapshot, &self.context(&overview)))
             .collect()
     }
 
@@ -227,24 +227,6 @@ impl Backend for AgentBackend {
         let before = Timestamp::now().minus(Duration::from_secs(u64::from(days) * 86_400));
         let deleted = self.ask(|reply| Input::Delete { before, reply }).await??;
         Ok(deleted.samples)
-    }
-}
-
-fn vm(machine: &Machine, snapshot: &Snapshot, context: &ViewContext<'_>) -> Vm {
-    let info = &machine.info;
-    let uptime = views::native(snapshot, "vm_uptime_seconds", Some(("vm", &info.vm)), context.now);
-    Vm {
-        vm_id: machine.vm_id,
-        vm: info.vm.clone(),
-        vm_name: info.name.clone(),
-        vm_status: machine.state.status().into(),
-        state: machine.state.word().into(),
-        provider: info.provider.clone(),
-        project: info.project.clone(),
-        owner: info.owner.clone(),
-        ip_address: info.ip_address.clone(),
-        uptime_seconds: uptime.ok().map(|seconds| seconds as i64),
-        last_seen: machine.last_seen,
     }
 }
 

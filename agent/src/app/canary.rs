@@ -1,8 +1,8 @@
 //! A new version of a plugin is tried out beside the old one, before it may take over.
 
 use crate::{
-    collect::{Factory, PRIMING_PAUSE, Source},
-    model::{Batch, CollectorId, Timestamp},
+    collect::{Factory, PRIMING_PAUSE, Successor},
+    model::{Batch, CollectorId, Resets, Timestamp},
 };
 use std::{
     thread,
@@ -18,8 +18,12 @@ const COLLECTIONS: u32 = 2;
 /// Loads something and makes collectors of it.
 pub(super) type Load<T> = Box<dyn FnOnce() -> Result<(T, Box<dyn Factory>), String> + Send>;
 
-/// Loads on a thread of its own, makes a collector and collects twice, each time within `deadline`. Gives what was
-/// loaded and its factory, if no error came and one valid sample at least. A thread that does not come back is left
+/// What was tried out and may take over: what was loaded, what makes its collectors, and the one that has shown that it
+/// works.
+pub(super) type Proved<T> = (T, Box<dyn Factory>, Successor);
+
+/// Loads on a thread of its own, makes a collector and collects twice, each time within `deadline`. Gives the collector
+/// and what it was made from, if no error came and one valid sample at least. A thread that does not come back is left
 /// behind.
 ///
 /// # Errors
@@ -27,19 +31,15 @@ pub(super) type Load<T> = Box<dyn FnOnce() -> Result<(T, Box<dyn Factory>), Stri
 pub(super) async fn try_out<T: Send + 'static>(
     load: Load<T>,
     deadline: Duration,
-) -> Result<(T, Box<dyn Factory>), String> {
+) -> Result<Proved<T>, String> {
     let (sender, answer) = oneshot::channel();
     let thread = thread::Builder::new().name("canary".into());
     let spawned = thread.spawn(move || {
-        let (tried, collector) = match load() {
-            Ok((loaded, mut factory)) => match collect(&mut *factory, deadline) {
-                Ok(collector) => (Ok((loaded, factory)), Some(collector)),
-                Err(reason) => (Err(reason), None),
-            },
-            Err(reason) => (Err(reason), None),
-        };
+        let tried = load().and_then(|(loaded, mut factory)| {
+            let successor = collect(&mut *factory, deadline)?;
+            Ok((loaded, factory, successor))
+        });
         let _ = sender.send(tried); // perhaps nobody waits any more
-        drop(collector); // the plugin's code, which may take its time
     });
     spawned.map_err(|error| format!("no thread to try it out on: {error}"))?;
     let patience = LOADING + (deadline + PRIMING_PAUSE) * COLLECTIONS;
@@ -50,9 +50,9 @@ pub(super) async fn try_out<T: Send + 'static>(
     }
 }
 
-fn collect(factory: &mut dyn Factory, deadline: Duration) -> Result<Box<dyn Source>, String> {
+fn collect(factory: &mut dyn Factory, deadline: Duration) -> Result<Successor, String> {
     let mut source = factory.make(0).map_err(|error| format!("no collector could be made: {error}"))?;
-    let mut samples = 0;
+    let (mut samples, mut resets) = (0, Resets::default());
     for round in 1..=COLLECTIONS {
         if round > 1 {
             thread::sleep(PRIMING_PAUSE);
@@ -68,18 +68,23 @@ fn collect(factory: &mut dyn Factory, deadline: Duration) -> Result<Box<dyn Sour
             return Err(format!("collection {round} took {took:.1} s, its deadline is {limit:.1} s"));
         }
         samples += batch.samples.len();
+        resets.keep(batch.samples.iter().filter(|sample| sample.reset).map(|sample| sample.series));
+        batch.retired.iter().for_each(|series| resets.forget(*series));
     }
     match (samples, source.refused()) {
         (0, 0) => Err("it brought no samples".into()),
         (0, refused) => Err(format!("it brought no valid samples: {refused} were refused")),
-        _ => Ok(source),
+        _ => Ok(Successor::new(source, resets)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LocalSeries, Sample};
+    use crate::{
+        collect::Source,
+        model::{LocalSeries, Sample},
+    };
     use std::sync::{Arc, Mutex, mpsc};
     use twarga_plugin_api::Error;
 
@@ -101,6 +106,7 @@ mod tests {
         fn next_base(&self) -> LocalSeries {
             0
         }
+        fn renumber(&mut self, _: LocalSeries, _: &mut Resets<LocalSeries>) {}
         fn refused(&self) -> u64 {
             0
         }
@@ -121,7 +127,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let factory = Maker(Arc::new(Mutex::new(Box::new(script))));
         let load: Load<u8> = Box::new(move || Ok((7, Box::new(factory))));
-        runtime.block_on(try_out(load, deadline)).map(|(loaded, _)| loaded)
+        runtime.block_on(try_out(load, deadline)).map(|(loaded, ..)| loaded)
     }
 
     const LIMIT: Duration = Duration::from_secs(20);

@@ -6,7 +6,7 @@ use crate::{
     host::{
         Claims, Identity, Instance, InstanceOptions, Library, LoadError, Metadata, Refusal,
         isolated::{self, Confinement, Isolated, Keeper, Prepared, User},
-        load_pinned,
+        load_pinned, provenance, room_for,
     },
     model::{Digest, LocalSeries},
 };
@@ -47,13 +47,43 @@ impl Loaded {
         }
     }
 
-    /// Which file it is.
-    pub(super) fn identity(&self) -> Identity {
-        match self {
-            Self::InProcess(library) => library.identity,
-            Self::Isolated(prepared) => prepared.identity,
+    /// What lies at the path by now, beside this.
+    pub(super) fn compare(&self, path: &Path, found: &Identity) -> Found {
+        let (identity, is_sealed) = match self {
+            Self::InProcess(library) => (library.identity(), library.is_sealed()),
+            Self::Isolated(prepared) => (prepared.identity, true),
+        };
+        if identity == *found {
+            return Found::Same;
+        }
+        let same_content = || provenance(path).is_ok_and(|found| found.digest == self.digest());
+        match (identity.is_same_file(found), is_sealed) {
+            (true, _) if same_content() => Found::Touched,
+            (true, false) => Found::Overwritten,
+            _ => Found::Other,
         }
     }
+
+    /// Its file has another mode or other times by now.
+    pub(super) fn touched(&mut self, identity: Identity) {
+        match self {
+            Self::InProcess(library) => library.touched(identity),
+            Self::Isolated(prepared) => prepared.identity = identity,
+        }
+    }
+}
+
+/// What lies where a file was loaded from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// That file, as it was.
+    Same,
+    /// That file with the same content.
+    Touched,
+    /// The file that is mapped into this process, with another content.
+    Overwritten,
+    /// Another file, or another content of one that was copied.
+    Other,
 }
 
 /// How the collectors of a table are made, whatever version of the plugin makes them.
@@ -89,10 +119,13 @@ impl Recipe {
     /// The file, what is wrong with it or with the table, and what to do.
     pub(super) fn load(&self, file: &Path, claims: &Claims) -> Result<Loaded, LoadError> {
         let pinned = self.limits.sha256.map(Digest);
+        let refused = |refusal| LoadError { file: file.into(), refusal };
         match self.mode {
-            Mode::InProcess => load_pinned(file, &self.plugin, pinned, claims).map(Loaded::InProcess),
+            Mode::InProcess => {
+                room_for(&self.plugin, file, pinned.is_some()).map_err(refused)?;
+                load_pinned(file, &self.plugin, pinned, claims).map(Loaded::InProcess)
+            }
             Mode::Isolated => {
-                let refused = |refusal| LoadError { file: file.into(), refusal };
                 self.confinement().map_err(refused)?;
                 isolated::prepare(file, &self.plugin, pinned, claims).map(Loaded::Isolated)
             }
@@ -102,7 +135,7 @@ impl Recipe {
     /// Whether a library that is in the process already will do.
     pub(super) fn takes(&self, library: &Library) -> bool {
         self.mode == Mode::InProcess
-            && self.limits.sha256.is_none_or(|pinned| Digest(pinned) == library.digest)
+            && self.limits.sha256.is_none_or(|pinned| library.is_sealed() && Digest(pinned) == library.digest)
     }
 
     /// Makes the collectors of what was loaded.

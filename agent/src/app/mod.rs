@@ -5,6 +5,7 @@ mod canary;
 pub mod check;
 mod history;
 mod loaded;
+mod machines;
 mod manager;
 mod own_metrics;
 mod plugins;
@@ -229,6 +230,7 @@ impl Agent {
         let output = output(inputs.clone(), Arc::clone(&writer_ended));
         let idle = idle(config, &others);
         let collecting = Collecting::start(jobs, idle, output, dropped).context("can't start collecting")?;
+        keeper.on_end(collecting.end_noticed());
         let collecting = Arc::new(collecting);
         let rooms = Rooms { collecting: Arc::clone(&collecting), inputs: inputs.clone() };
         let beginning = Beginning { collectors, statuses, others, loaded, claims, keeper, own_metrics };

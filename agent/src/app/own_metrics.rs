@@ -4,8 +4,8 @@ use crate::{
     collect::{Factory, JobOptions, Source},
     ingest::Stats,
     model::{
-        Batch, ClockId, CollectorId, Kind, Labels, LocalSeries, Metric, PluginStatus, Sample, SeriesDef,
-        clock_time,
+        Batch, ClockId, CollectorId, Kind, Labels, LocalSeries, Metric, PluginStatus, Resets, Sample,
+        SeriesDef, clock_time,
     },
 };
 use std::{
@@ -51,7 +51,7 @@ const OF_PLUGINS: &[PluginValue] = &[
         "plugin_skipped_ticks_total",
         Kind::Counter,
         "",
-        "Ticks left out because a collection was still running.",
+        "Ticks left out because a collection lasted too long, or began too late.",
         |s| s.skipped as f64,
     ),
     ("plugin_restarts_total", Kind::Counter, "", "Times that the collector was made anew.", |s| {
@@ -204,6 +204,10 @@ impl Source for OwnCollector {
 
     fn next_base(&self) -> LocalSeries {
         self.base + u32::try_from(self.registered.len()).unwrap_or(u32::MAX)
+    }
+
+    fn renumber(&mut self, base: LocalSeries, _: &mut Resets<LocalSeries>) {
+        (self.base, self.announced) = (base, false);
     }
 
     fn refused(&self) -> u64 {

@@ -91,7 +91,7 @@ pub fn load_all(config: &Config, report: Report) -> Plugins {
 pub(super) struct Loader<'a> {
     pub(super) config: &'a Config,
     pub(super) catalogue: &'a Catalogue,
-    /// The metrics of all plugins.
+    /// The metrics of all plugins; on trial, where they are tried out.
     pub(super) claims: &'a Arc<Claims>,
     /// Starts processes of plugins.
     pub(super) keeper: &'a Arc<Keeper>,
@@ -104,7 +104,7 @@ impl Loader<'_> {
     pub(super) fn load(&self, name: &str, table: &Plugin) -> Result<Loaded, LoadError> {
         let found = self.catalogue.find(&table.plugin)?;
         let recipe = self.recipe(name, table);
-        if let Some(known) = self.loaded(&found.file).filter(|known| recipe.takes(known)) {
+        if let Some(known) = self.loaded(&found.file, &recipe) {
             return known.claim(self.claims).map(|()| Loaded::InProcess(known.clone()));
         }
         for shadowed in &found.shadowed {
@@ -114,10 +114,10 @@ impl Loader<'_> {
         recipe.load(&found.file, self.claims)
     }
 
-    /// The library of a file that is loaded already.
-    pub(super) fn loaded(&self, file: &Path) -> Option<&Library> {
+    /// The library of a file that is loaded already, and will do.
+    pub(super) fn loaded(&self, file: &Path, recipe: &Recipe) -> Option<&Library> {
         let identity = Identity::of(file).ok()?;
-        self.known.iter().find(|known| known.identity.is_same_file(&identity))
+        self.known.iter().find(|known| known.is_of(&identity) && recipe.takes(known))
     }
 
     /// The plugins that lie in the plugin directories and that no table names.

@@ -8,6 +8,7 @@ mod import;
 mod plugins;
 mod progress;
 mod query;
+mod reload;
 mod rows;
 mod run;
 mod sql;
@@ -35,6 +36,8 @@ Examples:
   twarga-agent check                                 every mistake in agent.toml, with its line
   twarga-agent plugins list                          what is loaded, and why something is not
   twarga-agent plugins top                           what each plugin of the running agent costs
+  twarga-agent plugins restart host-disk             in the running agent; also enable, disable, collect
+  twarga-agent reload                                the running agent reads agent.toml again, and says what changed
   twarga-agent plugins new disk-temperature          a plugin of your own; also plugins run, plugins certify
   twarga-agent query host_cpu_percent                the last minutes, with a sparkline
   twarga-agent query host_network_receive_bytes_total --label device=eth0 --format csv
@@ -49,7 +52,7 @@ Configuration: --config, else ./agent.toml, else $XDG_CONFIG_HOME/twarga-agent/a
 /etc/twarga-agent/agent.toml; beside it agent.d/*.toml. Without any, built-in defaults.
 
 Environment:
-  TWARGA_USER_TOKEN, TWARGA_ADMIN_TOKEN   tokens for the HTTP API
+  TWARGA_USER_TOKEN, TWARGA_ADMIN_TOKEN   tokens for the HTTP API, of the agent and of the commands that ask it
   TWARGA_LOG                              what is logged: error, warn, info (default), debug, or a filter
   NO_COLOR                                no colours
 
@@ -87,7 +90,9 @@ enum Command {
     Run(RunArgs),
     /// Read the configuration and print everything that is wrong with it
     Check,
-    /// Show plugins; make, try and certify your own
+    /// Have the running agent read its configuration again, and print what changed or why it refuses
+    Reload(reload::ReloadArgs),
+    /// Show and switch plugins; make, try and certify your own
     #[command(subcommand)]
     Plugins(plugins::PluginsCommand),
     /// Print the history of a metric, also while the agent runs
@@ -132,6 +137,7 @@ pub fn main() -> ExitCode {
             run::run(&flags(cli.place, args), unusable)
         }
         Command::Check => check::run(&flags(cli.place, RunArgs::default())),
+        Command::Reload(args) => reload::run(&flags(cli.place, RunArgs::default()), &args),
         Command::Plugins(command) => plugins::run(&flags(cli.place, RunArgs::default()), command),
         Command::Query(args) => query::run(&flags(cli.place, RunArgs::default()), &args),
         Command::Sql(args) => sql::run(&flags(cli.place, RunArgs::default()), &args),

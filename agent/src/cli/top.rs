@@ -1,15 +1,17 @@
 //! `plugins top`: what the plugins of a running agent cost, as a table that lives.
 
-use super::{api::Api, table::columns};
+use super::{
+    api::{Api, Whom},
+    table::columns,
+};
 use crate::config::{self, Flags};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
     io::{self, IsTerminal, Write},
-    net::SocketAddr,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -27,9 +29,8 @@ pub(super) struct TopArgs {
     /// For people, or for programs: one JSON text a look
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// Ask the agent that listens here, in place of http.listen
-    #[arg(long, value_name = "ADDR:PORT")]
-    agent: Option<SocketAddr>,
+    #[command(flatten)]
+    whom: Whom,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,7 +87,7 @@ struct Row {
 }
 
 pub(super) fn run(flags: &Flags, args: &TopArgs) -> Result<ExitCode> {
-    let api = Api::new(&config::load(flags)?.config, args.agent)?;
+    let api = Api::user(&config::load(flags)?.config, &args.whom)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shown = runtime.block_on(show(&api, args));
     match shown.as_ref().err().and_then(|error| error.downcast_ref::<io::Error>()) {
@@ -128,9 +129,7 @@ async fn show(api: &Api, args: &TopArgs) -> Result<()> {
 }
 
 async fn look(api: &Api) -> Result<Answer> {
-    let body = api.get("/api/plugins").await?;
-    serde_json::from_slice(&body)
-        .context("the answer of the agent is not that of GET /api/plugins of this version")
+    api.get("/api/plugins").await?.json()
 }
 
 fn write(text: &str) -> io::Result<()> {

@@ -43,6 +43,19 @@ impl Cadence {
         }
     }
 
+    /// The tick to collect after `last`, from `now` on: one that is due already and has not had its turn comes late and is
+    /// not lost, of several the latest; else the one that comes [`next`](Self::next).
+    pub(super) fn following(&self, now: Timestamp, last: Timestamp) -> Timestamp {
+        let due = self.at_or_before(now);
+        if due > last { due } else { self.next(now, Some(last)) }
+    }
+
+    /// The tick that a collection serves which was meant for `tick` and begins at `now`: where it begins so late that
+    /// others are due, the latest of them.
+    pub(super) fn served(&self, tick: Timestamp, now: Timestamp) -> Timestamp {
+        tick.max(self.at_or_before(now))
+    }
+
     /// How many ticks lie between two ticks, neither counted; 0 where the clock was stepped back.
     pub fn between(&self, earlier: Timestamp, later: Timestamp) -> u64 {
         u64::try_from(later.millis_since(earlier) / self.interval - 1).unwrap_or(0)
@@ -139,6 +152,26 @@ mod tests {
         let cadence = Cadence::new(SECOND, Duration::ZERO);
         assert_eq!(cadence.between(at(1_000), at(2_000)), 0);
         assert_eq!(cadence.between(at(1_000), at(5_000)), 3);
+    }
+
+    #[test]
+    fn a_tick_that_came_due_meanwhile_is_late_and_not_lost() {
+        let cadence = Cadence::new(SECOND, Duration::ZERO);
+        assert_eq!(cadence.following(at(1_400), at(1_000)), at(2_000));
+        assert_eq!(cadence.following(at(2_100), at(1_000)), at(2_000), "due, and not served");
+        assert_eq!(cadence.following(at(2_100), at(2_000)), at(3_000), "served");
+        assert_eq!(cadence.following(at(4_100), at(1_000)), at(4_000), "of several the latest");
+        assert_eq!(cadence.following(at(1_999), at(2_000)), at(3_000), "an early timer");
+        assert_eq!(cadence.following(at(500), at(3_600_000)), at(1_000), "the clock was stepped back");
+        assert_eq!(cadence.stretched(2).following(at(1_001), at(1_000)), at(2_000), "stretched meanwhile");
+    }
+
+    #[test]
+    fn a_collection_that_begins_late_serves_the_latest_tick() {
+        let cadence = Cadence::new(SECOND, Duration::ZERO);
+        assert_eq!(cadence.served(at(1_000), at(1_900)), at(1_000));
+        assert_eq!(cadence.served(at(1_000), at(2_100)), at(2_000));
+        assert_eq!(cadence.served(at(1_000), at(995)), at(1_000), "an early timer");
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl Source for Outside {
     fn next_base(&self) -> LocalSeries {
         0
     }
+    fn renumber(&mut self, _: LocalSeries, _: &mut Resets<LocalSeries>) {}
     fn refused(&self) -> u64 {
         0
     }

@@ -3,7 +3,7 @@
 mod renewal;
 
 pub(super) use renewal::let_go;
-pub use renewal::{Times, Upgrade, UpgradeTold};
+pub use renewal::{Successor, Times, Upgrade, UpgradeTold};
 
 use super::{
     budget::Budget,
@@ -63,6 +63,8 @@ pub(super) enum Trigger {
     Tick(Timestamp),
     /// Somebody asked for it.
     Manual,
+    /// Its process has ended between two calls: the next one says why, and need not wait for a tick.
+    Ended,
 }
 
 /// What a run brought, beside the job's next time.
@@ -80,8 +82,8 @@ pub(super) struct Outcome {
 struct Failure {
     /// It took longer than its deadline.
     late: bool,
-    /// Somebody had asked for it.
-    manual: bool,
+    /// What it was for.
+    trigger: Trigger,
     /// The tick it was for, or the last one before it.
     tick: Timestamp,
 }
@@ -91,6 +93,8 @@ struct Failure {
 pub(super) enum Next {
     /// After this pause from now.
     In(Duration),
+    /// For the next tick that has not had its turn: at once, where that came due during the call.
+    Following,
     /// At the first tick that comes after this pause.
     TickAfter(Duration),
     /// Never again: it can't work until something changes.
@@ -123,8 +127,8 @@ pub(super) struct Job {
     /// Samples, and series, refused of sources that were lost.
     refused: u64,
     refused_series: u64,
-    /// An event told that it may have no more series.
-    limit_told: bool,
+    /// An event tells that it may have no more series once more than this have been refused; nothing where it was told.
+    limit_untold: Option<u64>,
     /// Resets in samples that came too late, for the next ones of their series.
     resets: Resets<LocalSeries>,
     health: Health,
@@ -152,6 +156,11 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(options: JobOptions) -> Self {
+        // another one of the same plugin may have counted before
+        let (refused, refused_series) = {
+            let status = options.status.lock().unwrap_or_else(PoisonError::into_inner);
+            (status.refused_samples, status.refused_series)
+        };
         Self {
             span: tracing::info_span!("plugin", name = &*options.name),
             samples: 0,
@@ -172,9 +181,9 @@ impl Job {
             base: 0,
             usage: None,
             overran: false,
-            refused: 0,
-            refused_series: 0,
-            limit_told: false,
+            refused,
+            refused_series,
+            limit_untold: Some(refused_series),
             resets: Resets::default(),
             health: Health::default(),
             upgrade: None,
@@ -201,6 +210,11 @@ impl Job {
         self.primings == 0
     }
 
+    /// Whether its process has ended since its last call.
+    pub(super) fn ended(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.ended())
+    }
+
     /// Runs one collection.
     pub(super) fn run(&mut self, trigger: Trigger) -> (Outcome, Next) {
         let span = std::mem::replace(&mut self.span, tracing::Span::none());
@@ -221,18 +235,19 @@ impl Job {
         let mut batch = Batch::new(self.id);
         batch.time = time;
         batch.samples.reserve(self.samples);
-        let taken_over = self.take_over();
         (self.usage, self.overran) = (None, false);
-        let result = self.collect(&mut batch);
+        let mut outcome = Outcome::default();
+        let result = match self.take_over(&mut batch, &mut outcome) {
+            Some(result) => result,
+            None => self.collect(&mut batch),
+        };
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         let cpu = self.cost(thread_cpu().saturating_sub(cpu));
         self.count(wall, took, cpu, &batch, &result, late);
-        let mut outcome = Outcome::default();
-        outcome.events.extend(taken_over);
         outcome.events.extend(self.series_limit());
         let tick = match trigger {
-            Trigger::Tick(tick) => tick,
+            Trigger::Tick(tick) => self.cadence.served(tick, time),
             _ => self.cadence.at_or_before(time),
         };
         // the pause between the two primings is no tick's
@@ -242,9 +257,7 @@ impl Job {
             self.status().skipped += unexplained;
             outcome.gaps.push(gap);
         }
-        // a late sample may lie beyond its tick
-        let tick = tick.max(self.cadence.at_or_before(time));
-        let failure = Failure { late: late || self.overran, manual: trigger == Trigger::Manual, tick };
+        let failure = Failure { late: late || self.overran, trigger, tick };
         // what ended it says more than how long that took
         let result = if late && !self.overran { Err(self.too_late(&mut batch, took)) } else { result };
         for sample in &mut batch.samples {
@@ -289,16 +302,22 @@ impl Job {
             }
         };
         let result = source.collect(batch);
+        self.collected(&result);
+        result
+    }
+
+    /// Notes what a collection left behind. One that can't go on is lost with it.
+    fn collected(&mut self, result: &Result<(), Error>) {
+        let Some(source) = &mut self.source else { return };
         self.base = source.next_base();
         self.overran = source.overran();
         // also of one that is lost now
         self.usage = source.usage();
-        if let Err(error) = &result
+        if let Err(error) = result
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
             drop(self.lose_source()); // in the call, so that the plugin's code is watched here too
         }
-        result
     }
 
     /// Samples that took longer than the deadline are not fresh: they don't count.
@@ -354,9 +373,7 @@ impl Job {
             let status = self.status();
             (status.refused_series, status.series)
         };
-        if refused == 0 || std::mem::replace(&mut self.limit_told, true) {
-            return None;
-        }
+        self.limit_untold.take_if(|told_up_to| refused > *told_up_to)?;
         let what = format!("has {series} series, as many as it may; raise plugins.{}.max_series", self.name);
         tracing::warn!("{what}");
         Some(self.event("series_limit", Severity::Warning, &what))
@@ -373,24 +390,21 @@ impl Job {
             tracing::info!("collects again");
             outcome.events.push(self.event("plugin_recovered", Severity::Info, "collects again"));
         }
-        if self.primings > 0 {
-            Next::In(super::lanes::PRIMING_PAUSE)
-        } else {
-            Next::TickAfter(Duration::ZERO)
-        }
+        if self.primings > 0 { Next::In(super::lanes::PRIMING_PAUSE) } else { Next::Following }
     }
 
     fn failed(&mut self, error: &Error, failure: Failure, batch: &Batch, outcome: &mut Outcome) -> Next {
         self.primings = 0;
         let (state, next, reason) = self.judge(error, failure);
-        // who asked hears of it; the history is about ticks
-        if !failure.manual {
-            // partial results are kept: then nothing is missing but what the plugin itself said
-            if batch.samples.is_empty() {
+        match failure.trigger {
+            // who asked hears of it; the history is about ticks
+            Trigger::Manual => {}
+            Trigger::Tick(_) | Trigger::Priming if batch.samples.is_empty() => {
                 outcome.gaps.push(self.coverage.missed(failure.tick, batch.time, reason));
-            } else {
-                self.coverage.partly(failure.tick, reason);
             }
+            // partial results are kept: then nothing is missing but what the plugin itself said; and where the process
+            // ended between two ticks, only those from now on may be
+            _ => self.coverage.partly(failure.tick, reason),
         }
         let changed = {
             let mut status = self.status();
@@ -399,6 +413,7 @@ impl Job {
             status.reason =
                 if state == PluginState::Running { self.over.clone() } else { Some(error.to_string()) };
             status.last_error = Some(error.to_string());
+            status.last_error_at = Some(Timestamp::now());
             changed
         };
         if changed {
@@ -416,10 +431,16 @@ impl Job {
             return (PluginState::Refused, Next::Never, failed);
         }
         // who asks often must not drive a collector into quarantine
-        let retry =
-            if failure.manual { self.health.retry(self.interval) } else { self.health.failed(self.interval) };
+        let retry = match failure.trigger {
+            Trigger::Manual => self.health.retry(self.interval),
+            _ => self.health.failed(self.interval),
+        };
         match retry {
-            Retry::NextTick => (PluginState::Running, Next::TickAfter(Duration::ZERO), failed),
+            // what outlasts its deadline is not called again without a pause
+            Retry::NextTick if failure.late => {
+                (PluginState::Running, Next::TickAfter(Duration::ZERO), failed)
+            }
+            Retry::NextTick => (PluginState::Running, Next::Following, failed),
             // spread, so that collectors that fail together don't come back together
             Retry::BackOff(pause) => {
                 (PluginState::BackingOff, Next::TickAfter(pause + spread(pause / 4)), failed)

@@ -94,15 +94,14 @@ fn a_collector_that_ended_is_given_back() {
     collecting.stop(LIMIT);
 }
 
-#[test]
-fn an_upgrade_that_can_not_be_made_leaves_the_old_source() {
-    struct Never;
-    impl Factory for Never {
-        fn make(&mut self, _: LocalSeries) -> Result<Box<dyn Source>, Error> {
-            Err(Error::transient("planned"))
-        }
+/// A successor that was tried out for two collections, with this script, and says how it went by the kind of an event.
+fn upgrade(script: impl FnMut(u64) -> Result<(), Error> + Send + 'static) -> Upgrade {
+    let mut factory = factory(script);
+    let mut source = factory.make(0).unwrap();
+    for _ in 0..2 {
+        source.collect(&mut Batch::new(CollectorId(0))).unwrap();
     }
-    let event = |made: &Result<(), Error>| Event {
+    let told = |made: Result<(), Error>| Event {
         kind: if made.is_ok() { "upgraded" } else { "refused" }.into(),
         severity: crate::model::Severity::Info,
         message: String::new(),
@@ -110,20 +109,75 @@ fn an_upgrade_that_can_not_be_made_leaves_the_old_source() {
         time: Timestamp::now(),
         vm_id: None,
     };
+    Upgrade { successor: Successor::new(source, Resets::default()), factory, told: Box::new(told) }
+}
+
+fn has_event(round: &Round, kind: &str) -> bool {
+    round.events.iter().any(|event| event.kind == kind)
+}
+
+#[test]
+fn a_successor_that_fails_in_its_place_leaves_the_old_source() {
     let (collecting, rounds) = start(vec![job(0, TICK, TICK, |_| Ok(()))]);
     until(&rounds, |_| collecting.primed());
-    let told = move |made: Result<(), Error>| event(&made);
-    assert!(collecting.upgrade(CollectorId(0), Upgrade { factory: Box::new(Never), told: Box::new(told) }));
-    let seen = until(&rounds, |round| round.events.iter().any(|event| event.kind == "refused"));
-    assert!(batches(&seen, 0).iter().all(|batch| batch.retired.is_empty() && batch.samples[0].series == 0));
-    assert!(
-        collecting.upgrade(CollectorId(0), Upgrade { factory: factory(|_| Ok(())), told: Box::new(told) })
-    );
-    let seen = until(&rounds, |round| round.events.iter().any(|event| event.kind == "upgraded"));
+    for kind in [Error::transient("planned"), Error::fatal("planned")] {
+        let fails = move |collection| if collection > 2 { Err(kind.clone()) } else { Ok(()) };
+        assert!(collecting.upgrade(CollectorId(0), upgrade(fails)));
+        let seen = until(&rounds, |round| has_event(round, "refused"));
+        let all = batches(&seen, 0);
+        assert!(all.iter().all(|batch| batch.retired.is_empty() && batch.samples[0].series == 0), "{all:?}");
+        assert_eq!(gaps(&seen, 0), [""; 0]);
+    }
+    assert_eq!(collecting.statuses()[0].restarts, 0);
+    collecting.stop(LIMIT);
+}
+
+#[test]
+fn what_was_tried_out_is_what_takes_over() {
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, |_| Ok(()))]);
+    until(&rounds, |_| collecting.primed());
+    // its third collection, of the one collector that was made: none is made anew
+    assert!(collecting.upgrade(CollectorId(0), upgrade(|_| Ok(()))));
+    let seen = until(&rounds, |round| has_event(round, "upgraded"));
     let last = batches(&seen, 0).into_iter().next_back().unwrap();
-    assert_eq!((last.retired.as_slice(), last.samples[0].series), (&[0][..], 1));
-    assert!(!collecting.upgrade(CollectorId(7), Upgrade { factory: Box::new(Never), told: Box::new(told) }));
+    assert_eq!((last.retired.as_slice(), last.samples[0].series, last.samples[0].value), (&[0][..], 1, 3.0));
+    assert!(!collecting.upgrade(CollectorId(7), upgrade(|_| Ok(()))));
     assert_eq!(collecting.statuses()[0].failures, 0);
+    collecting.stop(LIMIT);
+}
+
+#[test]
+fn a_successor_takes_over_from_one_whose_call_ends_for_good() {
+    let (release, wait) = mpsc::channel::<()>();
+    let (begun, began) = mpsc::channel();
+    let ends = move |_| {
+        begun.send(()).ok();
+        let _ = wait.recv();
+        Err(Error::config("a", "bad"))
+    };
+    let (collecting, rounds) = start(vec![job(0, TICK, LIMIT, ends)]);
+    began.recv_timeout(LIMIT).unwrap();
+    assert!(collecting.upgrade(CollectorId(0), upgrade(|_| Ok(()))));
+    drop(release);
+    let seen = until(&rounds, |round| has_event(round, "upgraded"));
+    assert!(seen.iter().any(|round| has_event(round, "plugin_failed")));
+    let round = until(&rounds, |round| has_batch(round, 0));
+    assert!(batches(&round, 0)[0].complete);
+    assert_eq!(collecting.statuses()[0].state, PluginState::Running);
+    collecting.stop(LIMIT);
+}
+
+#[test]
+fn what_was_refused_is_counted_on() {
+    let options = job(0, TICK, TICK, |_| Ok(()));
+    let mut before = options.status.lock().unwrap().clone();
+    (before.refused_samples, before.refused_series) = (5, 7);
+    options.status.lock().unwrap().carry_on(&before);
+    let (collecting, rounds) = start(vec![options]);
+    let seen = until(&rounds, |round| has_batch(round, 0));
+    let status = &collecting.statuses()[0];
+    assert_eq!((status.refused_samples, status.refused_series), (5, 7));
+    assert!(!seen.iter().any(|round| has_event(round, "series_limit")), "nothing is refused any more");
     collecting.stop(LIMIT);
 }
 

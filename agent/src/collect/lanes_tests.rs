@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    collect::{Cadence, Change, Factory, Source, Times, Unchanged, Upgrade},
-    model::{Batch, Event, Gap, GapScope, LocalSeries, PluginState, Round, Sample, Timestamp},
+    collect::{Cadence, Change, Factory, Source, Successor, Times, Unchanged, Upgrade},
+    model::{Batch, Event, Gap, GapScope, LocalSeries, PluginState, Resets, Round, Sample, Timestamp},
 };
 use std::sync::mpsc;
 use twarga_plugin_api::Error;
@@ -37,6 +37,9 @@ impl Source for Scripted {
     }
     fn next_base(&self) -> LocalSeries {
         self.base + 1
+    }
+    fn renumber(&mut self, base: LocalSeries, _: &mut Resets<LocalSeries>) {
+        self.base = base;
     }
     fn refused(&self) -> u64 {
         0
@@ -365,5 +368,11 @@ fn collects_when_asked() {
     collecting.stop(LIMIT);
 }
 
+#[path = "late_tests.rs"]
+mod late;
+
 #[path = "lanes_changes_tests.rs"]
 mod changes;
+
+#[path = "ended_tests.rs"]
+mod ended;

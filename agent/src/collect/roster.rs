@@ -41,6 +41,8 @@ pub(super) struct Running {
     job: CollectorId,
     pub(super) lane: u64,
     pub(super) since: Instant,
+    /// The wall clock at its begin.
+    began: Timestamp,
     /// The time of the samples that it owes.
     time: Timestamp,
     deadline: Duration,
@@ -130,15 +132,16 @@ impl Roster {
         self.last_call = Some(wall);
         let time = match trigger {
             Trigger::Tick(tick) => {
-                job.last_tick = Some(tick);
+                job.last_tick = Some(job.cadence.served(tick, wall));
                 job.cadence.stamp(tick, wall)
             }
-            Trigger::Manual | Trigger::Priming => wall,
+            Trigger::Manual | Trigger::Priming | Trigger::Ended => wall,
         };
         self.running.push(Running {
             job: job.id,
             lane,
             since,
+            began: wall,
             time,
             deadline: job.deadline,
             status: Arc::clone(&job.status),
@@ -200,13 +203,28 @@ impl Roster {
                 return let_go(job);
             }
             Next::In(pause) => (now + pause, Trigger::Priming),
+            Next::Following => {
+                let tick = match job.last_tick {
+                    Some(last) => job.cadence.following(wall, last),
+                    None => job.cadence.next(wall, None),
+                };
+                (now + until(wall, tick) + spread(job.jitter), Trigger::Tick(tick))
+            }
             Next::TickAfter(pause) => {
                 paused = !pause.is_zero();
                 let tick = job.cadence.next(wall.plus(pause), job.last_tick.filter(|_| !paused));
                 (now + until(wall, tick) + spread(job.jitter), Trigger::Tick(tick))
             }
         };
-        self.waiting.push(Waiting { due, trigger, job, paused, look: now + MISSING_NOTE });
+        let mut waiting = Waiting { due, trigger, job, paused, look: now + MISSING_NOTE };
+        waiting.look_for_end(now);
+        self.waiting.push(waiting);
+    }
+
+    /// Somebody's process has ended: whoever it was is due now, to tell why and to be made anew.
+    pub(super) fn look_for_ends(&mut self) {
+        let now = Instant::now();
+        self.waiting.iter_mut().for_each(|waiting| waiting.look_for_end(now));
     }
 
     /// Looks whether the wall clock was stepped, or the machine slept, since the last look; before every call.
@@ -277,7 +295,7 @@ impl Roster {
             // a tick that is still to come is not missing
             let up_to = match waiting.trigger {
                 Trigger::Tick(tick) => wall.min(tick.minus(MILLISECOND)),
-                Trigger::Manual | Trigger::Priming => wall,
+                Trigger::Manual | Trigger::Priming | Trigger::Ended => wall,
             };
             self.outbox.gap(waiting.job.coverage.missing_up_to(up_to));
         }
@@ -337,6 +355,7 @@ impl Roster {
                 format!("a collection has not come back within its deadline of {limit:.1} s; {advice}");
             tracing::error!(plugin = status.name, "{reason}");
             status.last_error = Some(reason.clone());
+            (status.last_run, status.last_error_at) = (Some(running.began), Some(wall));
             status.reason = Some(reason.clone());
             Event {
                 kind: "plugin_failed".into(),
@@ -351,6 +370,14 @@ impl Roster {
         self.outbox.event(event);
         for (_, answer) in self.asked.extract_if(.., |(id, _)| *id == job) {
             answer(Err(CollectError::Stuck));
+        }
+    }
+}
+
+impl Waiting {
+    fn look_for_end(&mut self, now: Instant) {
+        if self.job.ended() {
+            (self.due, self.trigger) = (now, Trigger::Ended);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What `collect` needs of a collector, however it runs.
 
-use crate::model::{Batch, LocalSeries};
+use crate::model::{Batch, LocalSeries, Resets};
 use std::time::Duration;
 use twarga_plugin_api::Error;
 
@@ -30,6 +30,10 @@ pub trait Source: Send {
     /// The first number that a successor may give to its series.
     fn next_base(&self) -> LocalSeries;
 
+    /// Numbers its live series anew from `base`, and registers them again with the next batch, as if it had just been made:
+    /// nobody knows of what it collected before. The next samples of these series begin their counters anew.
+    fn renumber(&mut self, base: LocalSeries, resets: &mut Resets<LocalSeries>);
+
     /// Samples refused since it was made.
     fn refused(&self) -> u64;
 
@@ -40,6 +44,11 @@ pub trait Source: Send {
 
     /// Whether its last error is that it was ended at its deadline.
     fn overran(&self) -> bool {
+        false
+    }
+
+    /// Whether its own process has ended since its last call; never true of a collector in this one.
+    fn ended(&self) -> bool {
         false
     }
 

@@ -266,16 +266,20 @@ fn metric(field: &Field<'_>, check: &mut Check<'_>) -> Option<String> {
     None
 }
 
-/// A message whose only placeholder is `{value}`.
+/// A message whose only placeholders are `{value}` and `{vm_name}`.
 fn message(field: &Field<'_>, check: &mut Check<'_>) -> Option<String> {
     let text = field.text("a message", "CPU usage at {value}%", check)?;
     let word = |part: &str| {
         let (name, _) = part.split_once('}')?;
         let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        (is_word && name != "value").then(|| name.to_owned())
+        (is_word && !matches!(name, "value" | "vm_name")).then(|| name.to_owned())
     };
     for name in text.split('{').skip(1).filter_map(word) {
-        field.error(format!("the placeholder {} is not known", quoted(&name)), "write {value}", check);
+        field.error(
+            format!("the placeholder {} is not known", quoted(&name)),
+            "write {value} or {vm_name}",
+            check,
+        );
     }
     Some(text.to_owned())
 }

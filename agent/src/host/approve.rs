@@ -1,7 +1,7 @@
 //! All that is asked of a file before any of it runs, in one order, for those that load it and those that only look.
 
 use super::{
-    digest::{digest, sealed_copy},
+    digest::{check, digest, sealed_copy},
     error::Refusal,
     identity::Identity,
     metadata::Metadata,
@@ -16,8 +16,10 @@ use std::{
 
 /// A file that may be loaded.
 pub(super) struct Approved {
-    /// The descriptor of every check, for dlopen: the file itself, or the sealed copy of a pinned one.
+    /// The descriptor of every check, for dlopen: the file itself, or a sealed copy of it.
     pub(super) file: File,
+    /// It is a copy.
+    pub(super) copied: bool,
     /// Its path, without symbolic links.
     pub(super) path: PathBuf,
     /// Its digest.
@@ -28,8 +30,8 @@ pub(super) struct Approved {
     pub(super) metadata: Metadata,
 }
 
-/// Opens and checks the file of the plugin `name`; nothing of it runs. A pinned one is copied first, and the copy is
-/// what is checked and given.
+/// Opens and checks the file of the plugin `name`; nothing of it runs. A pinned one is copied first, and so is one for
+/// isolated plugins, which is loaded again whenever a process of it is started; the copy is what is checked and given.
 ///
 /// # Errors
 /// The first reason not to load it.
@@ -44,20 +46,24 @@ pub(super) fn approve(
     trust::check(&path, &file)?;
     preflight::check_regular(&file)?;
     let identity = Identity::of_open(&file)?;
-    let file = match pinned {
-        Some(pinned) => sealed_copy(&file, pinned)?,
-        None => file,
+    let (file, copy) = match (pinned, strategy) {
+        (None, Strategy::InProcess) => (file, None),
+        _ => {
+            let (copy, digest) = sealed_copy(&file)?;
+            check(digest, pinned)?;
+            (copy, Some(digest))
+        }
     };
     let metadata = preflight(&file)?.metadata;
     if metadata.name != name {
         return Err(Refusal::OtherName(metadata.name));
     }
     preflight::check_loadable(&metadata, strategy)?;
-    let digest = match pinned {
-        Some(pinned) => pinned,
+    let digest = match copy {
+        Some(digest) => digest,
         None => digest(&file)?, // last: what is no plugin may be of any length
     };
-    Ok(Approved { file, path, digest, identity, metadata })
+    Ok(Approved { file, copied: copy.is_some(), path, digest, identity, metadata })
 }
 
 /// Whether the agent would begin to load a file as the plugin `name`: owner and mode, digest, headers, metadata. What

@@ -3,7 +3,7 @@
 use super::{error::Refusal, metadata::Metadata};
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use twarga_plugin_api::{
     Kind,
@@ -15,86 +15,192 @@ use twarga_plugin_api::{
 /// The prefix of the agent's own metrics.
 pub(super) const OWN_NAMESPACE: &str = "twarga_agent_";
 
-/// The metrics of the plugins loaded so far.
+/// The metrics of the plugins loaded so far. What is claimed [on trial](Self::on_trial) is given back if that fails.
 #[derive(Debug)]
 pub struct Claims {
-    owners: Mutex<Owners>,
+    owners: Arc<Mutex<Owners>>,
     is_view: fn(&str) -> bool,
+    /// Whose word is needed for what is claimed here to stay. Always locked before `owners`.
+    standing: Mutex<Standing>,
+}
+
+/// For whom names are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// For a plugin that runs.
+    Firm,
+    /// For one that is tried out; the second number is of the trial that this one is a part of.
+    Trial(u64, Option<u64>),
+    /// It has failed: nothing is claimed any more.
+    Failed,
 }
 
 #[derive(Debug, Default)]
 struct Owners {
-    /// The plugin of each metric.
-    metrics: HashMap<String, String>,
+    /// The owner of each metric.
+    metrics: HashMap<String, Owner>,
     /// The prefixes of each plugin that was loaded.
     namespaces: HashMap<String, Vec<String>>,
+    /// And of those that are tried out, by their trials.
+    tried: HashMap<u64, (String, Vec<String>)>,
+    /// Trials so far.
+    trials: u64,
+}
+
+#[derive(Debug)]
+struct Owner {
+    plugin: String,
+    /// The trials that alone claimed it; nothing where it stays.
+    trials: Option<Vec<u64>>,
 }
 
 impl Owners {
     /// Another plugin that has this metric. A name that is only one of any names must lie in nobody's namespace.
     fn other(&self, plugin: &str, metric: &str, any: bool) -> Option<String> {
-        if let Some(owner) = self.metrics.get(metric) {
+        if let Some(Owner { plugin: owner, .. }) = self.metrics.get(metric) {
             return (owner != plugin).then(|| format!("the plugin `{owner}`"));
         }
-        let others = self.namespaces.iter().filter(|(other, _)| any && *other != plugin);
+        let tried = self.tried.values().map(|(other, all)| (other, all));
+        let others = self.namespaces.iter().chain(tried).filter(|(other, _)| any && *other != plugin);
         let mut prefixes = others.flat_map(|(other, all)| all.iter().map(move |prefix| (other, prefix)));
         let (other, prefix) = prefixes.find(|(_, prefix)| metric.starts_with(prefix.as_str()))?;
         Some(format!("the plugin `{other}`, whose names begin with `{prefix}`"))
+    }
+
+    fn insert(&mut self, plugin: &str, metric: &str, standing: Standing) {
+        let trial = match standing {
+            Standing::Firm => None,
+            Standing::Trial(number, _) => Some(number),
+            Standing::Failed => return,
+        };
+        let new = || Owner { plugin: plugin.into(), trials: trial.map(|_| Vec::new()) };
+        let owner = self.metrics.entry(metric.into()).or_insert_with(new);
+        match (trial, &mut owner.trials) {
+            (None, trials) => *trials = None,
+            (Some(trial), Some(trials)) if !trials.contains(&trial) => trials.push(trial),
+            (Some(_), _) => {}
+        }
+    }
+
+    fn insert_namespaces(&mut self, plugin: &str, prefixes: Vec<String>, standing: Standing) {
+        match standing {
+            Standing::Firm => _ = self.namespaces.insert(plugin.into(), prefixes),
+            Standing::Trial(number, _) => _ = self.tried.insert(number, (plugin.into(), prefixes)),
+            Standing::Failed => {}
+        }
+    }
+
+    /// A trial has ended; where it went well, what was claimed in it has another standing from now on.
+    fn end_trial(&mut self, number: u64, standing: Standing) {
+        let mut claimed = Vec::new();
+        self.metrics.retain(|metric, owner| {
+            let Some(trials) = owner.trials.as_mut().filter(|trials| trials.contains(&number)) else {
+                return true;
+            };
+            trials.retain(|trial| *trial != number);
+            let others = !trials.is_empty();
+            if standing != Standing::Failed {
+                claimed.push((metric.clone(), owner.plugin.clone()));
+            }
+            others || standing != Standing::Failed
+        });
+        claimed.iter().for_each(|(metric, plugin)| self.insert(plugin, metric, standing));
+        if let Some((plugin, prefixes)) = self.tried.remove(&number) {
+            self.insert_namespaces(&plugin, prefixes, standing);
+        }
     }
 }
 
 impl Claims {
     /// Nothing claimed yet; `is_view` tells the names that the agent's views have.
     pub fn new(is_view: fn(&str) -> bool) -> Self {
-        Self { owners: Mutex::default(), is_view }
+        Self { owners: Arc::default(), is_view, standing: Mutex::new(Standing::Firm) }
     }
 
-    /// Whether a plugin with this metadata may be loaded.
+    /// The same, for a plugin that is tried out: what is claimed here is given back when this is dropped, or
+    /// [given up](Self::give_up), unless it is [kept](Self::keep) before.
+    #[must_use]
+    pub fn on_trial(&self) -> Self {
+        let standing = match *self.standing() {
+            Standing::Failed => Standing::Failed,
+            Standing::Firm => Standing::Trial(self.next_trial(), None),
+            Standing::Trial(number, _) => Standing::Trial(self.next_trial(), Some(number)),
+        };
+        Self { owners: Arc::clone(&self.owners), is_view: self.is_view, standing: Mutex::new(standing) }
+    }
+
+    /// The trial went well: what was claimed in it stays, as long as what it is a part of.
+    pub fn keep(&self) {
+        self.end_trial(|within| within.map_or(Standing::Firm, |outer| Standing::Trial(outer, None)));
+    }
+
+    /// The trial failed: what was claimed in it alone is free again, and no more can be claimed.
+    pub fn give_up(&self) {
+        self.end_trial(|_| Standing::Failed);
+    }
+
+    fn end_trial(&self, standing: impl FnOnce(Option<u64>) -> Standing) {
+        let mut own = self.standing();
+        if let Standing::Trial(number, within) = *own {
+            *own = standing(within);
+            self.lock().end_trial(number, *own);
+        }
+    }
+
+    fn next_trial(&self) -> u64 {
+        let mut owners = self.lock();
+        owners.trials += 1;
+        owners.trials
+    }
+
+    /// Notes the metrics of a plugin with this metadata as its own: all of them or none.
     ///
     /// # Errors
     /// The first metric that breaks a rule or belongs to another plugin.
-    pub(super) fn check(&self, metadata: &Metadata) -> Result<(), Refusal> {
-        for metric in &metadata.metrics {
+    pub(super) fn claim(&self, metadata: &Metadata) -> Result<(), Refusal> {
+        let Metadata { name, namespaces, metrics, .. } = metadata;
+        let standing = self.standing();
+        let mut owners = self.lock();
+        for metric in metrics {
             let problem = declaration_problem(raw(metric.kind), &metric.name, &metric.unit, &metric.help)
                 .or(label_keys_problem(&metric.label_keys));
             if let Some(problem) = problem {
                 return Err(Refusal::BadMetric { metric: metric.name.clone(), problem: problem.into() });
             }
-            self.check_name(&metadata.name, &metadata.namespaces, &metric.name)?;
+            self.check_name(&owners, name, namespaces, &metric.name)?;
         }
-        Ok(())
-    }
-
-    /// Notes the metrics of a loaded plugin as its own.
-    ///
-    /// # Errors
-    /// As [`Claims::check`], where another plugin was faster.
-    pub(super) fn claim(&self, metadata: &Metadata) -> Result<(), Refusal> {
-        (metadata.metrics.iter())
-            .try_for_each(|metric| self.claim_one(&metadata.name, &metadata.namespaces, &metric.name))?;
-        let prefixes = metadata.namespaces.iter().filter(|name| *name != ANY_NAMESPACE && !name.is_empty());
-        self.lock().namespaces.insert(metadata.name.clone(), prefixes.cloned().collect());
+        metrics.iter().for_each(|metric| owners.insert(name, &metric.name, *standing));
+        let prefixes = namespaces.iter().filter(|name| *name != ANY_NAMESPACE && !name.is_empty());
+        owners.insert_namespaces(name, prefixes.cloned().collect(), *standing);
         Ok(())
     }
 
     /// Notes one metric, declared at run time.
     ///
     /// # Errors
-    /// As [`Claims::check`].
+    /// As [`Claims::claim`].
     pub(super) fn claim_one(&self, plugin: &str, namespaces: &[String], metric: &str) -> Result<(), Refusal> {
-        self.check_name(plugin, namespaces, metric)?;
-        self.lock().metrics.entry(metric.into()).or_insert_with(|| plugin.into());
+        let standing = self.standing();
+        let mut owners = self.lock();
+        self.check_name(&owners, plugin, namespaces, metric)?;
+        owners.insert(plugin, metric, *standing);
         Ok(())
     }
 
     /// Only these plugins are still there: what others claimed is free again.
     pub fn retain(&self, plugins: impl Fn(&str) -> bool) {
         let mut owners = self.lock();
-        owners.metrics.retain(|_, owner| plugins(owner));
+        owners.metrics.retain(|_, owner| plugins(&owner.plugin));
         owners.namespaces.retain(|owner, _| plugins(owner));
     }
 
-    fn check_name(&self, plugin: &str, namespaces: &[String], metric: &str) -> Result<(), Refusal> {
+    fn check_name(
+        &self,
+        owners: &Owners,
+        plugin: &str,
+        namespaces: &[String],
+        metric: &str,
+    ) -> Result<(), Refusal> {
         let mut namespaces: Vec<&str> = namespaces.iter().map(String::as_str).collect();
         if !in_a_namespace(metric, &namespaces) {
             let problem =
@@ -107,13 +213,23 @@ impl Claims {
             Some("the agent itself".to_string())
         } else {
             namespaces.retain(|name| *name != ANY_NAMESPACE);
-            self.lock().other(plugin, metric, !in_a_namespace(metric, &namespaces))
+            owners.other(plugin, metric, !in_a_namespace(metric, &namespaces))
         };
         owner.map_or(Ok(()), |owner| Err(Refusal::Claimed { metric: metric.into(), owner }))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Owners> {
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -143,8 +259,8 @@ mod tests {
         let claims = Claims::new(|name| name == "host_cpu_percent");
         let (a, b) = (plugin("a", "x_", &["x_1"]), plugin("b", "x_", &["x_2", "x_1"]));
         claims.claim(&a).unwrap();
-        claims.check(&a).unwrap(); // a second instance of the same plugin
-        let refusal = claims.check(&b).unwrap_err();
+        claims.claim(&a).unwrap(); // a second instance of the same plugin
+        let refusal = claims.claim(&b).unwrap_err();
         assert_eq!(refusal.to_string(), "metric `x_1` is already claimed by the plugin `a`");
         let refusal = claims.claim_one("b", &["y_".into()], "x_3").unwrap_err();
         assert_eq!(refusal.to_string(), "metric `x_3`: it starts with none of the plugin's namespaces (y_)");
@@ -156,8 +272,76 @@ mod tests {
         claims.claim(&plugin("a", "x_", &["x_1"])).unwrap();
         claims.claim(&plugin("b", "x_", &["x_2"])).unwrap();
         claims.retain(|plugin| plugin == "b");
-        claims.check(&plugin("c", "x_", &["x_1"])).unwrap();
-        claims.check(&plugin("c", "x_", &["x_2"])).unwrap_err();
+        claims.claim(&plugin("c", "x_", &["x_1"])).unwrap();
+        claims.claim(&plugin("c", "x_", &["x_2"])).unwrap_err();
+    }
+
+    #[test]
+    fn a_refused_plugin_claims_nothing() {
+        let claims = Claims::new(|_| false);
+        claims.claim(&plugin("a", "x_", &["x_1"])).unwrap();
+        claims.claim(&plugin("b", "x_", &["x_2", "x_1"])).unwrap_err();
+        claims.claim(&plugin("c", "x_", &["x_2"])).unwrap();
+    }
+
+    #[test]
+    fn what_is_claimed_on_trial_is_given_back_or_kept() {
+        let claims = Claims::new(|_| false);
+        let free = |metric: &str| claims.on_trial().claim(&plugin("other", "x_", &[metric])).is_ok();
+        claims.claim(&plugin("a", "x_", &["x_old"])).unwrap();
+        let run = |end: fn(&Claims)| {
+            let trial = claims.on_trial();
+            trial.claim(&plugin("a", "x_", &["x_old", "x_new"])).unwrap();
+            trial.claim_one("a", &["x_".into()], "x_at_run_time").unwrap();
+            let taken = !free("x_new") && !free("x_at_run_time") && !free("x_old");
+            assert!(taken, "while it is tried out, nobody else may have them");
+            end(&trial);
+            trial
+        };
+        let failed = run(Claims::give_up);
+        assert!(free("x_new") && free("x_at_run_time") && !free("x_old"));
+        failed.claim_one("a", &["x_".into()], "x_late").unwrap();
+        assert!(free("x_late"), "a collector that was left behind claims nothing");
+        drop(run(|_| {}));
+        assert!(free("x_new"), "nor does one that ended without a word");
+        let kept = run(Claims::keep);
+        kept.claim_one("a", &["x_".into()], "x_late").unwrap();
+        drop(kept);
+        assert!(!free("x_new") && !free("x_at_run_time") && !free("x_late"));
+    }
+
+    #[test]
+    fn what_others_claim_too_stays() {
+        let claims = Claims::new(|_| false);
+        let x = plugin("a", "x_", &["x_1"]);
+        let free = || claims.on_trial().claim(&plugin("other", "x_", &["x_1"])).is_ok();
+        let (first, second) = (claims.on_trial(), claims.on_trial());
+        first.claim(&x).unwrap();
+        second.claim(&x).unwrap();
+        drop(first);
+        assert!(!free(), "another trial has it");
+        let within = second.on_trial();
+        within.claim(&x).unwrap();
+        within.keep();
+        drop(within);
+        drop(second);
+        assert!(free(), "what is kept within a trial lasts as long as that");
+        let third = claims.on_trial();
+        third.claim(&x).unwrap();
+        claims.claim(&x).unwrap();
+        drop(third);
+        assert!(!free(), "a plugin that runs has it by now");
+    }
+
+    #[test]
+    fn namespaces_of_a_trial_are_given_back() {
+        let claims = Claims::new(|_| false);
+        let any = ["*".to_string()];
+        let trial = claims.on_trial();
+        trial.claim(&plugin("a", "y_", &[])).unwrap();
+        claims.claim_one("exec", &any, "y_1").unwrap_err();
+        drop(trial);
+        claims.claim_one("exec", &any, "y_1").unwrap();
     }
 
     #[test]
@@ -186,12 +370,12 @@ mod tests {
     #[test]
     fn views_and_own_metrics_are_reserved() {
         let claims = Claims::new(|name| name == "host_cpu_percent");
-        let refusal = claims.check(&plugin("a", "host_", &["host_cpu_percent"])).unwrap_err();
+        let refusal = claims.claim(&plugin("a", "host_", &["host_cpu_percent"])).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "metric `host_cpu_percent` is already claimed by a view of the agent"
         );
-        let refusal = claims.check(&plugin("a", "twarga_", &["twarga_agent_x"])).unwrap_err();
+        let refusal = claims.claim(&plugin("a", "twarga_", &["twarga_agent_x"])).unwrap_err();
         assert_eq!(refusal.to_string(), "metric `twarga_agent_x` is already claimed by the agent itself");
     }
 }

@@ -1,4 +1,4 @@
-//! Is it the file that was pinned? And copies of pinned files that nobody can change any more.
+//! Is it the file that was pinned? And copies of files that nobody can change any more.
 
 use super::error::Refusal;
 use crate::model::Digest;
@@ -28,12 +28,12 @@ pub(super) fn digest(file: &File) -> io::Result<Digest> {
     Ok(Digest(hash.finalize().into()))
 }
 
-/// A copy in memory that has this digest, and that nobody can write, grow or shrink: neither the file's owner between
-/// the look at it and its loading, nor who overwrites the file while the copy is loaded.
+/// A copy in memory, and its digest, that nobody can write, grow or shrink: neither the file's owner between the look at
+/// it and its loading, nor who overwrites the file while the copy is loaded.
 ///
 /// # Errors
-/// Another digest; no copy can be made.
-pub(super) fn sealed_copy(file: &File, pinned: Digest) -> Result<File, Refusal> {
+/// No copy can be made.
+pub(super) fn sealed_copy(file: &File) -> Result<(File, Digest), Refusal> {
     let length = file.metadata()?.len();
     if length > LARGEST {
         return Err(Refusal::TooLarge(length));
@@ -49,9 +49,18 @@ pub(super) fn sealed_copy(file: &File, pinned: Digest) -> Result<File, Refusal> 
     let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     fcntl_add_seals(&copy, all).map_err(|error| Refusal::NoCopy(error.into()))?;
     // of the sealed copy: what is hashed is what is loaded
-    match digest(&copy)? {
-        found if found == pinned => Ok(copy),
-        found => Err(Refusal::OtherDigest { pinned, found }),
+    let digest = digest(&copy)?;
+    Ok((copy, digest))
+}
+
+/// Whether it is the digest that was pinned, if one was.
+///
+/// # Errors
+/// It is another one.
+pub(super) fn check(found: Digest, pinned: Option<Digest>) -> Result<(), Refusal> {
+    match pinned.filter(|pinned| *pinned != found) {
+        Some(pinned) => Err(Refusal::OtherDigest { pinned, found }),
+        None => Ok(()),
     }
 }
 

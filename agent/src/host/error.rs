@@ -37,11 +37,11 @@ pub enum Refusal {
         /// What the file has.
         found: Digest,
     },
-    /// A pinned file can't be copied to where nobody can change it.
+    /// A file that is pinned, or for an isolated plugin, can't be copied to where nobody can change it.
     #[error("no sealed copy of it can be made: {0}")]
     NoCopy(io::Error),
-    /// Larger than any plugin that could be pinned.
-    #[error("too large to be pinned ({} MiB)", .0 >> 20)]
+    /// Larger than any plugin that could be copied.
+    #[error("too large for a sealed copy of it ({} MiB)", .0 >> 20)]
     TooLarge(u64),
     /// Not an ELF file at all.
     #[error("not an ELF shared library")]
@@ -100,6 +100,9 @@ pub enum Refusal {
         /// Who has it.
         owner: String,
     },
+    /// The process can hold no more of them.
+    #[error("{0} versions of it are in the process already, and none can be unloaded")]
+    TooManyVersions(usize),
     /// Its process can't belong to the user that was asked for.
     #[error("{0}")]
     User(String),
@@ -130,8 +133,10 @@ impl Refusal {
             Self::OtherDigest { .. } => {
                 "if you trust this file, put the second line into the plugin's table; else put the pinned one back"
             }
-            Self::NoCopy(_) => "allow memfd_create and give the agent more memory, or remove sha256",
-            Self::TooLarge(_) => "strip its debug information, or remove sha256",
+            Self::NoCopy(_) => {
+                "allow memfd_create and give the agent more memory, or set mode = \"in_process\" without sha256"
+            }
+            Self::TooLarge(_) => "strip its debug information, or set mode = \"in_process\" without sha256",
             Self::WrongElf(_) => "build it for this machine",
             Self::Truncated(_) => "copy it again, to a new name and then by rename",
             Self::BadMetadata(_) | Self::Inconsistent(_) | Self::Entry(_) => {
@@ -146,6 +151,7 @@ impl Refusal {
             Self::Dlopen(_) => "install the library that it needs, or build it again",
             Self::BadMetric { .. } => "mend the declaration in the plugin",
             Self::Claimed { .. } => "disable one of the two plugins",
+            Self::TooManyVersions(_) => "restart the agent, or run the plugin isolated",
             Self::User(_) => "run the agent as root, or mend or remove `user` in the plugin's table",
             Self::Ambiguous(_) => "leave one of them there",
             Self::NotFound(_) => "put its .so into one of these directories, or disable it",

@@ -7,12 +7,16 @@ use std::{
     path::Path,
 };
 
-/// Which file this is, and when it last changed.
+/// Which file this is, and in what state. Two that are equal are the same file, unchanged between; a file that was closed
+/// may lend its inode to another one, which differs in the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
     inode: u64,
-    /// Seconds and nanoseconds: of the content, the name or the mode. An inode alone may be another file's later.
+    length: u64,
+    /// Seconds and nanoseconds: of the content.
+    modified: (i64, i64),
+    /// And of the content, the name or the mode. Unlike the one before, nobody can set it.
     changed: (i64, i64),
 }
 
@@ -30,8 +34,8 @@ impl Identity {
         file.metadata().map(|metadata| Self::from(&metadata))
     }
 
-    /// Whether both are one file, which may have another mode or name by now. Only of files that are kept open, as
-    /// loaded libraries are.
+    /// Whether both are one file, which may have another mode, name or content by now. Only of files that are kept open:
+    /// the inode of one that was closed may be another's.
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
@@ -42,6 +46,8 @@ impl From<&Metadata> for Identity {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
@@ -65,5 +71,30 @@ mod tests {
         assert!(!after.is_same_file(&before));
         assert_ne!(after, before);
         assert!(Identity::of(&new).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_written_in_place_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, b"a").unwrap();
+        let before = Identity::of(&file).unwrap();
+        fs::write(&file, b"bc").unwrap();
+        let after = Identity::of(&file).unwrap();
+        assert!(after != before && after.is_same_file(&before), "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn another_file_with_the_same_inode_is_another() {
+        let at = |length, seconds| Identity {
+            device: 1,
+            inode: 2,
+            length,
+            modified: (seconds, 0),
+            changed: (seconds, 0),
+        };
+        assert_eq!(at(3, 4), at(3, 4));
+        assert_ne!(at(3, 4), at(3, 5), "the same length, made later");
+        assert_ne!(at(3, 4), at(4, 4), "made at once, within one tick of the clock of file systems");
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     collect::Source,
-    model::{Batch, LocalSeries},
+    model::{Batch, LocalSeries, Resets},
 };
 use abi_stable::std_types::RVec;
 use std::sync::Arc;
@@ -83,6 +83,10 @@ impl Source for Instance {
 
     fn next_base(&self) -> LocalSeries {
         self.intake.table.next_base()
+    }
+
+    fn renumber(&mut self, base: LocalSeries, resets: &mut Resets<LocalSeries>) {
+        self.intake.table.renumber(base, resets);
     }
 
     fn refused(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! What a collector said in one call, on its way into a batch: the same checks in process and isolated.
 
 use super::{
+    entries::Entry,
     instance::InstanceOptions,
     metadata::Metadata,
     series_table::{Said, SeriesTable, cut},
@@ -71,30 +72,37 @@ impl Intake {
 
     /// Moves the plugin's samples into the batch, leaving out what it may not say.
     pub(super) fn take_samples(&mut self, samples: impl Iterator<Item = abi::Sample>, batch: &mut Batch) {
-        for sample in samples {
-            let Some((series, entry)) = self.table.entry(sample.series) else {
-                self.refused.unknown_series += 1;
-                continue;
+        let Self { table, collection, refused, falls } = self;
+        // not more than a sound plugin can fill
+        batch.samples.reserve(samples.size_hint().0.min(table.live()));
+        let take = |sample: abi::Sample, entry: Option<&mut Entry>| {
+            let Some(entry) = entry else {
+                refused.unknown_series += 1;
+                return;
             };
             let reset = sample.flags & abi::Sample::RESET != 0;
             if !sample.value.is_finite() {
                 entry.reset |= reset;
-                self.refused.not_finite += 1;
-                continue;
+                refused.not_finite += 1;
+                return;
             }
-            if entry.seen == self.collection {
+            if entry.seen == *collection {
                 entry.reset |= reset;
-                self.refused.duplicates += 1;
-                continue;
+                refused.duplicates += 1;
+                return;
             }
-            entry.seen = self.collection;
-            let fell = entry.counter && entry.last.is_some_and(|last| sample.value < last);
-            entry.last = Some(sample.value);
-            let marked = std::mem::take(&mut entry.reset) | reset;
-            self.falls += u64::from(fell && !marked);
-            let reset = fell | marked;
-            batch.samples.push(Sample { series, reset, value: sample.value });
-        }
+            entry.seen = *collection;
+            let fell = entry.counter & (sample.value < entry.last); // never than NaN
+            entry.last = sample.value;
+            let marked = entry.reset | reset;
+            // rare: nothing is written for it at any other sample
+            if fell | marked {
+                entry.reset = false;
+                *falls += u64::from(!marked);
+            }
+            batch.samples.push(Sample { series: entry.local, reset: fell | marked, value: sample.value });
+        };
+        table.entries.visit(samples, |sample| sample.series, take);
     }
 
     /// Moves what it said beside its samples, and ends the call.

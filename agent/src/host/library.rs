@@ -8,6 +8,7 @@ use super::{
     error::{LoadError, Refusal},
     identity::Identity,
     layout,
+    mapped::Entering,
     metadata::{DeclaredMetric, Metadata},
     preflight::{Strategy, preflight},
 };
@@ -38,19 +39,44 @@ pub struct Library {
     /// What tells the loaded file from every other.
     pub digest: Digest,
     /// Which file that was.
-    pub identity: Identity,
+    identity: Identity,
+    /// A sealed copy of the file is loaded, and the file itself is closed.
+    copied: bool,
 }
 
 impl Library {
+    /// Whether nobody can change what is loaded, whatever is done to its file.
+    pub fn is_sealed(&self) -> bool {
+        self.copied
+    }
+
+    /// Whether both are one library in the process.
+    pub fn is(&self, other: &Self) -> bool {
+        self.copied == other.copied && self.is_of(&other.identity)
+    }
+
+    /// The file, as it was when it was loaded or last looked at.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The file is unchanged but for its name, its mode or its times.
+    pub fn touched(&mut self, identity: Identity) {
+        self.identity = identity;
+    }
+
+    /// Whether this is what lies there: of a file that is loaded itself, whatever was done to it; of one that was copied,
+    /// only as long as it is unchanged.
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        if self.copied { self.identity == *identity } else { self.identity.is_same_file(identity) }
+    }
+
     /// Claims its metrics again, after they were given back.
     ///
     /// # Errors
     /// Where another plugin has one of them by now.
     pub fn claim(&self, claims: &Claims) -> Result<(), LoadError> {
-        claims
-            .check(&self.metadata)
-            .and_then(|()| claims.claim(&self.metadata))
-            .map_err(|refusal| LoadError { file: self.file.clone(), refusal })
+        claims.claim(&self.metadata).map_err(|refusal| LoadError { file: self.file.clone(), refusal })
     }
 }
 
@@ -67,7 +93,7 @@ impl Code {
     /// # Errors
     /// What the linker says, or what is wrong behind the entry symbol.
     fn open(file: File, metadata: &Metadata) -> Result<Self, Refusal> {
-        let opened = open(file)?;
+        let opened = open(file, &metadata.name)?;
         if metadata.is_c() {
             return Ok(Self::C(c_entry(&opened, metadata)?));
         }
@@ -119,12 +145,14 @@ fn load_checked(
     claims: &Claims,
 ) -> Result<Library, Refusal> {
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
-    let Approved { file, path, digest, identity, metadata } =
+    let Approved { file, copied, path, digest, identity, metadata } =
         approve(path, name, pinned, Strategy::InProcess)?;
-    claims.check(&metadata)?;
+    // before it runs; given back where it is refused for what shows then
+    let trial = claims.on_trial();
+    trial.claim(&metadata)?;
     let code = Code::open(file, &metadata)?;
-    claims.claim(&metadata)?;
-    Ok(Library { code, metadata, file: path, digest, identity })
+    trial.keep();
+    Ok(Library { code, metadata, file: path, digest, identity, copied })
 }
 
 /// Loads a file that the parent of this process has approved.
@@ -140,7 +168,8 @@ struct Opened {
 }
 
 /// dlopen; its initialisers run.
-fn open(file: File) -> Result<Opened, Refusal> {
+fn open(file: File, plugin: &str) -> Result<Opened, Refusal> {
+    let entering = Entering::begin(plugin, &file)?;
     // The descriptor is never closed: the dynamic linker knows the library by this path, and would give it again
     // for another file that got the same number.
     let file = ManuallyDrop::new(file);
@@ -152,6 +181,7 @@ fn open(file: File) -> Result<Opened, Refusal> {
     match handle {
         Ok(handle) => Ok(Opened { handle: ManuallyDrop::new(handle), path }),
         Err(error) => {
+            entering.refused();
             drop(ManuallyDrop::into_inner(file)); // the linker has forgotten it too
             Err(Refusal::Dlopen(explain(&error, &path)))
         }

@@ -2,11 +2,11 @@
 
 use super::{
     claims::Claims,
-    entries::Entries,
+    entries::{Entries, Entry, Key},
     error::Refusal,
     metadata::{DeclaredMetric, Metadata},
 };
-use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, SeriesDef};
+use crate::model::{Absence, Kind, Labels, LocalSeries, MAX_LOCAL_SERIES, Metric, Resets, SeriesDef};
 use std::{collections::HashMap, sync::Arc};
 use twarga_plugin_api::{
     abi::{RawMetric, services::HostServices},
@@ -21,24 +21,6 @@ const MAX_FAMILIES: usize = 10_000;
 const MAX_REASON: usize = 200;
 /// Lines of log in one call beyond this many are only counted.
 const MAX_LINES: usize = 20;
-
-/// A family's id and the label values in the order of its keys.
-type Key = (u32, Box<[Box<str>]>);
-
-/// A registered series.
-pub(super) struct Entry {
-    pub(super) counter: bool,
-    pub(super) last: Option<f64>,
-    /// The collection in which it last had a sample.
-    pub(super) seen: u64,
-    /// A sample was refused that began the counter anew: the next one does.
-    pub(super) reset: bool,
-    /// The plugin said in this call that it has no value.
-    absent: bool,
-    /// The host's number.
-    local: LocalSeries,
-    key: Key,
-}
 
 /// What the plugin said in one call, beside its samples.
 #[derive(Default)]
@@ -61,7 +43,7 @@ pub(super) struct SeriesTable {
     claims: Arc<Claims>,
     /// By the plugin's numbers; nothing for one that an isolated plugin declared and the agent refuses.
     families: Vec<Option<Arc<Metric>>>,
-    entries: Entries,
+    pub(super) entries: Entries,
     index: HashMap<Key, u32>,
     /// The ids whose absence was said in this call.
     absent: Vec<u32>,
@@ -73,6 +55,8 @@ pub(super) struct SeriesTable {
     max_series: usize,
     /// Registrations beyond that limit.
     pub(super) refused: u64,
+    /// Series that were numbered anew, for the next batch.
+    anew: Vec<(LocalSeries, Arc<SeriesDef>)>,
     pub(super) said: Said,
 }
 
@@ -98,6 +82,7 @@ impl SeriesTable {
             free: Vec::new(),
             max_series,
             refused: 0,
+            anew: Vec::new(),
             said: Said::default(),
         }
     }
@@ -127,12 +112,6 @@ impl SeriesTable {
         self.max_series
     }
 
-    /// The entry of a plugin's id, with the host's number of it; nothing for an unknown or retired one.
-    pub(super) fn entry(&mut self, series: u32) -> Option<(LocalSeries, &mut Entry)> {
-        let entry = self.entries.get_mut(series)?;
-        Some((entry.local, entry))
-    }
-
     /// Ends a call: absences may be said again in the next one, and numbers of series that ended in this one be given
     /// again. Not before: within one batch a number means one series.
     pub(super) fn end_call(&mut self) {
@@ -142,6 +121,7 @@ impl SeriesTable {
             }
         }
         self.free.extend_from_slice(&self.said.retired);
+        self.said.registered.splice(0..0, self.anew.drain(..));
     }
 
     /// How many series are registered and not retired.
@@ -158,6 +138,25 @@ impl SeriesTable {
     /// than half are left. Those of the collector before the last one are free by then.
     pub(super) fn next_base(&self) -> LocalSeries {
         if self.next > MAX_LOCAL_SERIES / 2 { 0 } else { self.next }
+    }
+
+    /// Gives all live series new numbers from `base` on, and registers them anew in the next batch.
+    pub(super) fn renumber(&mut self, base: LocalSeries, resets: &mut Resets<LocalSeries>) {
+        self.free.clear();
+        self.next = base;
+        let mut registered = Vec::with_capacity(self.index.len());
+        let mut live: Vec<(u32, Key)> = self.index.iter().map(|(key, id)| (*id, key.clone())).collect();
+        live.sort_unstable_by_key(|(id, _)| *id);
+        for (id, (metric, values)) in live {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            entry.reset |= resets.take(entry.local);
+            entry.local = self.next;
+            self.next += 1;
+            let Some(family) = self.families.get(metric as usize).and_then(Option::as_ref) else { continue };
+            let def = SeriesDef { labels: self.labels(family, &values), metric: Arc::clone(family) };
+            registered.push((self.next - 1, Arc::new(def)));
+        }
+        self.anew = registered;
     }
 
     fn labels(&self, metric: &Metric, values: &[Box<str>]) -> Labels {
@@ -244,9 +243,11 @@ impl HostServices for SeriesTable {
         }
         let def = SeriesDef { labels: self.labels(&family, &key.1), metric: Arc::clone(&family) };
         let counter = family.kind == Kind::Counter;
-        let entry =
-            Entry { counter, last: None, seen: 0, reset: false, absent: false, local, key: key.clone() };
-        let id = self.entries.push(entry).ok_or("no id is left for another series: restart the agent")?;
+        let entry = Entry::new(local, counter);
+        let id = self
+            .entries
+            .push(entry, key.clone())
+            .ok_or("no id is left for another series: restart the agent")?;
         if self.free.pop().is_none() {
             self.next += 1;
         }
@@ -256,19 +257,19 @@ impl HostServices for SeriesTable {
     }
 
     fn retire(&mut self, series: u32) {
-        if let Some(entry) = self.entries.take(series) {
-            self.index.remove(&entry.key);
-            self.said.retired.push(entry.local);
+        if let Some((local, key)) = self.entries.take(series) {
+            self.index.remove(&key);
+            self.said.retired.push(local);
         }
     }
 
     fn unavailable(&mut self, series: u32, reason: &str) {
-        if let Some((local, entry)) = self.entry(series)
+        if let Some(entry) = self.entries.get_mut(series)
             && !std::mem::replace(&mut entry.absent, true)
         {
             self.absent.push(series);
             let reason = cut(reason, MAX_REASON);
-            self.said.absent.push(Absence { series: local, reason });
+            self.said.absent.push(Absence { series: entry.local, reason });
         }
     }
 
@@ -320,6 +321,7 @@ mod tests {
             free: Vec::new(),
             max_series,
             refused: 0,
+            anew: Vec::new(),
             said: Said::default(),
         }
     }
@@ -339,6 +341,29 @@ mod tests {
     }
 
     #[test]
+    fn series_that_are_numbered_anew_are_registered_again() {
+        let mut table = table(0, 3);
+        let ids: Vec<u32> = (0..3).map(|vm| series(&mut table, vm).unwrap()).collect();
+        table.retire(ids[1]);
+        end(&mut table);
+        let mut resets = Resets::default();
+        resets.keep([2]);
+        table.renumber(100, &mut resets);
+        assert_eq!(table.live_ids().collect::<Vec<_>>(), [100, 101]);
+        let reset: Vec<bool> = ids.iter().filter_map(|id| Some(table.entries.get_mut(*id)?.reset)).collect();
+        assert_eq!(reset, [false, true]);
+        // a call that brings and ends others is not hindered by it
+        table.retire(ids[0]);
+        let new = series(&mut table, 7).unwrap();
+        series(&mut table, 8).unwrap();
+        assert_eq!((new, table.entries.get_mut(new).unwrap().local), (3, 102));
+        let batch = end(&mut table);
+        let numbers: Vec<LocalSeries> = batch.registered.iter().map(|(local, _)| *local).collect();
+        assert_eq!((numbers, batch.retired, table.next_base()), (vec![100, 101, 102, 103], vec![100], 104));
+        assert!(end(&mut table).registered.is_empty(), "once");
+    }
+
+    #[test]
     fn a_million_series_that_come_and_go_take_the_room_of_a_hundred() {
         let mut table = table(0, 1000);
         let mut ids: Vec<u32> = (0..LIVE).map(|vm| series(&mut table, vm).unwrap()).collect();
@@ -349,7 +374,7 @@ mod tests {
             let old = std::mem::replace(&mut ids, new);
             assert!(ids[0] > *old.last().unwrap(), "the plugin never sees an id again");
             old.iter().for_each(|id| table.retire(*id));
-            assert!(table.entry(old[0]).is_none() && table.entry(ids[0]).is_some());
+            assert!(table.entries.get_mut(old[0]).is_none() && table.entries.get_mut(ids[0]).is_some());
             let batch = end(&mut table);
             let registered: HashSet<LocalSeries> = batch.registered.iter().map(|(local, _)| *local).collect();
             assert!(registered.len() == LIVE as usize && batch.retired.len() == LIVE as usize);

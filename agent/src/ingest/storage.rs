@@ -89,6 +89,10 @@ impl Registry for Store {
         Store::vm_id(self, vm)
     }
 
+    fn rename_vm(&mut self, vm_id: i64, vm: &str) -> Result<(), StoreError> {
+        Store::rename_vm(self, vm_id, vm)
+    }
+
     fn vms(&self) -> Result<Vec<(i64, String)>, StoreError> {
         Store::vms(self)
     }

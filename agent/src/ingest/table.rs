@@ -1,5 +1,8 @@
 //! The live table: which collector's series is which of the store's, and the latest value of each.
 
+mod collector;
+mod series;
+
 use super::{
     absence::{self, OpenGap},
     stats::Stats,
@@ -7,11 +10,12 @@ use super::{
 };
 use crate::{
     model::{
-        Absence, Batch, Catalog, CollectorId, CollectorInfo, Gap, GapScope, Kind, Latest, Live, LocalSeries,
-        MAX_LOCAL_SERIES, Missing, Previous, Sample, SeriesDef, SeriesId, Snapshot, Timestamp,
+        Absence, Batch, Catalog, CollectorId, CollectorInfo, Gap, GapScope, Live, LocalSeries, Missing,
+        Previous, Sample, SeriesId, Snapshot, Timestamp,
     },
     store::StoredSample,
 };
+use collector::Collector;
 use std::{collections::HashMap, sync::Arc};
 
 /// The reason with which a plugin says that a rate needs two readings; no gap worth keeping.
@@ -20,8 +24,6 @@ const FIRST_READING: &str = "first_reading";
 const LEAST_SPAN: i64 = 50;
 /// Room for fewer series than this is never given back.
 const SPACIOUS: usize = 1024;
-/// No place.
-const NONE: u32 = u32::MAX;
 
 /// What the writer keeps of a series beside what readers see.
 #[derive(Debug)]
@@ -39,24 +41,6 @@ struct Slot {
     absence: Option<OpenGap>,
     /// A sample was dropped that began the counter anew: the next one does.
     reset: bool,
-}
-
-#[derive(Debug, Default)]
-struct Collector {
-    /// Places of its series by its own numbers.
-    places: Vec<u32>,
-    /// Collections it has brought; one more for each gap, so that samples around a gap are no neighbours.
-    collections: u64,
-    /// Those of them that went well.
-    complete: u64,
-    /// Its interval is so many times the configured one; 0 is 1.
-    stretch: u32,
-    /// The time of its last batch.
-    last: Option<Timestamp>,
-    /// From and to of the gaps that were told since then.
-    gaps: Option<(Timestamp, Timestamp)>,
-    /// Series to which the store could not give a number yet.
-    unregistered: Vec<(LocalSeries, Arc<SeriesDef>)>,
 }
 
 /// The live table. After [`settle`](Table::settle), slots, [`Snapshot::latest`] and the catalog agree.
@@ -272,96 +256,6 @@ impl Table {
         self.snapshot.time = Some(known.map_or(time, |known| known.max(time)));
     }
 
-    fn register<S: Storage>(
-        &mut self,
-        id: CollectorId,
-        local: LocalSeries,
-        def: &Arc<SeriesDef>,
-        time: Timestamp,
-        store: &mut S,
-        taken: &mut Taken<'_>,
-    ) {
-        let (Some(collector), Some(info)) =
-            (self.collectors.get_mut(id.0 as usize), self.infos.get(id.0 as usize))
-        else {
-            return;
-        };
-        if local >= MAX_LOCAL_SERIES {
-            return; // its samples are dropped and counted as unknown
-        }
-        let series = match store.series(def, &info.name) {
-            Ok(series) => series,
-            Err(error) => {
-                tracing::debug!(%error, series = %def, "no number for a series yet, trying again");
-                taken.stats.store_errors.add(1);
-                collector.unregistered.push((local, Arc::clone(def)));
-                return;
-            }
-        };
-        self.changed = true;
-        let owner = self.by_id.get(&series).copied();
-        if let Some(before) = collector.place(local).filter(|before| Some(*before as u32) != owner) {
-            self.end(before, taken.gaps);
-        }
-        // a series that is alive already goes over to its newest number: it was announced again, or renumbered
-        let place = match owner {
-            Some(place) => self.hand_over(place as usize, id, local),
-            None => self.add(Live { id: series, def: Arc::clone(def), collector: id }, local, time),
-        };
-        if let Some(collector) = self.collectors.get_mut(id.0 as usize) {
-            collector.set_place(local, place);
-        }
-    }
-
-    /// Gives a series that is alive to another number, or another collector.
-    fn hand_over(&mut self, place: usize, id: CollectorId, local: LocalSeries) -> u32 {
-        if let Some(slot) = self.slots.get_mut(place) {
-            let before = self.collectors.get_mut(slot.live.collector.0 as usize);
-            if let Some(before) = before {
-                before.clear_place(slot.local);
-            }
-            slot.live.collector = id;
-            slot.local = local;
-            slot.collection = None;
-        }
-        place as u32
-    }
-
-    fn add(&mut self, live: Live, local: LocalSeries, time: Timestamp) -> u32 {
-        let place = self.slots.len() as u32;
-        self.by_id.insert(live.id, place);
-        let counter = live.def.metric.kind == Kind::Counter;
-        self.slots.push(Slot {
-            live,
-            local,
-            alive: true,
-            counter,
-            raw: None,
-            collection: None,
-            absence: None,
-            reset: false,
-        });
-        self.snapshot.latest.push(Latest { time, value: Err(Missing::NotCollected), previous: None });
-        place
-    }
-
-    fn retire(&mut self, id: CollectorId, local: LocalSeries, gaps: &mut Vec<Gap>) {
-        let Some(collector) = self.collectors.get_mut(id.0 as usize) else { return };
-        collector.unregistered.retain(|(waiting, _)| *waiting != local);
-        if let Some(place) = collector.place(local) {
-            collector.clear_place(local);
-            self.end(place, gaps);
-        }
-    }
-
-    fn end(&mut self, place: usize, gaps: &mut Vec<Gap>) {
-        if let Some(slot) = self.slots.get_mut(place) {
-            slot.end(gaps);
-            self.by_id.remove(&slot.live.id);
-            self.changed = true;
-        }
-    }
-
     fn sample(
         &mut self,
         id: CollectorId,
@@ -446,40 +340,5 @@ impl Slot {
     fn end(&mut self, gaps: &mut Vec<Gap>) {
         self.alive = false;
         absence::close(&mut self.absence, self.live.id, gaps);
-    }
-}
-
-impl Collector {
-    /// Counts a collection at `time`; twice after a gap, so that it is nobody's neighbour.
-    fn count(&mut self, time: Timestamp) {
-        self.collections += 1;
-        if let Some((from, to)) = self.gaps.filter(|(from, _)| *from < time) {
-            if self.last.is_some_and(|last| to > last) {
-                self.collections += 1;
-            }
-            // the rest of a gap that reaches further parts this batch from the next
-            self.gaps = (to >= time).then_some((from.max(time), to));
-        }
-        self.last = Some(time);
-    }
-
-    fn place(&self, local: LocalSeries) -> Option<usize> {
-        self.places.get(local as usize).filter(|place| **place != NONE).map(|place| *place as usize)
-    }
-
-    fn set_place(&mut self, local: LocalSeries, place: u32) {
-        let at = local as usize;
-        if at >= self.places.len() {
-            self.places.resize(at + 1, NONE);
-        }
-        if let Some(known) = self.places.get_mut(at) {
-            *known = place;
-        }
-    }
-
-    fn clear_place(&mut self, local: LocalSeries) {
-        if let Some(known) = self.places.get_mut(local as usize) {
-            *known = NONE;
-        }
     }
 }

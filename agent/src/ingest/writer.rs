@@ -249,12 +249,11 @@ impl<S: Storage, C: Clock> Writer<S, C> {
         let collections = |name: &str| table.collections(name);
         self.inventory.update(snapshot, now.wall, &mut self.store, collections, events);
         let context = ViewContext { disk: &self.disk, now: now.wall, timestamps: TimestampStyle::Rfc3339 };
-        let moment = Moment { snapshot, context, monotonic: now.monotonic };
         let machines = self.inventory.machines();
-        let vm_id = |vm: &str| machines.by_uuid(vm).map(|machine| machine.vm_id);
-        self.alerts.evaluate(&moment, vm_id, events);
+        let moment = Moment { snapshot, machines, context, monotonic: now.monotonic };
+        self.alerts.evaluate(&moment, events);
         if self.alerts.is_active() {
-            self.active = alert::active(&self.alerts).into();
+            self.active = alert::active(&self.alerts, machines).into();
         } else if !self.active.is_empty() {
             self.active = Arc::default();
         }

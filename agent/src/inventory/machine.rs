@@ -133,6 +133,26 @@ pub struct Machines {
 }
 
 impl Machines {
+    /// Of these.
+    pub fn new(mut list: Vec<Machine>) -> Self {
+        list.sort_by_key(|machine| machine.vm_id);
+        let by_uuid = list.iter().enumerate().map(|(at, machine)| (machine.info.vm.clone(), at)).collect();
+        Self { list, by_uuid: Arc::new(by_uuid) }
+    }
+
+    /// For messages: the name; where others that are not destroyed have it too, with the project. Every project whose
+    /// Vagrantfile defines one machine calls it `default`.
+    pub fn title(&self, machine: &Machine) -> String {
+        let (title, name) = (machine.info.title(), &machine.info.name);
+        let others = self.list.iter().filter(|other| other.state != State::Destroyed);
+        let is_shared =
+            name.is_some() && others.filter(|other| other.info.name == *name).any(|other| other != machine);
+        match &machine.info.project {
+            Some(project) if is_shared => format!("{title} of {project}"),
+            _ => title.into(),
+        }
+    }
+
     /// By rising [`Machine::vm_id`].
     pub fn all(&self) -> &[Machine] {
         &self.list

@@ -2,7 +2,9 @@
 //! ever; what was last known of it outlives a restart.
 
 mod machine;
+mod track;
 mod tracker;
+mod transition;
 
 pub use machine::{Info, Machine, Machines, State};
 pub use tracker::{Inventory, Registry};

@@ -1,12 +1,20 @@
 //! Follows the machines from round to round.
 
-use super::{Info, Machine, Machines, State};
-use crate::model::{Catalog, CollectorId, Event, Kind, Severity, Snapshot, Timestamp};
-use serde::{Deserialize, Serialize};
+use super::{
+    Info, Machine, Machines, State,
+    track::{Record, Track},
+};
+use crate::model::{Catalog, CollectorId, Event, Kind, Snapshot, Timestamp};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Weak},
 };
+
+/// Under this name the store keeps which collectors ever brought a collection, as a JSON list.
+const SEEN: &str = "machines.collectors";
+
+/// A gauge of a collector of machines: how many lists of machines it could never read since its start.
+const UNREAD: &str = "vm_indexes_unread";
 
 /// What the inventory needs of the store. The error is for the log.
 pub trait Registry {
@@ -14,43 +22,12 @@ pub trait Registry {
     type Error: std::fmt::Display;
     /// The known number of a machine, or the next one.
     fn vm_id(&mut self, vm: &str) -> Result<i64, Self::Error>;
+    /// Gives the number of a machine to another UUID, which no machine has.
+    fn rename_vm(&mut self, vm_id: i64, vm: &str) -> Result<(), Self::Error>;
     /// All known machines.
     fn vms(&self) -> Result<Vec<(i64, String)>, Self::Error>;
     /// A value that was put under this key, also before a restart.
     fn meta(&self, key: &str) -> Result<Option<String>, Self::Error>;
-}
-
-/// What of a machine outlives a restart, as JSON under `machine/<vm_id>`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Record {
-    #[serde(flatten)]
-    info: Info,
-    state: State,
-    /// The collector that told of it, by the key of its table.
-    collector: String,
-    last_seen: Option<i64>,
-}
-
-/// What is followed of a machine beside what readers see; at the index of [`Machines::all`].
-#[derive(Clone, Debug)]
-struct Track {
-    /// Its series `vm_state` that are alive, with their states.
-    states: Vec<(usize, State)>,
-    /// Its series `vm_info` that are alive.
-    infos: Vec<usize>,
-    /// The `vm_info` that [`Machine::info`] was read from.
-    read_from: Option<usize>,
-    collector: Arc<str>,
-    /// It had series in the catalog before.
-    lived: bool,
-    /// Its series ended, or none was seen since the start: how many collections its collector had brought by then.
-    /// Destroyed, once its collector goes on without it.
-    gone_since: Option<u64>,
-    /// The last state that was known, for events.
-    known: State,
-    /// Has to be kept anew.
-    changed: bool,
 }
 
 /// The machines, from round to round. Used by the writer alone.
@@ -59,6 +36,10 @@ pub struct Inventory {
     machines: Machines,
     tracks: Vec<Track>,
     catalog: Weak<Catalog>,
+    /// The collectors that ever brought a collection: what they tell of for the first time was not there before.
+    seen: BTreeSet<String>,
+    /// [`seen`](Self::seen) has to be kept anew.
+    seen_changed: bool,
     /// A machine of the catalog has no number yet: the store failed.
     incomplete: bool,
 }
@@ -71,16 +52,22 @@ impl Inventory {
     pub fn load<R: Registry>(registry: &R) -> Result<Self, R::Error> {
         let mut known = registry.vms()?;
         known.sort();
-        let mut inventory = Self::default();
+        let seen = registry.meta(SEEN)?.and_then(|text| serde_json::from_str(&text).ok());
+        let mut inventory = Self { seen: seen.unwrap_or_default(), ..Self::default() };
         for (vm_id, vm) in known {
             let text = registry.meta(&key(vm_id))?;
             // a record that can't be read is as good as none: the machine keeps its number
-            let record: Record = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let record: Option<Record> = text.and_then(|text| serde_json::from_str(&text).ok());
+            let known = record.as_ref().map(|record| record.known.unwrap_or(record.state));
+            let record = record.unwrap_or_default();
             let info = Arc::new(Info { vm, ..record.info });
             let last_seen = record.last_seen.map(Timestamp::from_millis);
             inventory.machines.list.push(Machine { vm_id, info, state: record.state, last_seen });
-            let track = Track { gone_since: Some(0), ..Track::new(&record.collector, record.state) };
+            let track = Track { gone_since: Some(0), ..Track::new(&record.collector, known) };
             inventory.tracks.push(track);
+            if !record.collector.is_empty() {
+                inventory.seen.insert(record.collector);
+            }
         }
         inventory.index();
         Ok(inventory)
@@ -105,10 +92,16 @@ impl Inventory {
             self.resolve(&snapshot.catalog, registry, &collections);
             self.catalog = Arc::downgrade(&snapshot.catalog);
         }
+        let partial = partial(snapshot, now);
         for (machine, track) in self.machines.list.iter_mut().zip(&mut self.tracks) {
             track.follow_info(machine, snapshot);
-            track.follow_state(machine, snapshot, now, &collections);
-            events.extend(track.transition(machine, now));
+            track.follow_state(machine, snapshot, now, &collections, &partial);
+        }
+        for (machine, track) in self.machines.list.iter().zip(&mut self.tracks) {
+            track.transition(machine, &self.machines, now, events);
+        }
+        if !self.incomplete {
+            self.note_collectors(&snapshot.catalog, &collections);
         }
     }
 
@@ -117,17 +110,26 @@ impl Inventory {
     pub fn persist(&mut self, all: bool, kept: &mut Vec<(String, String)>) {
         for (machine, track) in self.machines.list.iter().zip(&mut self.tracks) {
             if track.changed || (all && track.lives()) {
-                let record = Record {
-                    info: Info::clone(&machine.info),
-                    state: machine.state,
-                    collector: track.collector.as_ref().into(),
-                    last_seen: machine.last_seen.map(Timestamp::as_millis),
-                };
                 // of texts and numbers alone: can always be written as JSON
-                if let Ok(text) = serde_json::to_string(&record) {
+                if let Ok(text) = serde_json::to_string(&track.record(machine)) {
                     kept.push((key(machine.vm_id), text));
                 }
                 track.changed = false;
+            }
+        }
+        if std::mem::take(&mut self.seen_changed)
+            && let Ok(text) = serde_json::to_string(&self.seen)
+        {
+            kept.push((SEEN.into(), text));
+        }
+    }
+
+    /// Remembers which collectors have told what there is.
+    fn note_collectors(&mut self, catalog: &Catalog, collections: &impl Fn(&str) -> u64) {
+        for info in &catalog.collectors {
+            if !self.seen.contains(&*info.name) && collections(&info.name) > 0 {
+                self.seen.insert(info.name.as_ref().into());
+                self.seen_changed = true;
             }
         }
     }
@@ -146,65 +148,99 @@ impl Inventory {
             track.infos.clear();
             track.read_from = None;
         }
-        for (metric, kind) in [("vm_state", Kind::StateSet), ("vm_info", Kind::Info)] {
-            for &index in catalog.of_metric(metric) {
-                let Some(live) = catalog.series.get(index) else { continue };
-                let vm = live.def.labels.get("vm");
-                if live.def.metric.kind != kind || vm.is_empty() {
-                    continue;
+        // those that have a number first: then it is known which of them are gone, whose number a new one may take over
+        let (known, new): (Vec<_>, Vec<_>) =
+            told(catalog).partition(|told| self.machines.by_uuid.contains_key(told.vm));
+        for told in known.into_iter().chain(new) {
+            if let Err(error) = self.attach(&told, catalog, registry) {
+                if !warned && !self.incomplete {
+                    tracing::warn!(vm = told.vm, %error, "no number for a machine yet, trying again");
                 }
-                let collector = collector_name(catalog, live.collector);
-                let at = match self.place(vm, &collector, registry) {
-                    Ok(at) => at,
-                    Err(error) => {
-                        if !warned && !self.incomplete {
-                            tracing::warn!(vm, %error, "no number for a machine yet, trying again");
-                        }
-                        self.incomplete = true;
-                        continue;
-                    }
-                };
-                let Some(track) = self.tracks.get_mut(at) else { continue };
-                track.collector = collector;
-                match kind {
-                    Kind::StateSet => {
-                        track.states.push((index, State::from_word(live.def.labels.get("state"))));
-                    }
-                    _ => track.infos.push(index),
-                }
+                self.incomplete = true;
             }
         }
         for track in &mut self.tracks {
             if track.lives() {
-                track.gone_since = None;
+                (track.gone_since, track.met) = (None, true);
             } else if track.lived {
                 track.gone_since = Some(collections(&track.collector));
             }
         }
     }
 
-    /// The place of a machine; a new one gets its number from the store.
+    /// Adds a series to its machine.
+    fn attach<R: Registry>(
+        &mut self,
+        told: &Told<'_>,
+        catalog: &Catalog,
+        registry: &mut R,
+    ) -> Result<(), R::Error> {
+        let at = match self.machines.by_uuid.get(told.vm) {
+            Some(at) => *at,
+            None => self.place(told, catalog, registry)?,
+        };
+        let seen = self.seen.contains(&*told.collector);
+        let Some(track) = self.tracks.get_mut(at) else { return Ok(()) };
+        track.collector = Arc::clone(&told.collector);
+        // its number was made in the moment before a crash: it is as new as if it had none
+        track.known = track.known.or(Some(before_the_first_sight(seen)));
+        match told.state {
+            Some(state) => track.states.push((told.index, state)),
+            None => track.infos.push(told.index),
+        }
+        Ok(())
+    }
+
+    /// The place of a machine of which nothing is known; its number is new, or that of what it was before it was created.
     fn place<R: Registry>(
         &mut self,
-        vm: &str,
-        collector: &Arc<str>,
+        told: &Told<'_>,
+        catalog: &Catalog,
         registry: &mut R,
     ) -> Result<usize, R::Error> {
-        if let Some(&at) = self.machines.by_uuid.get(vm) {
+        if let Some(at) = self.before_creation(told, catalog)
+            && let (Some(machine), Some(track)) = (self.machines.list.get_mut(at), self.tracks.get_mut(at))
+        {
+            registry.rename_vm(machine.vm_id, told.vm)?;
+            machine.info = Arc::new(Info { vm: told.vm.into(), ..Info::clone(&machine.info) });
+            track.changed = true;
+            self.index();
             return Ok(at);
         }
-        let vm_id = registry.vm_id(vm)?;
-        let info = Arc::new(Info { vm: vm.into(), ..Info::default() });
+        let vm_id = registry.vm_id(told.vm)?;
+        let info = Arc::new(Info { vm: told.vm.into(), ..Info::default() });
         let machine = Machine { vm_id, info, state: State::Unknown, last_seen: None };
         let at = self.machines.list.partition_point(|known| known.vm_id < vm_id);
         self.machines.list.insert(at, machine);
-        self.tracks.insert(at, Track { changed: true, ..Track::new(collector, State::Unknown) });
+        self.tracks.insert(at, Track { changed: true, ..Track::new(&told.collector, None) });
         if at + 1 == self.tracks.len() {
-            Arc::make_mut(&mut self.machines.by_uuid).insert(vm.into(), at);
+            Arc::make_mut(&mut self.machines.by_uuid).insert(told.vm.into(), at);
         } else {
             self.index();
         }
         Ok(at)
+    }
+
+    /// A machine that is configured but not created has another identity than the one that it gets when it is created.
+    /// Finds what a new machine was before: of the same collector, name, project, owner and provider, not created, and
+    /// missed since just now.
+    fn before_creation(&self, told: &Told<'_>, catalog: &Catalog) -> Option<usize> {
+        let mut infos = catalog
+            .of_metric("vm_info")
+            .iter()
+            .filter_map(|index| catalog.series.get(*index))
+            .filter(|live| live.def.metric.kind == Kind::Info && live.def.labels.get("vm") == told.vm);
+        let new = Info::of(&infos.next()?.def.labels);
+        let was_it = |(machine, track): (&Machine, &Track)| {
+            let old = &*machine.info;
+            track.known == Some(State::NotCreated)
+                && track.is_missed()
+                && track.collector == told.collector
+                && old.name.is_some()
+                && (&old.name, &old.project, &old.owner, &old.provider)
+                    == (&new.name, &new.project, &new.owner, &new.provider)
+        };
+        self.machines.list.iter().zip(&self.tracks).position(was_it)
     }
 
     fn index(&mut self) {
@@ -214,99 +250,51 @@ impl Inventory {
     }
 }
 
+/// A series that tells of a machine.
+struct Told<'a> {
+    vm: &'a str,
+    /// Of `vm_state`; nothing of `vm_info`.
+    state: Option<State>,
+    /// Its place in the catalog.
+    index: usize,
+    collector: Arc<str>,
+}
+
+/// All series of a catalog that tell of machines.
+fn told(catalog: &Catalog) -> impl Iterator<Item = Told<'_>> {
+    [("vm_state", Kind::StateSet), ("vm_info", Kind::Info)].into_iter().flat_map(move |(metric, kind)| {
+        catalog.of_metric(metric).iter().filter_map(move |&index| {
+            let live = catalog.series.get(index)?;
+            let vm = live.def.labels.get("vm");
+            let state = (kind == Kind::StateSet).then(|| State::from_word(live.def.labels.get("state")));
+            let collector = collector_name(catalog, live.collector);
+            let tells = live.def.metric.kind == kind && !vm.is_empty();
+            tells.then_some(Told { vm, state, index, collector })
+        })
+    })
+}
+
+/// The collectors that could not read all they should since their start (`vm_indexes_unread`): a machine that they don't
+/// tell of may be there all the same.
+fn partial(snapshot: &Snapshot, now: Timestamp) -> BTreeSet<Arc<str>> {
+    let catalog = &snapshot.catalog;
+    let unread = catalog
+        .of_metric(UNREAD)
+        .iter()
+        .filter(|index| snapshot.value(**index, now).is_ok_and(|unread| unread > 0.0));
+    unread.filter_map(|index| Some(collector_name(catalog, catalog.series.get(*index)?.collector))).collect()
+}
+
+/// What a machine was before it was told of for the first time: not created where its collector had told what there is;
+/// where that is the collector's first time too, nobody knows.
+const fn before_the_first_sight(collector_seen: bool) -> State {
+    if collector_seen { State::NotCreated } else { State::Unknown }
+}
+
 fn key(vm_id: i64) -> String {
     format!("machine/{vm_id}")
 }
 
 fn collector_name(catalog: &Catalog, id: CollectorId) -> Arc<str> {
     catalog.collectors.get(id.0 as usize).map_or_else(|| "".into(), |info| Arc::clone(&info.name))
-}
-
-impl Track {
-    fn new(collector: &str, known: State) -> Self {
-        Self {
-            states: Vec::new(),
-            infos: Vec::new(),
-            read_from: None,
-            collector: collector.into(),
-            lived: false,
-            gone_since: None,
-            known,
-            changed: false,
-        }
-    }
-
-    fn lives(&self) -> bool {
-        !self.states.is_empty() || !self.infos.is_empty()
-    }
-
-    /// Reads the newest `vm_info` of the machine, where it is another than before.
-    fn follow_info(&mut self, machine: &mut Machine, snapshot: &Snapshot) {
-        let told = self.infos.iter().copied().filter_map(|index| {
-            let latest = snapshot.latest.get(index)?;
-            latest.value.is_ok().then_some((latest.time, index))
-        });
-        let Some((time, index)) = told.max() else { return };
-        machine.last_seen = Some(time);
-        if self.read_from == Some(index) {
-            return;
-        }
-        self.read_from = Some(index);
-        if let Some(live) = snapshot.catalog.series.get(index) {
-            let info = Info::of(&live.def.labels);
-            if info != *machine.info {
-                machine.info = Arc::new(info);
-                self.changed = true;
-            }
-        }
-    }
-
-    fn follow_state(
-        &mut self,
-        machine: &mut Machine,
-        snapshot: &Snapshot,
-        now: Timestamp,
-        collections: &impl Fn(&str) -> u64,
-    ) {
-        let state = match self.gone_since {
-            // its collector went on without it
-            Some(then) if collections(&self.collector) > then => {
-                self.gone_since = None;
-                State::Destroyed
-            }
-            // a collector that is stopped says nothing of its machines: the last known state stays
-            _ if self.states.is_empty() => return,
-            _ => {
-                let told = self.states.iter().filter_map(|(index, _)| snapshot.latest.get(*index));
-                let times = told.filter(|latest| latest.value.is_ok()).map(|latest| latest.time);
-                machine.last_seen = times.max().or(machine.last_seen);
-                let present = self.states.iter().find(|(index, _)| snapshot.value(*index, now) == Ok(1.0));
-                present.map_or(State::Unknown, |(_, state)| *state)
-            }
-        };
-        self.changed |= machine.state != state;
-        machine.state = state;
-    }
-
-    /// An event, where the state became another that is known.
-    fn transition(&mut self, machine: &Machine, now: Timestamp) -> Option<Event> {
-        let (from, to) = (self.known, machine.state);
-        if to == State::Unknown || to == from {
-            return None;
-        }
-        self.known = to;
-        (from != State::Unknown).then(|| Event {
-            kind: "vm_state_changed".into(),
-            severity: if to == State::Crashed { Severity::Warning } else { Severity::Info },
-            message: format!("{}: {} (was {})", machine.info.title(), to.word(), from.word()),
-            details: serde_json::json!({
-                "vm": machine.info.vm,
-                "name": machine.info.name,
-                "from": from.word(),
-                "to": to.word(),
-            }),
-            time: now,
-            vm_id: Some(machine.vm_id),
-        })
-    }
 }

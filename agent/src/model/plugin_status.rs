@@ -57,6 +57,7 @@ impl PluginStatus {
             last_run: None,
             last_success: None,
             last_error: None,
+            last_error_at: None,
             collections: 0,
             failures: 0,
             missed_deadlines: 0,
@@ -78,6 +79,8 @@ impl PluginStatus {
         self.failures = before.failures;
         self.missed_deadlines = before.missed_deadlines;
         self.skipped = before.skipped;
+        self.refused_samples = before.refused_samples;
+        self.refused_series = before.refused_series;
         self.restarts = before.restarts;
         self.cost = before.cost.clone();
     }
@@ -133,13 +136,15 @@ pub struct PluginStatus {
     pub last_success: Option<Timestamp>,
     /// The last error, also when later collections went well.
     pub last_error: Option<String>,
+    /// When that was noticed; nothing where it never ran.
+    pub last_error_at: Option<Timestamp>,
     /// Collections that ended.
     pub collections: u64,
     /// Those of them that failed.
     pub failures: u64,
     /// Collections that outlasted their deadline.
     pub missed_deadlines: u64,
-    /// Ticks that were left out because the collection before was still running.
+    /// Ticks that were left out because the collection before still ran, or one began only after the next tick.
     pub skipped: u64,
     /// Samples that were refused: of an unknown series, not finite, or the second of a series.
     pub refused_samples: u64,

@@ -91,6 +91,10 @@ pub struct Vm {
     /// When a plugin last told of it.
     #[serde(serialize_with = "super::answers::optional_time")]
     pub last_seen: Option<Timestamp>,
+    /// Whether a plugin tells of it at present. Where not, the state is the last that was known.
+    pub fresh: bool,
+    /// Why the state is unknown; nothing where it is known.
+    pub reason: Option<String>,
 }
 
 /// Whether the agent has come up.

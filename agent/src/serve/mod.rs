@@ -23,7 +23,10 @@ mod routes;
 mod stall;
 mod table;
 
-pub use auth::{Access, AuthError, Loaded, TokenSources, client_token, load as load_tokens};
+pub use auth::{
+    Access, AdminToken, AuthError, Loaded, NoAdminToken, TokenSources, admin_client_token, client_token,
+    load as load_tokens,
+};
 pub use backend::{
     ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
     HistoryQuery, MetricEntry, Readiness, ReloadOutcome, Reloaded, StepInfo, StepQuery, Switch,

@@ -112,6 +112,11 @@ pub(super) fn of_lock_file(lock: &Path) -> Option<Holder> {
     look(lock, 0, |_| true)
 }
 
+/// The process that writes this store, also where that is this one.
+pub fn writer(file: &Path) -> Option<Holder> {
+    of_lock_file(&super::file::beside(file, ".lock"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

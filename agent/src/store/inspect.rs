@@ -103,7 +103,7 @@ pub fn info(file: &Path) -> Result<Info> {
         live_series: alive(&reader, &ids, last_commit)?,
         tiers: tiers(&reader)?,
         last_commit,
-        holder: holder::of_lock_file(&beside(&file, ".lock")),
+        holder: holder::writer(&file),
         file,
     })
 }

@@ -50,7 +50,7 @@ pub use aside::set_aside;
 pub use backup::{Overwrite, backup};
 pub use compact::{Compacted, compact};
 pub use error::{Result, StoreError};
-pub use holder::Holder;
+pub use holder::{Holder, writer};
 pub use inspect::{Bad, Checked, Info, Report, TierInfo, info, verify};
 pub use matcher::{BadPattern, Matcher};
 pub use reader::{Reader, Readers};
@@ -251,6 +251,11 @@ impl Store {
                 known_uuid,
             }),
         }
+    }
+
+    /// Gives the number of a machine to another UUID: it was created, and has another identity since.
+    pub fn rename_vm(&mut self, vm_id: i64, uuid: &str) -> Result<()> {
+        names::rename_vm(&self.conn, vm_id, uuid).map_err(of(&self.file))
     }
 
     /// All known machines: (vm_id, uuid).

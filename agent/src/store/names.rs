@@ -23,6 +23,12 @@ pub(super) fn reserve_vm(conn: &Connection, id: i64, uuid: &str) -> Inner<Option
     Ok(found.into_iter().find(|(known_id, known_uuid)| (*known_id, known_uuid.as_str()) != (id, uuid)))
 }
 
+/// Gives a machine's number to another UUID.
+pub(super) fn rename_vm(conn: &Connection, id: i64, uuid: &str) -> Inner<()> {
+    conn.prepare_cached("UPDATE vm SET uuid = ?2 WHERE id = ?1")?.execute(params![id, uuid])?;
+    Ok(())
+}
+
 /// All machines, in the order of their numbers.
 pub(super) fn vms(conn: &Connection) -> Inner<Vec<(i64, String)>> {
     let mut select = conn.prepare_cached("SELECT id, uuid FROM vm ORDER BY id")?;

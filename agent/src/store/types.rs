@@ -213,6 +213,21 @@ pub enum Aggregate {
     Quantile(f64),
 }
 
+impl Aggregate {
+    /// Each once; of the quantiles the median.
+    pub const ALL: [Self; 9] = [
+        Self::Avg,
+        Self::Min,
+        Self::Max,
+        Self::Last,
+        Self::Sum,
+        Self::Count,
+        Self::Rate,
+        Self::Increase,
+        Self::Quantile(0.5),
+    ];
+}
+
 /// A question for one value a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AggregateQuery {

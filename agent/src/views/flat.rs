@@ -3,7 +3,7 @@
 use super::{GIB, MIB, ViewContext, find, native, rounded, series_with};
 use crate::{
     config::TimestampStyle,
-    inventory::Machine,
+    inventory::{Machine, State},
     model::{Missing, Snapshot, Timestamp},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -89,21 +89,29 @@ struct Builder<'a> {
     snapshot: &'a Snapshot,
     context: &'a ViewContext<'a>,
     vm: Option<&'a str>,
+    /// There are no values, and why: series that are still there are of before.
+    without: Option<Missing>,
     fields: Vec<(&'static str, FlatValue)>,
     unavailable: Vec<(&'static str, String)>,
 }
 
 impl<'a> Builder<'a> {
     fn new(snapshot: &'a Snapshot, context: &'a ViewContext<'a>, vm: Option<&'a str>) -> Self {
-        Self { snapshot, context, vm, fields: Vec::with_capacity(24), unavailable: Vec::new() }
+        Self { snapshot, context, vm, without: None, fields: Vec::with_capacity(24), unavailable: Vec::new() }
+    }
+
+    fn some(&self) -> Result<(), Missing> {
+        self.without.clone().map_or(Ok(()), Err)
     }
 
     fn view(&self, name: &str) -> Value {
+        self.some()?;
         find(name).ok_or(Missing::NoSeries)?.value(self.snapshot, self.context, self.vm)
     }
 
     /// A native metric without labels, or the machine's.
     fn metric(&self, metric: &str) -> Value {
+        self.some()?;
         native(self.snapshot, metric, self.vm.map(|vm| ("vm", vm)), self.context.now)
     }
 
@@ -136,8 +144,12 @@ impl<'a> Builder<'a> {
         });
     }
 
-    fn text(&mut self, key: &'static str, text: Option<&str>) {
-        self.fields.push((key, text.map_or(FlatValue::Null, |text| FlatValue::Text(text.into()))));
+    fn text(&mut self, key: &'static str, text: Result<&str, Missing>) {
+        let text = text.map(|text| FlatValue::Text(text.into())).unwrap_or_else(|missing| {
+            self.unavailable.push((key, missing.to_string()));
+            FlatValue::Null
+        });
+        self.fields.push((key, text));
     }
 }
 
@@ -174,15 +186,21 @@ pub fn host_flat(snapshot: &Snapshot, context: &ViewContext<'_>) -> Option<FlatH
     Some(Flat { time, timestamps: context.timestamps, fields, added: Vec::new(), unavailable })
 }
 
-/// A machine's flat answer; nothing while no plugin has told of it since the start, and none before is remembered.
+/// A machine's flat answer; nothing while no plugin ever told of it.
 pub fn vm_flat(machine: &Machine, snapshot: &Snapshot, context: &ViewContext<'_>) -> Option<FlatVm> {
-    let time = machine.last_seen.or(snapshot.time)?;
+    let of_machine = Some(("vm", machine.info.vm.as_str()));
+    let lives = ["vm_state", "vm_info"]
+        .into_iter()
+        .any(|metric| series_with(snapshot, metric, of_machine).next().is_some());
+    let time = machine.last_seen.or(snapshot.time.filter(|_| lives))?;
     let mut flat = Builder::new(snapshot, context, Some(&machine.info.vm));
+    flat.without = (machine.state == State::Destroyed).then(|| Missing::Unavailable("destroyed".into()));
+    let absent = |why: &str| Missing::Unavailable(why.into());
     let scaled = |value: Value, unit: f64| value.map(|value| value / unit);
     let less = |whole: Value, part: Value| Ok((whole? - part?).max(0.0));
     flat.fields.push(("vm_id", FlatValue::Integer(machine.vm_id)));
-    flat.text("vm_name", machine.info.name.as_deref());
-    flat.text("vm_status", Some(machine.state.status()));
+    flat.text("vm_name", machine.info.name.as_deref().ok_or_else(|| absent("no_name")));
+    flat.text("vm_status", Ok(machine.state.status()));
     flat.whole("ram_allocated_mb", scaled(flat.metric("vm_memory_total_bytes"), MIB));
     flat.whole("disk_allocated_gb", scaled(flat.metric("vm_disk_capacity_bytes"), GIB));
     flat.integer("cpu_allocated_cores", flat.metric("vm_vcpus"));
@@ -191,7 +209,8 @@ pub fn vm_flat(machine: &Machine, snapshot: &Snapshot, context: &ViewContext<'_>
     flat.float("disk_percent", flat.view("vm_disk_percent"));
     flat.integer("uptime_seconds", flat.view("vm_uptime"));
     let fields = std::mem::take(&mut flat.fields);
-    flat.text("ip_address", machine.info.ip_address.as_deref());
+    let address = machine.info.ip_address.as_deref().ok_or_else(|| absent("no_address"));
+    flat.text("ip_address", flat.some().and(address));
     flat.float("memory_used_mb", flat.view("vm_memory_used_mb"));
     let available = less(flat.metric("vm_memory_total_bytes"), flat.metric("vm_memory_used_bytes"));
     flat.float("memory_available_mb", scaled(available, MIB));
@@ -201,7 +220,7 @@ pub fn vm_flat(machine: &Machine, snapshot: &Snapshot, context: &ViewContext<'_>
     flat.float("network_rx_mb", flat.view("vm_network_rx_mb"));
     flat.float("network_tx_mb", flat.view("vm_network_tx_mb"));
     flat.float("uptime_hours", scaled(flat.view("vm_uptime"), 3600.0));
-    flat.text("state", Some(machine.state.word()));
+    flat.text("state", Ok(machine.state.word()));
     let Builder { fields: added, unavailable, .. } = flat;
     Some(Flat { time, timestamps: context.timestamps, fields, added, unavailable })
 }

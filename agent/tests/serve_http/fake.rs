@@ -68,6 +68,8 @@ pub(crate) fn alert(rule: &str, what: &str, value: f64) -> ActiveAlert {
         text: format!("⚠️ High {what} usage: {value:.1}%"),
         rule: rule.into(),
         labels: Labels::default(),
+        vm_id: None,
+        vm_name: None,
         state: AlertState::Firing,
         value,
         threshold: 85.0,
@@ -154,7 +156,7 @@ impl Backend for Fake {
 
     fn vms(&self) -> Vec<Vm> {
         let known = Vm { vm_id: 1, vm: "uuid".into(), state: "running".into(), ..Vm::default() };
-        vec![Vm { vm_status: "running".into(), last_seen: Some(NOW), ..known }]
+        vec![Vm { vm_status: "running".into(), last_seen: Some(NOW), fresh: true, ..known }]
     }
 
     fn alerts(&self) -> Arc<[ActiveAlert]> {
@@ -179,6 +181,7 @@ impl Backend for Fake {
             last_run: Some(NOW),
             last_success: None,
             last_error: None,
+            last_error_at: None,
             collections: 120,
             failures: 1,
             missed_deadlines: 2,

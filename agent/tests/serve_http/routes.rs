@@ -144,7 +144,7 @@ fn machines() {
         vms["vms"][0],
         json!({"vm_id": 1, "vm": "uuid", "vm_name": null, "vm_status": "running", "state": "running",
             "provider": null, "project": null, "owner": null, "ip_address": null, "uptime_seconds": null,
-            "last_seen": STAMP})
+            "last_seen": STAMP, "fresh": true, "reason": null})
     );
 }
 
@@ -180,8 +180,8 @@ fn plugins() {
         json!({"name": "host-cpu", "plugin": "host-cpu", "version": "1.0.0", "api": "1.0",
             "file": "/plugins/libhost_cpu.so", "sha256": "ab".repeat(32), "mode": "in_process", "state": "running", "reason": null,
             "interval_seconds": 10.0, "configured_interval_seconds": 5.0, "deadline_seconds": 2.5, "series": 42, "last_run": STAMP,
-            "last_success": null, "last_error": null, "collections": 120, "failures": 1,
-            "missed_deadlines": 2, "skipped": 3, "restarts": 4,
+            "last_success": null, "last_error": null, "last_error_at": null, "collections": 120, "failures": 1,
+            "missed_deadlines": 2, "skipped": 3, "refused_samples": 0, "refused_series": 0, "restarts": 4,
             "cost": {"cpu_seconds": 0.0, "wall_seconds": 0.014, "samples": 5040, "bytes_stored": 2600,
                 "rss_bytes": null}})
     );

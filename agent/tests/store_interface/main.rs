@@ -31,19 +31,6 @@ use twarga_agent::{
 const NOW: i64 = 1_795_212_000_000;
 const HOUR: i64 = 3_600_000;
 
-/// Each once.
-const AGGREGATES: [Aggregate; 9] = [
-    Aggregate::Avg,
-    Aggregate::Min,
-    Aggregate::Max,
-    Aggregate::Last,
-    Aggregate::Sum,
-    Aggregate::Count,
-    Aggregate::Rate,
-    Aggregate::Increase,
-    Aggregate::Quantile(0.9),
-];
-
 fn options(directory: &Path) -> Options {
     Options {
         file: directory.join("history.db"),

@@ -238,7 +238,7 @@ fn is_served(tier: Tier, step: i64, aggregate: Aggregate, is_counter: bool) -> b
 
 /// Asks for everything; `finest` is the finest tier that is left.
 fn compare(reader: &Reader, ids: &[SeriesId], truth: &[Vec<Point>], range: Range, finest: Tier) {
-    for aggregate in AGGREGATES {
+    for aggregate in Aggregate::ALL {
         for step in STEPS {
             let query = AggregateQuery { range, step, aggregate };
             let answers = reader.aggregate(ids, &query).unwrap();

@@ -111,7 +111,7 @@ proptest! {
             store.commit(&Commit { new_run, ..commit(batches) }).unwrap();
         }
         let reader = reader(&store);
-        for aggregate in AGGREGATES {
+        for aggregate in Aggregate::ALL {
             let query = query(NOW + from, NOW + from + length, step, aggregate);
             let first = (NOW + from).div_euclid(step) * step;
             let answers = reader.aggregate(&ids, &query).unwrap();

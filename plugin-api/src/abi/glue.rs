@@ -22,6 +22,7 @@ use abi_stable::{
 use std::{
     any::Any,
     cell::{Cell, RefCell},
+    io::Write,
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -93,7 +94,11 @@ impl<C> Drop for Guarded<C> {
             ManuallyDrop::drop(&mut self.inner);
             Ok(())
         });
-        drop(dropped); // nobody left to tell
+        if let RErr(error) = dropped {
+            // no call is left whose answer could tell; standard error is the agent's log
+            let name = std::any::type_name::<C>();
+            let _ = writeln!(std::io::stderr(), "drop of {name} {} at {}", error.message, error.location);
+        }
     }
 }
 

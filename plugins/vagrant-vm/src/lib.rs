@@ -27,7 +27,7 @@ use publish::Publisher;
 use roster::Roster;
 use std::time::{Duration, Instant};
 use twarga_plugin_api::prelude::*;
-use vagrant::Scanner;
+use vagrant::{Scan, Scanner};
 
 /// The collector.
 pub struct VagrantVm {
@@ -36,6 +36,8 @@ pub struct VagrantVm {
     publisher: Publisher,
     said: Said,
     timeout: Duration,
+    /// `vm_indexes_unread`, once there is something to tell.
+    unread: Option<Series>,
 }
 
 impl Collector for VagrantVm {
@@ -52,6 +54,7 @@ impl Collector for VagrantVm {
             roster: Roster::new(config),
             publisher: Publisher::default(),
             said: Said::default(),
+            unread: None,
         })
     }
 
@@ -66,9 +69,26 @@ impl Collector for VagrantVm {
         for (level, line) in self.said.news(&mut notes) {
             sink.host().log(level, &line);
         }
+        self.put_unread(&scan, sink)?;
         published?;
-        // a failure, so that nobody takes a machine that could not be read about for one that was destroyed
-        scan.missing.map_or(Ok(()), |why| Err(Error::transient(why)))
+        match scan.missing {
+            // where others are read about, one user's broken index is no failure: those would be read less often for it
+            Some(why) if scan.machines.is_empty() => Err(Error::transient(why)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl VagrantVm {
+    /// Nothing on a host without machines.
+    fn put_unread(&mut self, scan: &Scan, sink: &mut Sink<'_>) -> Result<()> {
+        if self.unread.is_none() && (scan.unread > 0 || !scan.machines.is_empty()) {
+            self.unread = Some(sink.host().series(&metrics::UNREAD, &[])?);
+        }
+        if let Some(unread) = self.unread {
+            sink.put(unread, scan.unread as f64);
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,13 @@ pub(crate) const CPU_USAGE: Metric = gauge(
     "Part of its virtual processors that was busy since the last collection.",
 );
 
+/// Beside the machines: what the agent, too, must know to tell a machine that is gone from one that nobody can read about.
+pub(crate) const UNREAD: Metric = Metric::gauge(
+    "vm_indexes_unread",
+    Unit::NONE,
+    "Machine indexes that are there and could not be read since the start.",
+);
+
 const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Metric<'static> {
     Metric::gauge(name, unit, help).labels("vm")
 }
@@ -41,12 +48,13 @@ pub(crate) const QUANTITIES: [Metric; Quantity::ALL.len()] = [
 
 /// All families.
 pub(crate) const METRICS: &[Metric<'static>] = &{
-    let mut all = [STATE; 3 + Quantity::ALL.len()];
+    let mut all = [STATE; 4 + Quantity::ALL.len()];
     all[1] = INFO;
     all[2] = CPU_USAGE;
+    all[3] = UNREAD;
     let mut index = 0;
     while index < QUANTITIES.len() {
-        all[3 + index] = QUANTITIES[index];
+        all[4 + index] = QUANTITIES[index];
         index += 1;
     }
     all

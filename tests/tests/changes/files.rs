@@ -1,6 +1,7 @@
 //! Files that are noticed: of the configuration, and of plugins, which are tried out before they take over.
 
 use super::*;
+use rustix::process::{Pid, Signal, kill_process};
 
 fn watching() -> String {
     CONFIG.replace("watch = false", "watch = true")
@@ -69,6 +70,77 @@ fn a_new_version_takes_over() {
     assert_eq!(post(&agent, "/api/plugins/synthetic/restart").0, 200);
     collects_on(&mut agent, "synthetic", 3);
     assert_eq!(plugin(&agent, "synthetic")["version"], "0.2.0");
+    agent.stop();
+}
+
+/// The process of the isolated `synthetic`; nothing while there is none.
+fn process(agent: &Agent) -> Option<u32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        line == "twarga-agent\0isolated-plugin\0synthetic\0" && parent == Some(agent.pid())
+    })
+}
+
+#[test]
+fn a_file_that_is_written_in_place_is_not_loaded_unseen() {
+    let home = Home::new(CONFIG).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    collects_on(&mut agent, "synthetic", 2);
+    let before = plugin(&agent, "synthetic");
+    let file = home.plugins().join("libsynthetic.so");
+    fs::write(&file, another_synthetic(b"synthetic-mark-2", "0.2.0")).unwrap();
+    let pid = Pid::from_raw(process(&agent).unwrap().cast_signed()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    agent.until(LIMIT, "the next process", |agent| {
+        let now = plugin(agent, "synthetic");
+        (now["restarts"] != before["restarts"] && now["state"] == "running").then_some(())
+    });
+    collects_on(&mut agent, "synthetic", 2);
+    let mark = |agent: &Agent| history(agent, "synthetic_info&label.mark=synthetic-mark-2").0;
+    assert_eq!(mark(&agent), [0.0; 0], "it runs what was approved");
+    assert_eq!(plugin(&agent, "synthetic")["sha256"], before["sha256"]);
+
+    // whoever looks sees another version, which is tried out first
+    assert_eq!(reload(&agent)["plugins"]["upgrading"], serde_json::json!(["synthetic"]));
+    assert_eq!(event(&mut agent, "plugin_upgraded")["details"]["to"], "0.2.0");
+    agent.until(LIMIT, "samples of the new version", |agent| mark(agent).first().copied());
+    // another mode is no other version
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(reload(&agent)["plugins"]["upgrading"], serde_json::json!([]));
+    agent.stop();
+}
+
+#[test]
+fn a_file_that_is_written_in_place_is_noticed() {
+    let (home, mut agent) = started();
+    fs::write(home.plugins().join("libsynthetic.so"), another_synthetic(b"synthetic-mark-2", "0.2.0"))
+        .unwrap();
+    assert_eq!(event(&mut agent, "plugin_upgraded")["details"]["to"], "0.2.0");
+    agent.stop();
+}
+
+#[test]
+fn a_library_in_the_process_that_is_overwritten_is_told() {
+    use std::io::Write;
+    let config = CONFIG.replace("[plugins.synthetic]", "[plugins.synthetic]\nmode = \"in_process\"");
+    let home = Home::new(&config).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    // not cut short, and the same code: whoever does more than that ends the agent
+    let mut file = fs::File::options().write(true).open(home.plugins().join("libsynthetic.so")).unwrap();
+    file.write_all(&another_synthetic(b"synthetic-mark-2", "0.2.0")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(reload(&agent)["plugins"]["upgrading"], serde_json::json!([]));
+    }
+    let told = event(&mut agent, "plugin_upgrade_refused");
+    assert!(told["message"].as_str().unwrap().contains("it was written over the old one"), "{told}");
+    assert_eq!(agent.get("/api/events?type=plugin_upgrade_refused").json()["count"], 1, "once");
+    assert_eq!(plugin(&agent, "synthetic")["version"], "0.1.0");
     agent.stop();
 }
 

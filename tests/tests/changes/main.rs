@@ -1,9 +1,12 @@
 //! What changes while the agent runs: its configuration, which plugins run, the files of plugins.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod commands;
 mod files;
 mod reload;
+mod swaps;
 mod switch;
+mod versions;
 
 use serde_json::Value;
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
@@ -68,15 +71,20 @@ fn event(agent: &mut Agent, kind: &str) -> Value {
     })
 }
 
-/// Replaces `synthetic` by rename, as a package does: another mark, another version.
-fn replace_synthetic(home: &Home, mark: &[u8; 16], version: &str) {
+/// `synthetic` with another mark and another version.
+fn another_synthetic(mark: &[u8; 16], version: &str) -> Vec<u8> {
     let mut bytes = fs::read(build().library("synthetic")).unwrap();
     assert!(elf::replace(&mut bytes, b"synthetic-mark-1", mark) > 0);
     elf::edit_metadata(&mut bytes, |text| {
         text.replace("\nversion=0.1.0\n", &format!("\nversion={version}\n"))
     });
+    bytes
+}
+
+/// Replaces `synthetic` by rename, as a package does.
+fn replace_synthetic(home: &Home, mark: &[u8; 16], version: &str) {
     let new = home.write("synthetic.new", "");
-    fs::write(&new, bytes).unwrap();
+    fs::write(&new, another_synthetic(mark, version)).unwrap();
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
     fs::rename(new, home.plugins().join("libsynthetic.so")).unwrap();
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod confined;
+mod crashing_c;
 mod faults;
 
 use serde_json::Value;

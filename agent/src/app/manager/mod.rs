@@ -341,7 +341,7 @@ impl Manager {
     /// Notes that a library is in the process.
     fn keep(&mut self, loaded: &Loaded) {
         let Some(library) = in_process(loaded) else { return };
-        if !self.known.iter().any(|known| known.identity.is_same_file(&library.identity)) {
+        if !self.known.iter().any(|known| known.is(library)) {
             self.known.push(library.clone());
         }
     }

@@ -6,18 +6,23 @@
 use super::{Manager, lock};
 use crate::{
     app::{
-        canary::{Load, try_out},
-        loaded::{Loaded, Recipe},
+        canary::{Load, Proved, try_out},
+        loaded::{Found, Loaded, Recipe},
+        plugins::Loader,
     },
-    collect::{Factory, Upgrade},
-    config::Mode,
+    collect::Upgrade,
     host::{Catalogue, Claims, Identity, Library, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-/// So many versions of one plugin may be in the process: each stays there with its code, its data and a descriptor.
-const MOST_VERSIONS: usize = 32;
+/// Of a file that is mapped into this process.
+const OVERWRITTEN: &str = "it was written over the old one, which is in the process: replace files by rename, and restart \
+                           the agent soon, because the old code may be damaged";
 
 /// A file that is to be tried out.
 pub(super) struct Trial {
@@ -38,21 +43,33 @@ pub(super) struct Tried {
     name: String,
     revision: u64,
     number: u64,
-    outcome: Result<(Loaded, Box<dyn Factory>), String>,
+    /// What it claimed; given back where it does not take over.
+    claims: Arc<Claims>,
+    /// What was loaded for it, however it went on.
+    loaded: Option<Loaded>,
+    outcome: Result<Proved<Loaded>, String>,
 }
 
 impl Trial {
     pub(super) async fn run(self) -> Tried {
         let Self { name, file, known, recipe, claims, deadline, revision, number } = self;
+        let claimed = Arc::clone(&claims);
+        let noted = Arc::new(OnceLock::new());
+        let note = Arc::clone(&noted);
         let load: Load<Loaded> = Box::new(move || {
             let loaded = match known {
-                Some(known) => Loaded::InProcess(known),
-                None => recipe.load(&file, &claims).map_err(|error| error.to_string())?,
+                Some(known) => {
+                    known.claim(&claimed).map_err(|error| error.to_string())?;
+                    Loaded::InProcess(known)
+                }
+                None => recipe.load(&file, &claimed).map_err(|error| error.to_string())?,
             };
+            note.get_or_init(|| loaded.clone());
             let factory = recipe.factory(loaded.clone());
             Ok((loaded, factory))
         });
-        Tried { name, revision, number, outcome: try_out(load, deadline).await }
+        let outcome = try_out(load, deadline).await;
+        Tried { name, revision, number, claims, loaded: noted.get().cloned(), outcome }
     }
 }
 
@@ -74,16 +91,25 @@ impl Manager {
         for (name, plugin) in names {
             let Ok(found) = catalogue.find(&plugin) else { continue };
             let Ok(identity) = Identity::of(&found.file) else { continue };
-            let in_use = self.running.get(&name).map(|running| lock(&running.loaded).identity());
-            if in_use.is_some_and(|used| used.is_same_file(&identity)) {
-                self.tried.remove(&name);
-            } else if self.tried.insert(name.clone(), identity) != Some(identity) {
-                if in_use.is_some() {
-                    trials.extend(self.trial(&name, &plugin, found.file, catalogue));
-                } else if let Err(error) = self.start(&name, catalogue) {
-                    tracing::error!("{error}");
+            if self.tried.get(&name) == Some(&identity) {
+                continue;
+            }
+            match self.compare(&name, &found.file, identity) {
+                Some(Found::Same | Found::Touched) => {
+                    self.tried.remove(&name);
+                    continue;
+                }
+                Some(Found::Overwritten) => {
+                    self.rooms.collecting.event(refused(&name, OVERWRITTEN));
+                }
+                Some(Found::Other) => trials.extend(self.trial(&name, found.file, catalogue)),
+                None => {
+                    if let Err(error) = self.start(&name, catalogue) {
+                        tracing::error!("{error}");
+                    }
                 }
             }
+            self.tried.insert(name, identity);
         }
         if !trials.is_empty() {
             let names: Vec<&str> = trials.iter().map(|trial| trial.name.as_str()).collect();
@@ -92,22 +118,24 @@ impl Manager {
         trials
     }
 
-    fn trial(&mut self, name: &str, plugin: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
+    /// What a plugin that runs was loaded from, beside what lies there now.
+    fn compare(&self, name: &str, file: &Path, identity: Identity) -> Option<Found> {
+        let mut loaded = lock(&self.running.get(name)?.loaded);
+        let found = loaded.compare(file, &identity);
+        if found == Found::Touched {
+            loaded.touched(identity);
+        }
+        Some(found)
+    }
+
+    fn trial(&mut self, name: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
         let number = self.next_number();
         let table = self.config.plugins.get(name)?;
-        let loader = self.loader(catalogue);
+        let claims = Arc::new(self.claims.on_trial());
+        let loader = Loader { claims: &claims, ..self.loader(catalogue) };
         let recipe = loader.recipe(name, table);
-        let known = loader.loaded(&file).filter(|known| recipe.takes(known)).cloned();
-        let versions = self.known.iter().filter(|library| library.metadata.name == plugin).count();
-        if table.mode == Mode::InProcess && known.is_none() && versions >= MOST_VERSIONS {
-            let reason = format!(
-                "{versions} versions of it are in the process already, and none can be unloaded; restart the agent, \
-                 or run the plugin isolated"
-            );
-            self.rooms.collecting.event(refused(name, &reason));
-            return None;
-        }
-        let (claims, deadline) = (Arc::clone(&self.claims), table.deadline);
+        let known = loader.loaded(&file, &recipe).cloned();
+        let deadline = table.deadline;
         let running = self.running.get_mut(name)?;
         running.trial = number;
         let revision = running.revision;
@@ -117,11 +145,16 @@ impl Manager {
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
-        let Tried { name, revision, number, outcome } = tried;
-        if let Ok((loaded, _)) = &outcome {
-            self.keep(loaded);
+        let Tried { name, revision, number, claims, loaded, outcome } = tried;
+        if let Some(loaded) = &loaded {
+            self.keep(loaded); // also of a version that failed: if its file is tried again, nothing is loaded anew
         }
-        let Some(running) = self.running.get(&name) else { return Vec::new() };
+        let running = self.running.get(&name);
+        let counts = running.is_some_and(|running| (running.revision, running.trial) == (revision, number));
+        if !counts || outcome.is_err() {
+            claims.give_up(); // now: a collector that hangs may hold them for ever
+        }
+        let Some(running) = running else { return Vec::new() };
         if running.revision != revision {
             self.tried.remove(&name);
             return self.rescan();
@@ -130,21 +163,24 @@ impl Manager {
             return Vec::new(); // a newer file is tried out
         }
         match outcome {
-            Ok((loaded, factory)) => {
+            Ok((loaded, factory, successor)) => {
                 let (slot, status) = (Arc::clone(&running.loaded), Arc::clone(&running.status));
-                let new = loaded.clone();
+                let (new, claimed) = (loaded.clone(), Arc::clone(&claims));
                 let told = Box::new(move |made: Result<(), twarga_plugin_api::Error>| match made {
                     Ok(()) => {
+                        claimed.keep();
                         let old = std::mem::replace(&mut *lock(&slot), loaded.clone());
                         let mut status = lock(&status);
                         note_version(&mut status, &loaded);
                         upgraded(&status.name, &old, &loaded)
                     }
                     Err(error) => {
-                        refused(&lock(&status).name, &format!("its collector could not be made: {error}"))
+                        claimed.give_up();
+                        refused(&lock(&status).name, &format!("its first collection failed: {error}"))
                     }
                 });
-                if !self.rooms.collecting.upgrade(running.id, Upgrade { factory, told }) {
+                if !self.rooms.collecting.upgrade(running.id, Upgrade { successor, factory, told }) {
+                    claims.keep();
                     self.begin_with(&name, &new);
                 }
             }

@@ -7,9 +7,10 @@ mod live;
 mod new;
 mod own_config;
 mod render;
+mod switch;
 
 use super::top;
-use crate::config::Flags;
+use crate::{config::Flags, serve::Switch};
 use anyhow::Result;
 use clap::Subcommand;
 use std::{ops::RangeInclusive, process::ExitCode, time::Duration};
@@ -24,6 +25,14 @@ pub(super) enum PluginsCommand {
     },
     /// What each plugin of the running agent costs: processor, wall time, samples, bytes, memory; anew each second
     Top(top::TopArgs),
+    /// Have a plugin of the running agent run, whatever its table says; until that table changes or the agent ends
+    Enable(switch::SwitchArgs),
+    /// Stop a plugin of the running agent; until its table changes or the agent ends
+    Disable(switch::SwitchArgs),
+    /// Make a plugin of the running agent anew, its failures forgotten; one that was refused is loaded again
+    Restart(switch::SwitchArgs),
+    /// Have a plugin of the running agent collect now, beside its ticks
+    Collect(switch::SwitchArgs),
     /// What a plugin file says of itself, its SHA-256 digest, and whether its owner and mode would do; runs nothing of it
     Inspect(inspect::InspectArgs),
     /// Make the crate of a new plugin, which builds, passes its tests and runs
@@ -48,6 +57,10 @@ pub(super) fn run(flags: &Flags, command: PluginsCommand) -> Result<ExitCode> {
     match command {
         PluginsCommand::List { json } => list::run(flags, json),
         PluginsCommand::Top(args) => top::run(flags, &args),
+        PluginsCommand::Enable(args) => switch::run(flags, &args, Switch::Enable),
+        PluginsCommand::Disable(args) => switch::run(flags, &args, Switch::Disable),
+        PluginsCommand::Restart(args) => switch::run(flags, &args, Switch::Restart),
+        PluginsCommand::Collect(args) => switch::collect(flags, &args),
         PluginsCommand::Inspect(args) => inspect::run(&args),
         PluginsCommand::New(args) => new::run(&args),
         PluginsCommand::Run(args) => live::run(&args),

@@ -1,9 +1,9 @@
 //! How a collector changes while the agent runs: other times, a fresh start, another version of its plugin.
 
-use super::{Health, Job};
+use super::{Health, Job, Outcome};
 use crate::{
     collect::{Cadence, Factory, Source, budget::Budget},
-    model::{Event, Gap, PluginState, Timestamp},
+    model::{Batch, Event, Gap, LocalSeries, PluginState, Resets, Timestamp},
 };
 use std::{mem::ManuallyDrop, thread, time::Duration};
 use twarga_plugin_api::Error;
@@ -24,13 +24,44 @@ pub struct Times {
 /// Called once with how the takeover went, on a lane: must not block. Its event is stored.
 pub type UpgradeTold = Box<dyn FnOnce(Result<(), Error>) -> Event + Send>;
 
-/// Another version of a collector's plugin, which was tried out and takes over at the next tick. Where it can't be made
-/// then, the old one stays.
+/// Another version of a collector's plugin, which was tried out and takes over with the next collection. Where that goes
+/// wrong, the old one stays.
 pub struct Upgrade {
-    /// Makes the collector from now on.
+    /// The collector that was tried out.
+    pub successor: Successor,
+    /// Makes the collector from then on.
     pub factory: Box<dyn Factory>,
     /// Hears how it went.
     pub told: UpgradeTold,
+}
+
+/// A collector that was tried out, with series of its own. Not one that is made anew: what was proved is what takes over.
+pub struct Successor {
+    source: Option<Box<dyn Source>>,
+    /// Resets in samples that were dropped, for the next ones of their series.
+    resets: Resets<LocalSeries>,
+}
+
+impl Successor {
+    /// Of one that has collected; what it brought was dropped, but for these resets.
+    pub fn new(source: Box<dyn Source>, resets: Resets<LocalSeries>) -> Self {
+        Self { source: Some(source), resets }
+    }
+
+    /// For its place: its series are numbered anew.
+    fn numbered(mut self, base: LocalSeries) -> Option<Box<dyn Source>> {
+        let mut source = self.source.take()?;
+        source.renumber(base, &mut self.resets);
+        Some(source)
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if let Some(source) = self.source.take() {
+            let_go(source);
+        }
+    }
 }
 
 impl Job {
@@ -62,7 +93,7 @@ impl Job {
         let_go(std::mem::replace(&mut self.factory, factory));
         self.upgrade = None;
         self.health = Health::default();
-        self.limit_told = false;
+        self.limit_untold = Some(self.refused_series);
         self.primings = 2;
         let mut status = self.status();
         (status.state, status.reason) = (PluginState::Running, None);
@@ -73,23 +104,40 @@ impl Job {
         self.upgrade = Some(upgrade);
     }
 
-    /// Lets the next version take over, where there is one: the series of the old one end with the batch that brings
-    /// the new ones.
-    pub(super) fn take_over(&mut self) -> Option<Event> {
-        let Upgrade { mut factory, told } = self.upgrade.take()?;
-        let made = factory.make(self.base).map(|source| {
-            if let Some(old) = self.lose_source() {
-                let_go(old);
-            }
-            self.source = Some(source);
-            self.meter.restarted();
-            self.health = Health::default();
-            self.limit_told = false;
-            self.status().restarts += 1;
-            std::mem::swap(&mut self.factory, &mut factory);
-        });
-        let_go(factory); // the old one, or the one that failed
-        Some(told(made))
+    /// Lets the next version collect, where there is one, and take over if that went well: the series of the old one end
+    /// with the batch that brings the new ones. If not, the old one stays, and nothing of the new one is told. Nothing is
+    /// given where the old one is to collect.
+    pub(super) fn take_over(
+        &mut self,
+        batch: &mut Batch,
+        outcome: &mut Outcome,
+    ) -> Option<Result<(), Error>> {
+        let Upgrade { successor, mut factory, told } = self.upgrade.take()?;
+        let mut source = successor.numbered(self.base)?;
+        let result = source.collect(batch);
+        if let (Err(error), Some(_)) = (&result, &self.source) {
+            let_go((source, factory));
+            let time = batch.time;
+            *batch = Batch::new(self.id);
+            batch.time = time;
+            outcome.events.push(told(Err(error.clone())));
+            return None;
+        }
+        if let Some(old) = self.lose_source() {
+            let_go(old);
+        }
+        batch.retired.append(&mut self.orphans);
+        self.source = Some(source);
+        std::mem::swap(&mut self.factory, &mut factory);
+        let_go(factory); // the old one
+        self.meter.restarted();
+        self.health = Health::default();
+        self.limit_untold = Some(self.refused_series);
+        self.made = true;
+        self.status().restarts += 1;
+        self.collected(&result);
+        outcome.events.push(told(Ok(())));
+        Some(result)
     }
 
     /// Parts from the source but for what it leaves behind.

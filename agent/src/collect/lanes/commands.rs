@@ -59,6 +59,18 @@ impl Collecting {
         self.command(|state| state.roster.set_idle(name, reason));
     }
 
+    /// To be called when a process of a plugin has ended, on any thread: where that was between two calls, it is told and
+    /// the plugin's back-off or restart begins. Keeps nothing alive.
+    pub fn end_noticed(&self) -> impl Fn() + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.lock().roster.look_for_ends();
+                shared.changed.notify_all();
+            }
+        }
+    }
+
     /// Something happened that the history should tell.
     pub fn event(&self, event: Event) {
         self.command(|state| state.roster.outbox.event(event));

@@ -145,7 +145,13 @@ impl Roster {
     pub(super) fn make_pending(&mut self, job: &mut Job, pending: Vec<Pending>, mut next: Next) -> Next {
         for pending in pending {
             match pending {
-                Pending::Upgrade(upgrade) => job.set_upgrade(upgrade),
+                Pending::Upgrade(upgrade) => {
+                    job.set_upgrade(upgrade);
+                    // one that ended, or is left alone because it fails, is replaced at once
+                    if !matches!(next, Next::In(_) | Next::TickAfter(Duration::ZERO)) {
+                        next = Next::In(Duration::ZERO);
+                    }
+                }
                 Pending::Change(Change { times, factory }) => {
                     self.outbox.gap(job.set_times(times, Timestamp::now()));
                     if let Some(factory) = factory {

@@ -104,7 +104,8 @@ impl Channel {
 
     /// Reads what is there; whether the other end is open.
     fn read(&mut self) -> Result<bool, Silence> {
-        if self.received.capacity() - self.received.len() < FIRST / 2 {
+        // once it has room for the plugin's longest answer it never grows again, however that comes in pieces
+        if self.received.capacity() == self.received.len() {
             let more = self.received.capacity().clamp(FIRST, MAX_FRAME);
             self.received.reserve(more);
         }

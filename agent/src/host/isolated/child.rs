@@ -8,14 +8,16 @@ use super::{
         metadata::Metadata,
         series_table::{SeriesTable, cut},
     },
-    confine::{confine, die_with},
+    confine::confine,
     descriptors::take_socket,
     frames::{Answer, Calls, Frame, FrameError, Hello, Recorded, Samples, complete, decode, write_answer},
+    session,
 };
 use abi_stable::std_types::{RStr, RVec};
 use rustix::{
     io::Errno,
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send},
+    process::getpid,
 };
 use std::{
     fs::File,
@@ -45,7 +47,13 @@ const READ: usize = 64 * 1024;
 
 /// Runs one plugin until the agent closes the connection. To be called before anything else of the process.
 pub fn run() -> ExitCode {
-    match serve() {
+    let served = take_socket().and_then(|socket| {
+        session::begin()?;
+        let served = serve(socket);
+        session::kill_others(getpid()); // the agent does it too, but may have ended
+        served
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             use std::io::Write;
@@ -56,11 +64,10 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn serve() -> io::Result<()> {
-    let mut wire = Wire { socket: take_socket()?, frame: Vec::new() };
+fn serve(socket: OwnedFd) -> io::Result<()> {
+    let mut wire = Wire { socket, frame: Vec::new() };
     let _ = rustix::thread::set_name(c"twarga-plugin"); // for `ps` alone
     let Some((hello, file)) = wire.hello()? else { return Ok(()) };
-    die_with(hello.parent)?;
     let mut host = Recorder::default();
     let mut confined = false;
     let made = confine(&hello)

@@ -1,26 +1,14 @@
 //! What the child takes away from itself before it loads the plugin. None of it can be taken back.
 
-use super::frames::Hello;
+use super::{frames::Hello, session};
 use landlock::{
     ABI, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
     path_beneath_rules,
 };
-use rustix::process::{
-    Resource, Rlimit, Signal, geteuid, getppid, set_parent_process_death_signal, setrlimit,
-};
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use rustix::process::{Resource, Rlimit, geteuid, setrlimit};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-/// The kernel ends this process with the agent's thread that started it.
-///
-/// # Errors
-/// Where the agent has ended before.
-pub(super) fn die_with(parent: u32) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    let alive = getppid().is_some_and(|pid| pid.as_raw_nonzero().get().cast_unsigned() == parent);
-    if alive { Ok(()) } else { Err(io::Error::other("the agent has ended")) }
-}
-
-/// Sets the limits; whether the kernel can also hold it to the folders that it may write to.
+/// Sets the limits, and has the process end with the agent; whether the kernel can also hold it to the folders that it may write to.
 ///
 /// # Errors
 /// What could not be set.
@@ -29,9 +17,11 @@ pub(super) fn confine(hello: &Hello) -> Result<bool, String> {
     rustix::thread::set_no_new_privs(true).map_err(told("rights"))?;
     limit(Resource::Core, 0).map_err(told("core files"))?;
     limit(Resource::Nofile, hello.files).map_err(told("open files"))?;
+    let confined = keep_from_writing(&hello.writable)?;
+    // a thread: with the rights that the plugin has, and not at the cost of its limits
+    session::end_with(hello.parent).map_err(|error| format!("it can't end with the agent: {error}"))?;
     let processes = hello.processes.saturating_add(tasks_of_user());
     limit(Resource::Nproc, processes).map_err(told("processes"))?;
-    let confined = keep_from_writing(&hello.writable)?;
     let memory = hello.memory.saturating_add(own_memory());
     limit(Resource::As, memory).map_err(told("memory"))?;
     Ok(confined)

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use twarga_plugin_api::abi::{RawKind, Sample};
 
 fn text() -> impl Strategy<Value = String> {
     "[a-z\\PC]{0,20}"

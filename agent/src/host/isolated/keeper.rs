@@ -1,13 +1,17 @@
-//! The one thread behind all isolated plugins: it starts their processes, reads what they print, and reaps those that
-//! nobody waits for any more.
+//! The one thread behind all isolated plugins: it starts their processes, reads what they print, notices when they end,
+//! and reaps those that nobody waits for any more.
 //!
-//! A process of a plugin is killed by the kernel when the thread that started it ends (`PR_SET_PDEATHSIG`): lanes come
-//! and go, this thread stays as long as the agent.
+//! Lanes come and go, and a call of one may hang; this thread stays as long as the agent.
 
-use super::{cgroup::Delegated, channel::timespec, output::Stream};
+use super::{
+    cgroup::Delegated,
+    channel::timespec,
+    output::{Output, Stream},
+};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
     io::{read, write},
+    process::{Pid, PidfdFlags, pidfd_open},
 };
 use std::{
     io,
@@ -27,6 +31,8 @@ enum Request {
     /// Boxed: it is large, and rare.
     Spawn(Box<Spawn>),
     Reap(Child),
+    /// The process that printed this has been killed.
+    Close(Arc<Output>),
     Stop,
 }
 
@@ -36,23 +42,33 @@ struct Spawn {
     answer: mpsc::SyncSender<io::Result<Child>>,
 }
 
+/// Called on the keeper's thread when a process has ended: must not block.
+type EndNoticed = Box<dyn Fn() + Send + Sync>;
+
 struct Shared {
     requests: Mutex<Vec<Request>>,
     wake: OwnedFd,
 }
 
-/// Starts its thread when it is first needed; ends it, and with it every process that is left, when it is dropped.
+/// Starts its thread when it is first needed, and ends it when it is dropped.
 #[derive(Default)]
 pub struct Keeper {
     shared: Mutex<Option<Arc<Shared>>>,
     /// The agent's control group, if it may divide it; looked for at the first start.
     groups: OnceLock<Option<Delegated>>,
+    end_noticed: Arc<OnceLock<EndNoticed>>,
 }
 
 impl Keeper {
     /// The agent's control group, where it may divide it.
     pub(super) fn groups(&self) -> Option<&Delegated> {
         self.groups.get_or_init(Delegated::find).as_ref()
+    }
+
+    /// Calls this whenever one of its processes has ended, whoever ended it: once for several is enough. Only the first
+    /// one counts.
+    pub fn on_end(&self, end_noticed: impl Fn() + Send + Sync + 'static) {
+        let _ = self.end_noticed.set(Box::new(end_noticed));
     }
 
     /// Starts a process on the keeper's thread, whose standard output and error are the other end of `printed`.
@@ -72,10 +88,18 @@ impl Keeper {
         }
     }
 
+    /// Reads what a process had printed before it was killed, and closes the pipe: a process that it had started and that
+    /// nobody could kill may hold the other end for ever.
+    pub(super) fn close(&self, output: &Arc<Output>) {
+        if let Err(error) = self.request(Request::Close(Arc::clone(output))) {
+            tracing::warn!("the output of a process that was killed can't be closed: {error}");
+        }
+    }
+
     fn request(&self, request: Request) -> io::Result<()> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if shared.is_none() {
-            *shared = Some(start()?);
+            *shared = Some(start(Arc::clone(&self.end_noticed))?);
         }
         let Some(shared) = &*shared else { return Ok(()) };
         shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
@@ -93,12 +117,13 @@ impl Drop for Keeper {
     }
 }
 
-fn start() -> io::Result<Arc<Shared>> {
+fn start(end_noticed: Arc<OnceLock<EndNoticed>>) -> io::Result<Arc<Shared>> {
     let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let shared = Arc::new(Shared { requests: Mutex::default(), wake });
     let own = Arc::clone(&shared);
     thread::Builder::new().name("isolated".into()).spawn(move || {
-        Loop { shared: own, streams: Vec::new(), dying: Vec::new(), buffer: vec![0; 64 * 1024] }.run();
+        let (streams, alive, dying, buffer) = (Vec::new(), Vec::new(), Vec::new(), vec![0; 64 * 1024]);
+        Loop { shared: own, streams, alive, end_noticed, dying, buffer }.run();
     })?;
     Ok(shared)
 }
@@ -106,6 +131,9 @@ fn start() -> io::Result<Arc<Shared>> {
 struct Loop {
     shared: Arc<Shared>,
     streams: Vec<Stream>,
+    /// Each becomes readable when its process ends.
+    alive: Vec<OwnedFd>,
+    end_noticed: Arc<OnceLock<EndNoticed>>,
     /// Killed, and not ended yet.
     dying: Vec<Child>,
     buffer: Vec<u8>,
@@ -122,6 +150,10 @@ impl Loop {
                 match request {
                     Request::Spawn(spawn) => self.spawn(*spawn),
                     Request::Reap(child) => self.dying.push(child),
+                    Request::Close(output) => {
+                        let closed = self.streams.extract_if(.., |stream| stream.is_of(&output));
+                        closed.for_each(|stream| stream.close(&mut self.buffer));
+                    }
                     Request::Stop => return,
                 }
             }
@@ -133,9 +165,10 @@ impl Loop {
         }
     }
 
-    /// Sleeps until somebody asks, a plugin prints, or it is time to look; reads what was printed.
+    /// Sleeps until somebody asks, a plugin prints or ends, or it is time to look; reads what was printed.
     fn wait(&mut self) {
         let mut wanted = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
+        wanted.extend(self.alive.iter().map(|process| PollFd::new(process, PollFlags::IN)));
         wanted.extend(self.streams.iter().map(|stream| PollFd::new(stream.pipe(), PollFlags::IN)));
         let timeout = match () {
             () if !self.dying.is_empty() => Some(timespec(REAPING)),
@@ -150,19 +183,36 @@ impl Loop {
             let _ = read(&self.shared.wake, &mut [0; 8]); // the number means nothing
         }
         let mut ready = ready.into_iter().skip(1);
+        let before = self.alive.len();
+        self.alive.retain(|_| !ready.next().unwrap_or(false));
         self.streams.retain_mut(|stream| !ready.next().unwrap_or(false) || stream.read(&mut self.buffer));
+        // after its last words were read, which may explain it
+        if self.alive.len() < before
+            && let Some(end_noticed) = self.end_noticed.get()
+        {
+            end_noticed();
+        }
     }
 
     fn spawn(&mut self, Spawn { mut command, printed, answer }: Spawn) {
         let spawned = command.spawn();
         drop(command); // its end of the pipe, so that the child has the only one
-        if spawned.is_ok() {
-            self.streams.push(printed);
-        }
-        // whoever asked has lost patience: the process must not stay
-        if let Err(mpsc::SendError(Ok(mut child))) = answer.send(spawned) {
-            let _ = child.kill(); // it may have ended
-            self.dying.push(child);
+        // without it, its end is noticed at its next call
+        let alive =
+            spawned.as_ref().ok().map(|child| pidfd_open(Pid::from_child(child), PidfdFlags::empty()));
+        match answer.send(spawned) {
+            Ok(()) => {
+                if let Some(alive) = alive {
+                    self.streams.push(printed);
+                    self.alive.extend(alive);
+                }
+            }
+            Err(mpsc::SendError(Err(_))) => {}
+            // whoever asked has lost patience: the process must not stay
+            Err(mpsc::SendError(Ok(mut child))) => {
+                let _ = child.kill(); // it may have ended
+                self.dying.push(child);
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The agent examines the file without running it (`prepared`), starts itself again (`process`, on the thread of
 //! `keeper`), hands the open file over a socket and asks for a collection at a time (`source`, `channel`, `frames`).
-//! Where systemd has delegated the agent's control group,
-//! each child has one of its own (`cgroup`). The child takes rights away from itself (`confine`), loads the library and answers (`child`). What the plugin says
+//! Where systemd has delegated the agent's control group, each child has one of its own (`cgroup`); what it starts is found
+//! by its session (`session`). The child takes rights away from itself (`confine`), loads the library and answers (`child`). What the plugin says
 //! to its host is answered in the child, recorded, and said again to the agent's own tables (`replay`), which believe nothing.
 
 mod cgroup;
@@ -17,6 +17,7 @@ mod output;
 mod prepared;
 mod process;
 mod replay;
+mod session;
 mod source;
 
 pub use child::{SUBCOMMAND, run};

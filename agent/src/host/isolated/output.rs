@@ -17,6 +17,9 @@ const MAX_LINE: usize = 500;
 /// Lines that are kept to explain a death.
 const LAST: usize = 2;
 
+/// At the end of a process, more of its output than a pipe holds is another's.
+const LAST_READS: usize = 16;
+
 /// The last lines of one process, for whoever has to say why it died.
 #[derive(Debug, Default)]
 pub(super) struct Output {
@@ -111,6 +114,24 @@ impl Stream {
         }
     }
 
+    /// Whether these are the lines that it keeps.
+    pub(super) fn is_of(&self, output: &Arc<Output>) -> bool {
+        Arc::ptr_eq(&self.output, output)
+    }
+
+    /// Reads what is there, and closes the pipe, whoever holds the other end.
+    pub(super) fn close(mut self, buffer: &mut [u8]) {
+        for _ in 0..LAST_READS {
+            match read(&self.pipe, &mut *buffer) {
+                Ok(0) => break,
+                Ok(count) => self.take(buffer.get(..count).unwrap_or_default()),
+                Err(Errno::INTR) => {}
+                Err(_) => break, // nothing is there
+            }
+        }
+        self.end();
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let room = MAX_LINE.saturating_sub(self.line.len());
@@ -193,5 +214,19 @@ mod tests {
         assert_eq!(output.last_lines(Duration::from_secs(60)), "y / y", "does not wait: it is closed");
         output.forget();
         assert_eq!(output.last_lines(Duration::ZERO), "");
+    }
+
+    #[test]
+    fn a_pipe_that_somebody_holds_is_closed() {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        let output = Arc::new(Output::default());
+        let stream = Stream::new(reader, "p".into(), Arc::clone(&output));
+        assert!(stream.is_of(&output) && !stream.is_of(&Arc::default()));
+        let mut writer = std::fs::File::from(writer);
+        writer.write_all(b"first\nlast words").unwrap();
+        stream.close(&mut vec![0; 4096]);
+        assert_eq!(output.last_lines(Duration::from_secs(60)), "first / last words", "does not wait");
+        let error = writer.write_all(b"more").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     }
 }

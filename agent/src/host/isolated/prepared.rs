@@ -13,15 +13,16 @@ use rustix::process::geteuid;
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 use uzers::os::unix::UserExt;
 
-/// A plugin's file, examined and held open: what was checked is what each process of it loads, also when another file
-/// has taken its name.
+/// A plugin's file, examined and copied: what was checked is what each process of it loads, also when another file has
+/// taken its name, or its content was overwritten.
 #[derive(Clone, Debug)]
 pub struct Prepared {
+    /// The sealed copy.
     pub(super) library: Arc<File>,
     /// What it says.
     pub metadata: Metadata,
@@ -31,6 +32,21 @@ pub struct Prepared {
     pub digest: Digest,
     /// Which file it was.
     pub identity: Identity,
+}
+
+/// The copies that are in use.
+static COPIES: Mutex<Vec<(Digest, Weak<File>)>> = Mutex::new(Vec::new());
+
+/// One copy for all tables and versions whose content is the same: each takes as much memory as the file is long.
+fn shared(copy: File, digest: Digest) -> Arc<File> {
+    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+    copies.retain(|(_, one)| one.strong_count() > 0);
+    let known = copies.iter().find(|(one, _)| *one == digest).and_then(|(_, one)| one.upgrade());
+    known.unwrap_or_else(|| {
+        let copy = Arc::new(copy);
+        copies.push((digest, Arc::downgrade(&copy)));
+        copy
+    })
 }
 
 /// Examines a file as the plugin `name`, which must have the pinned digest if there is one, and claims its metrics.
@@ -45,10 +61,9 @@ pub fn prepare(
     claims: &Claims,
 ) -> Result<Prepared, LoadError> {
     let prepared = approve(path, name, pinned, Strategy::Isolated).and_then(|approved| {
-        let Approved { file, path, digest, identity, metadata } = approved;
-        claims.check(&metadata)?;
+        let Approved { file, path, digest, identity, metadata, .. } = approved;
         claims.claim(&metadata)?;
-        Ok(Prepared { library: Arc::new(file), metadata, file: path, digest, identity })
+        Ok(Prepared { library: shared(file, digest), metadata, file: path, digest, identity })
     });
     prepared.map_err(|refusal| LoadError { file: path.into(), refusal })
 }
@@ -105,6 +120,17 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_copies_are_one() {
+        let file = || tempfile::tempfile().unwrap();
+        let first = shared(file(), Digest([1; 32]));
+        assert!(Arc::ptr_eq(&first, &shared(file(), Digest([1; 32]))));
+        assert!(!Arc::ptr_eq(&first, &shared(file(), Digest([2; 32]))));
+        let gone = Arc::downgrade(&first);
+        drop(first);
+        assert!(gone.upgrade().is_none(), "nothing keeps a copy that nobody uses");
+    }
 
     #[test]
     fn users_are_found_by_name_and_number() {

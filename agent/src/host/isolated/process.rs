@@ -8,6 +8,7 @@ use super::{
     keeper::Keeper,
     output::{Output, Stream},
     prepared::{Confinement, Prepared},
+    session::kill_others,
 };
 use crate::collect::Usage;
 use rustix::{
@@ -43,7 +44,7 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 pub(super) struct Process {
     /// Nothing once it was waited for.
     child: Option<Child>,
-    /// The number of its process and of its group.
+    /// The number of its process, of its group and of its session.
     pid: Pid,
     /// Becomes readable at its end.
     pidfd: OwnedFd,
@@ -82,6 +83,7 @@ impl Process {
             (pidfd, stat) => {
                 let _ = kill_process_group(pid, Signal::KILL); // it may have ended
                 keeper.reap(child);
+                keeper.close(&output);
                 return Err(pidfd
                     .err()
                     .map(Into::into)
@@ -110,6 +112,11 @@ impl Process {
     /// Readable once it has ended.
     pub(super) fn ended(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    /// Whether it has.
+    pub(super) fn has_ended(&self) -> bool {
+        self.wait(Duration::ZERO)
     }
 
     /// A call went well: what it printed explains no later end.
@@ -166,20 +173,24 @@ impl Process {
         wait(&mut wanted, Instant::now() + time).is_ok()
     }
 
-    /// Kills the whole group and waits for its head; its status, where it had one by then.
+    /// Kills it and all of its session, and waits for it; its status, where it had one by then.
     fn kill(&mut self) -> Option<ExitStatus> {
         let mut child = self.child.take()?;
-        // before it is waited for: until then nobody else can have its number
+        // all at once, before it is waited for: until then nobody else can have its number
         let _ = kill_process_group(self.pid, Signal::KILL); // nobody may be left
-        let _ = child.kill(); // it may have gone into another group
+        let _ = child.kill(); // it may have no group of its own yet
+        kill_others(self.pid); // those with groups of their own
         if let Some(group) = &self.group {
-            group.kill(); // also those that have left the process group
+            group.kill(); // also those that have left the session
         }
-        if self.wait(DYING) {
-            return child.wait().ok();
-        }
-        self.keeper.reap(child);
-        None
+        let status = if self.wait(DYING) {
+            child.wait().ok()
+        } else {
+            self.keeper.reap(child);
+            None
+        };
+        self.keeper.close(&self.output);
+        status
     }
 }
 
@@ -194,7 +205,9 @@ impl Drop for Process {
 
 fn group(name: &str, confinement: &Confinement, keeper: &Keeper, pid: Pid) -> Option<Group> {
     let number = pid.as_raw_nonzero().get();
-    let group = keeper.groups()?.group(name, number, confinement.memory, confinement.processes);
+    // one more for the thread that waits for the agent's end
+    let processes = confinement.processes.saturating_add(1);
+    let group = keeper.groups()?.group(name, number, confinement.memory, processes);
     match group.and_then(|group| group.add(number).map(|()| group)) {
         Ok(group) => Some(group),
         Err(error) => {
@@ -211,7 +224,7 @@ fn stat_file(pid: Pid) -> String {
 /// The same executable, also after an upgrade has replaced its file.
 fn command(name: &str, confinement: &Confinement, socket: OwnedFd, print: OwnedFd) -> io::Result<Command> {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("twarga-agent").args([SUBCOMMAND, name]).process_group(0);
+    command.arg0("twarga-agent").args([SUBCOMMAND, name]);
     command.stdin(socket).stdout(Stdio::from(print.try_clone()?)).stderr(print);
     command.env_clear();
     let given = ENVIRONMENT.into_iter().chain(confinement.environment.iter().map(String::as_str));

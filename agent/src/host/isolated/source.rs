@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     collect::{Source, Usage},
-    model::{Batch, LocalSeries},
+    model::{Batch, LocalSeries, Resets},
 };
 use std::{
     sync::Arc,
@@ -151,6 +151,10 @@ impl Source for Isolated {
         self.said.intake.table.next_base()
     }
 
+    fn renumber(&mut self, base: LocalSeries, resets: &mut Resets<LocalSeries>) {
+        self.said.intake.table.renumber(base, resets);
+    }
+
     fn refused(&self) -> u64 {
         self.said.refused()
     }
@@ -161,6 +165,10 @@ impl Source for Isolated {
 
     fn overran(&self) -> bool {
         self.overran
+    }
+
+    fn ended(&self) -> bool {
+        self.channel.is_some() && self.process.has_ended()
     }
 
     fn usage(&mut self) -> Option<Usage> {

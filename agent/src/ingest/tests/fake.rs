@@ -38,6 +38,8 @@ pub(super) struct Disk {
     pub(super) fault: Option<Fault>,
     /// No numbers for series and machines either.
     pub(super) no_numbers: bool,
+    /// None for machines alone.
+    pub(super) no_machines: bool,
     pub(super) attempts: usize,
     /// Commits with this value, or this event, are refused for ever.
     pub(super) poison: Option<(f64, &'static str)>,
@@ -89,7 +91,7 @@ impl Registry for FakeStore {
 
     fn vm_id(&mut self, vm: &str) -> Result<i64, Told> {
         let mut disk = self.disk();
-        if disk.no_numbers {
+        if disk.no_numbers || disk.no_machines {
             return Err(Told(Fault::Busy));
         }
         let known = disk.vms.iter().position(|known| known == vm).unwrap_or_else(|| {
@@ -97,6 +99,15 @@ impl Registry for FakeStore {
             disk.vms.len() - 1
         });
         Ok(known as i64 + 1)
+    }
+
+    fn rename_vm(&mut self, vm_id: i64, vm: &str) -> Result<(), Told> {
+        let mut disk = self.disk();
+        if disk.no_numbers || disk.no_machines {
+            return Err(Told(Fault::Busy));
+        }
+        disk.vms[vm_id as usize - 1] = vm.into();
+        Ok(())
     }
 
     fn vms(&self) -> Result<Vec<(i64, String)>, Told> {

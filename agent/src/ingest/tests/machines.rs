@@ -3,11 +3,11 @@
 use super::*;
 use crate::inventory::State;
 
-fn state(vm: &'static str, state: &'static str) -> Arc<SeriesDef> {
+pub(super) fn state(vm: &'static str, state: &'static str) -> Arc<SeriesDef> {
     def("vm_state", Kind::StateSet, &[("vm", vm), ("state", state)])
 }
 
-fn info(vm: &'static str, name: &'static str) -> Arc<SeriesDef> {
+pub(super) fn info(vm: &'static str, name: &'static str) -> Arc<SeriesDef> {
     def(
         "vm_info",
         Kind::Info,
@@ -40,8 +40,8 @@ fn a_machine_has_a_number_a_name_and_a_state() {
     assert_eq!(web.info.ip_address.as_deref(), Some("10.0.0.7"));
     bench.batch(|batch| batch.samples = vec![sample(0, 0.0), sample(1, 1.0), sample(2, 1.0)]);
     assert_eq!(machine(&bench).state, State::Shutoff);
-    assert_eq!(bench.event_kinds(), ["vm_state_changed"]);
-    assert_eq!(bench.events()[0].message, "web: shutoff (was running)");
+    assert_eq!(bench.event_kinds(), ["vm_stopped"]);
+    assert_eq!(bench.events()[0].message, "web: stopped (shutoff, was running)");
     assert_eq!(bench.events()[0].vm_id, Some(1));
 }
 
@@ -58,7 +58,7 @@ fn a_machine_that_its_collector_no_longer_tells_of_is_destroyed() {
     assert_eq!(machine(&bench).state, State::Destroyed);
     assert_eq!(machine(&bench).last_seen, Some(at(NOW + 1000)));
     assert_eq!(machine(&bench).info.name.as_deref(), Some("web"));
-    assert_eq!(bench.event_kinds(), ["vm_state_changed"]);
+    assert_eq!(bench.event_kinds(), ["vm_destroyed"]);
 }
 
 #[test]
@@ -88,7 +88,11 @@ fn a_state_that_is_not_to_be_had_is_unknown() {
     for _ in 0..30 {
         bench.round(Round::default());
     }
-    assert_eq!(machine(&bench).state, State::Unknown);
+    assert_eq!(
+        machine(&bench).state,
+        State::Running,
+        "nothing else was said; that it is old is told elsewhere"
+    );
     assert_eq!(bench.event_kinds(), [""; 0], "not knowing is no change");
 }
 

@@ -21,6 +21,8 @@ pub(in crate::serve) struct AlertsAnswer {
 struct AlertAnswer {
     rule: String,
     labels: LabelsAnswer,
+    vm_id: Option<i64>,
+    vm_name: Option<String>,
     state: &'static str,
     severity: &'static str,
     value: f64,
@@ -49,6 +51,8 @@ impl AlertsAnswer {
         let detail = |alert: &ActiveAlert| AlertAnswer {
             rule: alert.rule.clone(),
             labels: LabelsAnswer(alert.labels.clone()),
+            vm_id: alert.vm_id,
+            vm_name: alert.vm_name.clone(),
             state: alert.state.word(),
             severity: alert.severity.word(),
             value: alert.value,
@@ -71,6 +75,8 @@ mod tests {
             text: format!("text of {rule}"),
             rule: rule.into(),
             labels: Labels::default(),
+            vm_id: None,
+            vm_name: None,
             state,
             value: 90.0,
             threshold: 90.0,

@@ -6,7 +6,7 @@
 mod client;
 mod tokens;
 
-pub use client::client_token;
+pub use client::{AdminToken, NoAdminToken, admin_client_token, client_token};
 pub use tokens::{AuthError, Loaded, TokenSources, load};
 
 use super::problem::ApiError;

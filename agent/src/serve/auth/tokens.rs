@@ -18,7 +18,7 @@ const LONGEST: usize = 256;
 /// The most bytes of a token file.
 const LARGEST_FILE: u64 = 1 << 20;
 /// The file of the token that is made at the first start, in the data directory.
-const MADE: &str = "admin.token";
+pub(super) const MADE: &str = "admin.token";
 
 /// A token, padded so that two are compared in the same time wherever they differ.
 #[derive(Clone)]

@@ -25,18 +25,6 @@ fn values(steps: &Steps) -> Vec<(i64, f64)> {
     steps.values.iter().map(|(time, value)| (time.as_millis(), *value)).collect()
 }
 
-const ALL: [Aggregate; 9] = [
-    Aggregate::Avg,
-    Aggregate::Min,
-    Aggregate::Max,
-    Aggregate::Last,
-    Aggregate::Sum,
-    Aggregate::Count,
-    Aggregate::Rate,
-    Aggregate::Increase,
-    Aggregate::Quantile(0.5),
-];
-
 #[test]
 fn a_gauge_is_folded_step_by_step() {
     let points = [
@@ -214,7 +202,7 @@ fn what_no_number_can_hold_is_left_out() {
 
 #[test]
 fn words_are_read_as_written() {
-    for aggregate in ALL {
+    for aggregate in Aggregate::ALL {
         assert_eq!(aggregate.to_string().parse(), Ok(aggregate));
     }
     for (text, share) in [("p0", 0.0), ("p7", 0.07), ("p95", 0.95), ("p99.9", 0.999), ("p100", 1.0)] {
@@ -284,7 +272,7 @@ proptest! {
             .collect();
         points.sort_by_key(|point| (point.time, point.run));
         points.dedup_by_key(|point| (point.time, point.run));
-        for aggregate in ALL {
+        for aggregate in Aggregate::ALL {
             let query = query(from, from + length, step, aggregate);
             let (folded, wanted) = (fold(&query, is_counter, &points), naive(&query, is_counter, &points));
             prop_assert_eq!(folded.len(), wanted.len());
@@ -312,7 +300,7 @@ proptest! {
             let minute = step_of(point.time.as_millis(), MINUTE);
             buckets.entry(minute).or_insert(Bucket::EMPTY).add(point.value, growth);
         }
-        for aggregate in ALL.into_iter().filter(|aggregate| !aggregate.needs_samples(is_counter)) {
+        for aggregate in Aggregate::ALL.into_iter().filter(|aggregate| !aggregate.needs_samples(is_counter)) {
             let query = query(0, 600_000, step * MINUTE, aggregate);
             let mut folder = Folder::new(&query, is_counter);
             for (start, bucket) in &buckets {

@@ -18,7 +18,6 @@ use crate::{config::Config, machine::Machine, provider::Notes};
 use crew::{Crew, Task, Timing};
 use files::{Files, Kernel};
 use home::{Home, Surroundings, UsersFile, View};
-use project::PATIENCE;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
@@ -33,10 +32,9 @@ pub(crate) struct Scan {
     /// The machines of all indexes as they are now; of an index that can't be read now, as they were. The same `Arc`
     /// where nothing changed.
     pub(crate) machines: Arc<Vec<Machine>>,
-    /// Why machines may be missing: an index that is there could not be read since the start. None where all is known.
-    ///
-    /// Where other machines are known it is none from the third scan on all the same: one user's broken index must not
-    /// fail the collector for ever, and with it the machines of everybody else.
+    /// How many indexes that are there could not be read since the start: there may be machines that nobody has read of.
+    pub(crate) unread: usize,
+    /// Why; none where all is known.
     pub(crate) missing: Option<String>,
 }
 
@@ -54,8 +52,6 @@ pub(crate) struct Scanner {
     /// In the order of the machines.
     homes: Vec<Known>,
     scan: Scan,
-    /// How many scans there were, as far as it matters.
-    scans: u32,
     /// What is complained about, until it is over.
     subjects: BTreeSet<String>,
 }
@@ -107,7 +103,6 @@ impl Scanner {
             unknown: Vec::new(),
             homes: Vec::new(),
             scan: Scan::default(),
-            scans: 0,
             subjects: BTreeSet::new(),
         }
     }
@@ -139,7 +134,8 @@ impl Scanner {
         if changed {
             self.merge();
         }
-        self.scan.missing = self.missing();
+        let missing = self.missing();
+        (self.scan.unread, self.scan.missing) = (missing.len(), in_words(&missing));
         self.complain(notes);
         self.scan.clone()
     }
@@ -212,12 +208,8 @@ impl Scanner {
         }
     }
 
-    /// Why there may be machines that were never read of.
-    fn missing(&mut self) -> Option<String> {
-        self.scans = self.scans.saturating_add(1);
-        if self.scans > PATIENCE && !self.scan.machines.is_empty() {
-            return None;
-        }
+    /// Why there may be machines that were never read of, for each index.
+    fn missing(&self) -> Vec<String> {
         let users = self.users.as_ref().is_none_or(|users| users.is_empty());
         let mut reasons: Vec<String> = self.users_bad.iter().filter(|_| users).cloned().collect();
         for home in &self.homes {
@@ -227,12 +219,7 @@ impl Scanner {
                 reasons.push(format!("{}: it does not answer", home.place.path.display()));
             }
         }
-        let first = reasons.first()?;
-        let more = match reasons.len() - 1 {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        Some(format!("{first}{more}"))
+        reasons
     }
 
     /// Says what is not as it should be, and what is again.
@@ -266,6 +253,14 @@ impl Scanner {
     fn patience(&self) -> Duration {
         self.config.timeout.mul_f64(0.9)
     }
+}
+
+fn in_words(reasons: &[String]) -> Option<String> {
+    let first = reasons.first()?;
+    Some(match reasons.len() - 1 {
+        0 => first.clone(),
+        more => format!("{first}, and {more} more"),
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
 //! Machines over HTTP, told by a plugin of the tests whose values are known: `/api/vms`, the flat answer, its history.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod alerts;
+mod lifecycle;
+
 use serde_json::{Value, json};
-use std::{fs, time::Duration};
+use std::time::Duration;
 use twarga_tests::{Agent, Home};
 
 const WEB: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 const DB: &str = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
+/// An id of Vagrant's index.
+const INDEX: &str = "0123456789abcdef0123456789abcdef";
+const NONE: [&str; 0] = [];
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The keys of the old system's answer, and those that were added.
@@ -34,12 +40,17 @@ const KEYS: [&str; 20] = [
 ];
 
 fn home(interval: &str) -> Home {
+    home_with(interval, "")
+}
+
+/// With more lines in the configuration.
+fn home_with(interval: &str, more: &str) -> Home {
     let home = Home::new("").plugin("fake-vm");
     home.write("states", "");
     home.write_config(&format!(
         "[agent]\ninterval = \"{interval}\"\n[plugins.fake-vm]\nmode = \"in_process\"\n[plugins.fake-vm.config]\n\
          states = \"{}\"\nmachines = [\n  {{ vm = \"{WEB}\", name = \"web\", provider = \"libvirt\", project = \"/home/me/project\", owner = \"me\", \
-         ip_address = \"192.0.2.10\" }},\n  {{ vm = \"{DB}\", name = \"db\" }},\n]\n",
+         ip_address = \"192.0.2.10\" }},\n  {{ vm = \"{DB}\", name = \"db\" }},\n]\n{more}",
         home.path("states").display()
     ));
     home
@@ -58,6 +69,25 @@ fn collect(agent: &Agent) {
 
 fn keys(object: &Value) -> Vec<&str> {
     object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// The events of machines, oldest first: number, type, from, to.
+fn vm_events(agent: &Agent) -> Vec<String> {
+    let events = agent.get("/api/events").json()["events"].as_array().unwrap().clone();
+    let shown = |event: &Value| {
+        let kind = event["type"].as_str().unwrap().strip_prefix("vm_")?;
+        let details = &event["details"];
+        assert_eq!(event["vm_id"], details["vm_id"], "{event}");
+        let word = |key: &str| details[key].as_str().unwrap();
+        Some(format!("{} vm_{kind} {} {}", event["vm_id"], word("from"), word("to")))
+    };
+    events.iter().rev().filter_map(shown).collect()
+}
+
+/// The machine of `/api/vms` of this number.
+fn listed(agent: &Agent, vm_id: i64) -> Value {
+    let vms = agent.get("/api/vms").json()["vms"].as_array().unwrap().clone();
+    vms.into_iter().find(|vm| vm["vm_id"] == vm_id).unwrap()
 }
 
 #[test]
@@ -84,6 +114,9 @@ fn a_running_machine() {
     assert!(web["last_seen"].as_str().unwrap().ends_with('Z'), "{web}");
     let db = &list["vms"][1];
     assert_eq!((&db["vm_id"], &db["vm"], &db["ip_address"]), (&json!(2), &json!(DB), &Value::Null));
+    assert_eq!((&web["fresh"], &web["reason"]), (&json!(true), &Value::Null));
+    assert_eq!(agent.get("/api/metrics/vm/2").json()["unavailable"], json!({"ip_address": "no_address"}));
+    assert_eq!(vm_events(&agent), NONE, "they were there before the agent");
 
     let answer = agent.get("/api/metrics/vm/1");
     assert_eq!(answer.status, 200);
@@ -192,34 +225,36 @@ fn states_are_mapped_and_what_is_missing_has_a_reason() {
             assert!(vm.get("unavailable").is_none(), "{vm}");
             continue;
         }
+        let reason = if state == "destroyed" { "destroyed" } else { "not running" };
         for key in missing {
-            assert_eq!((&vm[key], &vm["unavailable"][key]), (&Value::Null, &json!("not running")), "{key}");
+            assert_eq!((&vm[key], &vm["unavailable"][key]), (&Value::Null, &json!(reason)), "{key}");
         }
-        assert_eq!(vm["disk_allocated_gb"], 10, "what can be had is there");
-        assert!(vm["unavailable"].get("disk_allocated_gb").is_none());
+        if state == "destroyed" {
+            assert_eq!(vm["disk_allocated_gb"], Value::Null, "nothing of before");
+        } else {
+            assert_eq!(vm["disk_allocated_gb"], 10, "what can be had is there");
+            assert!(vm["unavailable"].get("disk_allocated_gb").is_none());
+        }
         assert_eq!(agent.get("/api/metrics/vm/2").json()["vm_status"], "running", "the other one");
     }
-    let events = agent.get("/api/events?type=vm_state_changed").json();
-    let messages: Vec<&str> = events["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .rev()
-        .map(|event| event["message"].as_str().unwrap())
-        .collect();
     assert_eq!(
-        messages,
+        vm_events(&agent),
         [
-            "web: paused (was running)",
-            "web: saved (was paused)",
-            "web: shutoff (was saved)",
-            "web: crashed (was shutoff)",
-            "web: not_created (was crashed)",
-            "web: destroyed (was not_created)",
-            "web: running (was destroyed)"
-        ]
+            "1 vm_paused running paused",
+            "1 vm_stopped paused saved",
+            "1 vm_crashed shutoff crashed",
+            "1 vm_destroyed crashed not_created",
+            "1 vm_created destroyed running",
+            "1 vm_started destroyed running",
+        ],
+        "what is unknown is nothing"
     );
-    assert!(events["events"].as_array().unwrap().iter().all(|event| event["vm_id"] == 1), "{events}");
+    let crash = &agent.get("/api/events?type=vm_crashed").json()["events"][0];
+    assert_eq!(crash["severity"], "warning");
+    assert_eq!(
+        (&crash["message"], &crash["details"]["name"]),
+        (&json!("web: crashed (was shutoff)"), &json!("web"))
+    );
 }
 
 #[test]
@@ -238,36 +273,38 @@ fn a_gap_says_why_a_machine_has_no_values() {
 }
 
 #[test]
-fn a_machine_keeps_its_number_for_ever() {
-    let home = home("1s");
-    let mut agent = start(&home);
-    home.write("states", "web=gone\n");
-    agent.until(PATIENCE, "the end of web", |agent| {
-        let vms = agent.get("/api/vms").json();
-        (vms["vms"][0]["state"] == "destroyed").then_some(())
-    });
-    let vm = agent.get("/api/metrics/vm/1").json();
-    assert_eq!((&vm["vm_name"], &vm["vm_status"]), (&json!("web"), &json!("destroyed")));
-    assert_eq!(vm["cpu_percent"], Value::Null);
-    assert!(
-        agent.get("/api/metrics/vm/1/history?metric_name=vm_cpu_percent").json()["count"].as_u64() >= Some(2)
-    );
-    agent.stop();
-
-    // made anew under the same name: another UUID, another number
-    let third = "6ba7b812-9dad-11d1-80b4-00c04fd430c8";
-    let config = fs::read_to_string(home.path("agent.toml")).unwrap().replace(WEB, third);
-    home.write_config(&config);
-    home.write("states", "");
+fn a_value_that_is_not_to_be_had_is_null_with_the_plugins_reason() {
+    let home = home("1h");
     let agent = start(&home);
-    let vms = agent.get("/api/vms").json();
-    let known: Vec<_> = vms["vms"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|vm| (vm["vm_id"].as_i64().unwrap(), vm["vm"].as_str().unwrap()))
-        .collect();
-    assert_eq!(known, [(1, WEB), (2, DB), (3, third)]);
-    assert_eq!(vms["vms"][0]["state"], "destroyed");
-    assert_eq!(vms["vms"][2]["state"], "running");
+    home.write("states", "web:vm_memory_used_bytes=stale balloon\nweb:vm_cpu_usage_ratio=libvirt hangs\n");
+    collect(&agent);
+    let vm = agent.get("/api/metrics/vm/1").json();
+    let expected = json!({
+        "cpu_percent": "libvirt hangs",
+        "memory_percent": "stale balloon",
+        "memory_used_mb": "stale balloon",
+        "memory_available_mb": "stale balloon",
+    });
+    assert_eq!(vm["unavailable"], expected);
+    for key in expected.as_object().unwrap().keys() {
+        assert_eq!(vm[key], Value::Null, "{key}");
+    }
+    assert_eq!(vm["ram_allocated_mb"], 1024);
+
+    collect(&agent);
+    home.write("states", "web:vm_state=libvirt is away\n");
+    collect(&agent);
+    let web = listed(&agent, 1);
+    assert_eq!((&web["state"], &web["reason"]), (&json!("unknown"), &json!("libvirt is away")));
+    assert_eq!(web["fresh"], true, "the machine is still told of");
+    let gaps = |name: &str| {
+        let history = agent.get(&format!("/api/metrics/vm/1/history?metric_name={name}")).json();
+        history["gaps"].as_array().unwrap().iter().map(|gap| gap["reason"].to_string()).collect::<Vec<_>>()
+    };
+    assert!(gaps("vm_cpu_percent").contains(&"\"unavailable:libvirt hangs\"".into()));
+    assert!(gaps("vm_memory_used_bytes").contains(&"\"unavailable:stale balloon\"".into()));
+    home.write("states", "");
+    collect(&agent);
+    assert_eq!(listed(&agent, 1)["reason"], Value::Null);
+    assert_eq!(vm_events(&agent), NONE);
 }

@@ -1,0 +1,113 @@
+//! `reload`: the running agent reads its configuration again.
+
+use super::{
+    BAD_CONFIG,
+    api::{Answer, Api, Whom},
+};
+use crate::config::Flags;
+use anyhow::Result;
+use clap::Args;
+use hyper::StatusCode;
+use serde::Deserialize;
+use std::{collections::BTreeMap, io::Write, process::ExitCode};
+
+#[derive(Debug, Args)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// What changed.
+#[derive(Deserialize)]
+struct Reloaded {
+    plugins: Plugins,
+    alerts: Alerts,
+    keys: Vec<String>,
+    needs_restart: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Plugins {
+    started: Vec<String>,
+    stopped: Vec<String>,
+    changed: BTreeMap<String, Vec<String>>,
+    upgrading: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Alerts {
+    added: Vec<String>,
+    removed: Vec<String>,
+    changed: Vec<String>,
+}
+
+/// All errors of a configuration that was refused.
+#[derive(Deserialize)]
+struct Refused {
+    detail: Vec<Problem>,
+    #[serde(default)]
+    more: usize,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    msg: String,
+}
+
+/// Prints what changed; a configuration that the agent refuses is told as `check` tells it.
+pub(super) fn run(flags: &Flags, args: &ReloadArgs) -> Result<ExitCode> {
+    let api = Api::admin(flags, &args.whom)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(api.post("/-/reload"))?;
+    match answer.status {
+        StatusCode::OK => {
+            write!(std::io::stdout(), "{}", told(&answer.json()?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        StatusCode::UNPROCESSABLE_ENTITY => refused(&answer),
+        _ => Err(answer.unexpected()),
+    }
+}
+
+fn refused(answer: &Answer) -> Result<ExitCode> {
+    let Refused { detail, more } = answer.json()?;
+    let mut err = std::io::stderr().lock();
+    for problem in detail {
+        writeln!(err, "{}", problem.msg)?;
+    }
+    if more > 0 {
+        writeln!(err, "and {more} more")?;
+    }
+    writeln!(err, "twarga-agent: nothing was changed")?;
+    Ok(ExitCode::from(BAD_CONFIG))
+}
+
+/// A line for each kind of change.
+fn told(reloaded: &Reloaded) -> String {
+    let Reloaded { plugins, alerts, keys, needs_restart, warnings } = reloaded;
+    let changed: Vec<String> =
+        plugins.changed.iter().map(|(name, keys)| format!("{name} ({})", keys.join(", "))).collect();
+    let mut text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    let mut nothing = true;
+    for (what, names) in [
+        ("plugins started", &plugins.started),
+        ("plugins stopped", &plugins.stopped),
+        ("plugins changed", &changed),
+        ("new files being tried out", &plugins.upgrading),
+        ("alert rules added", &alerts.added),
+        ("alert rules removed", &alerts.removed),
+        ("alert rules changed", &alerts.changed),
+        ("keys changed", keys),
+        ("only a restart takes", needs_restart),
+    ] {
+        if !names.is_empty() {
+            nothing = false;
+            text.push_str(&format!("{what}: {}\n", names.join(", ")));
+        }
+    }
+    if nothing {
+        text.push_str("nothing changed\n");
+    }
+    text
+}
