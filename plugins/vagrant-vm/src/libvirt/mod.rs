@@ -264,8 +264,8 @@ impl Libvirt {
         source: &Source<'_>,
         notes: &mut Notes,
     ) -> Answer {
-        if subject.uuid.is_none() {
-            return Answer::unknown("its id is no UUID");
+        if let Some(flaw) = subject.flaw {
+            return Answer::unknown(flaw);
         }
         let Heard { told, failed, .. } = heard;
         if let Some((key, told)) = told {
@@ -302,10 +302,14 @@ impl Provider for Libvirt {
         let deadline = deadline - patience / 8;
         self.set_up_places(machines);
         let mut before = std::mem::take(&mut self.subjects);
+        let mut taken = HashSet::new();
         let mut subjects: Vec<Subject> = machines
             .iter()
             .map(|machine| {
                 let id = machine.vm().to_ascii_lowercase();
+                if !taken.insert(id.clone()) {
+                    return Subject::flawed("another machine has the same id");
+                }
                 let mut subject = before.remove(&id).unwrap_or_else(|| Subject::new(id));
                 subject.belongs_to(&machine.owner);
                 subject
@@ -328,7 +332,9 @@ impl Provider for Libvirt {
         let mut answers = Vec::with_capacity(machines.len());
         for (mut subject, heard) in subjects.into_iter().zip(heard) {
             answers.push(self.answer(&mut subject, heard, &source, notes));
-            self.subjects.insert(subject.id.clone(), subject);
+            if subject.flaw.is_none() {
+                self.subjects.insert(subject.id.clone(), subject);
+            }
         }
         answers
     }

@@ -35,6 +35,8 @@ pub(super) struct Subject {
     /// In small letters.
     pub(super) id: String,
     pub(super) uuid: Option<[u8; 16]>,
+    /// Why it can't be asked for, where it can't.
+    pub(super) flaw: Option<&'static str>,
     pub(super) uid: u32,
     pub(super) owner_home: PathBuf,
     /// Which place has it.
@@ -89,8 +91,10 @@ impl<'a> Source<'a> {
 
 impl Subject {
     pub(super) fn new(id: String) -> Self {
+        let uuid = parse_uuid(&id);
         Self {
-            uuid: parse_uuid(&id),
+            uuid,
+            flaw: uuid.is_none().then_some("its id is no UUID"),
             id,
             uid: 0,
             owner_home: PathBuf::new(),
@@ -106,6 +110,10 @@ impl Subject {
             nowhere: None,
             noted: false,
         }
+    }
+
+    pub(super) fn flawed(flaw: &'static str) -> Self {
+        Self { flaw: Some(flaw), ..Self::new(String::new()) }
     }
 
     pub(super) fn belongs_to(&mut self, owner: &Owner) {

@@ -8,11 +8,12 @@ fn machines() -> Vec<Machine> {
     ids.split(',').filter(|id| !id.is_empty()).map(machine).collect()
 }
 
-/// Prints what is read; so often as `VAGRANT_VM_POLLS` says, a second apart.
+/// Prints what is read below `VAGRANT_VM_ROOT`, so often as `VAGRANT_VM_POLLS` says, a second apart.
 #[test]
 #[ignore = "needs libvirt with machines"]
 fn prints_the_machines_of_this_host() {
-    let mut libvirt = Libvirt::new(&config(Path::new("/")));
+    let root = std::env::var("VAGRANT_VM_ROOT").unwrap_or_else(|_| "/".to_owned());
+    let mut libvirt = Libvirt::new(&config(Path::new(&root)));
     let machines = machines();
     let polls = std::env::var("VAGRANT_VM_POLLS").ok().and_then(|polls| polls.parse().ok()).unwrap_or(1);
     for poll in 0..polls {
