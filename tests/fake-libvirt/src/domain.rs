@@ -27,6 +27,8 @@ pub struct Domain {
     pub addresses: Vec<String>,
     /// Whether its QEMU answers nothing.
     pub hangs: bool,
+    /// Whether the service is busy with it, such that nobody learns anything of it: it is being stopped.
+    pub locked: bool,
 }
 
 impl Domain {
@@ -48,6 +50,7 @@ impl Domain {
             xml,
             addresses: vec![format!("192.168.121.{}", number % 250 + 2)],
             hangs: false,
+            locked: false,
         };
         domain.set_int("state.state", 1);
         domain.set_int("state.reason", 1);

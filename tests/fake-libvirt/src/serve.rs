@@ -4,6 +4,8 @@ use crate::{Asked, Behaviour, Domain, GET_ALL_DOMAIN_STATS, Service, Shared, xdr
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
+    sync::{Condvar, Mutex, PoisonError},
+    thread,
 };
 
 const REMOTE: u32 = 0x2000_8086;
@@ -20,22 +22,44 @@ enum Reply {
     End,
 }
 
-pub(crate) fn connection(mut stream: &UnixStream, service: &Service) {
-    loop {
-        let mut length = [0; 4];
-        if stream.read_exact(&mut length).is_err() {
-            break;
+/// So many calls of one connection are carried out side by side; the next one is read when one of them is done.
+const SIDE_BY_SIDE: usize = 5;
+
+pub(crate) fn connection(stream: &UnixStream, service: &Service) {
+    let writer = Mutex::new(stream);
+    let (busy, freed) = (Mutex::new(0), Condvar::new());
+    let lock = || busy.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        while let Ok(call) = read(stream) {
+            let mut count = lock();
+            while *count == SIDE_BY_SIDE {
+                count = freed.wait(count).unwrap_or_else(PoisonError::into_inner);
+            }
+            *count += 1;
+            drop(count);
+            let (writer, freed, lock) = (&writer, &freed, &lock);
+            scope.spawn(move || {
+                if answer(writer, service, &call).is_none() {
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                }
+                *lock() -= 1;
+                freed.notify_all();
+            });
         }
-        let mut call = vec![0; (u32::from_be_bytes(length) as usize).saturating_sub(4)];
-        if stream.read_exact(&mut call).is_err() || answer(stream, service, &call).is_none() {
-            break;
-        }
-    }
+    });
     let _ = stream.shutdown(std::net::Shutdown::Both);
 }
 
+fn read(mut stream: &UnixStream) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut call = vec![0; (u32::from_be_bytes(length) as usize).saturating_sub(4)];
+    stream.read_exact(&mut call)?;
+    Ok(call)
+}
+
 /// None where the connection is over.
-fn answer(mut stream: &UnixStream, service: &Service, call: &[u8]) -> Option<()> {
+fn answer(writer: &Mutex<&UnixStream>, service: &Service, call: &[u8]) -> Option<()> {
     let mut reader = xdr::Reader(call);
     let program = reader.word()?;
     let (_, procedure, _, serial) = (reader.word()?, reader.word()?, reader.word()?, reader.word()?);
@@ -67,6 +91,7 @@ fn answer(mut stream: &UnixStream, service: &Service, call: &[u8]) -> Option<()>
         }
         _ => frame(REMOTE, procedure, 1, serial, status, &body),
     };
+    let mut stream = *writer.lock().unwrap_or_else(PoisonError::into_inner);
     match behaviour {
         Behaviour::Chatty => {
             stream.write_all(&self::frame(REMOTE, 123, 2, 0, 0, b"an event")).ok()?;
@@ -120,7 +145,10 @@ fn carry_out(service: &Service, procedure: u32, arguments: &[u8]) -> Reply {
             _ => unreadable(),
         },
         14 | 353 => match reader.domain() {
-            Some(uuid) => about(&shared, procedure, uuid),
+            Some(uuid) => {
+                drop(shared);
+                if unlocked(service, uuid) { about(&service.lock(), procedure, uuid) } else { Reply::End }
+            }
             None => unreadable(),
         },
         _ => Reply::Error(3, format!("unknown procedure: {procedure}")),
@@ -195,8 +223,16 @@ fn stats(service: &Service, arguments: &[u8]) -> Option<Reply> {
     Some(Reply::Body(reply))
 }
 
+/// Waits until nothing locks the machine as a whole; false where the service ended meanwhile.
+fn unlocked(service: &Service, uuid: [u8; 16]) -> bool {
+    service.wait(|shared| !shared.domains.iter().any(|domain| domain.uuid == uuid && domain.locked))
+}
+
 /// Whether QEMU told something; none where the service ended meanwhile.
 fn ask_qemu(service: &Service, uuid: [u8; 16], mask: u32, flags: u32) -> Option<bool> {
+    if !unlocked(service, uuid) {
+        return None;
+    }
     let hangs = |shared: &Shared| shared.domains.iter().any(|domain| domain.uuid == uuid && domain.hangs);
     if mask & ASKS_QEMU == 0 {
         return Some(true);

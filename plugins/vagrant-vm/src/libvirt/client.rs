@@ -111,10 +111,15 @@ impl From<Errno> for CallError {
 
 type Result<T> = std::result::Result<T, CallError>;
 
+/// So many calls are on their way at the same time. The service carries out five of them side by side.
+const MAX_FLYING: usize = 64;
+
 /// See the [module](self).
 pub(super) struct Connection {
     socket: OwnedFd,
     serial: u32,
+    /// The calls that are not answered yet, by their serials.
+    outstanding: Vec<u32>,
     /// What was received and not taken yet, up to `filled`.
     inbox: Vec<u8>,
     filled: usize,
@@ -142,7 +147,7 @@ impl Connection {
         {
             return Err(CallError::Foreign);
         }
-        Ok(Self { socket, serial: 0, inbox: Vec::new(), filled: 0, handed_out: 0 })
+        Ok(Self { socket, serial: 0, outstanding: Vec::new(), inbox: Vec::new(), filled: 0, handed_out: 0 })
     }
 
     /// Logs in and opens the first of these that the service has, read-only.
@@ -179,7 +184,7 @@ impl Connection {
         if complete == 1 { Ok(()) } else { Err(CallError::Login) }
     }
 
-    /// The statistics of these machines; of those that the service does not have, nothing.
+    /// The statistics of these machines in one reply; of those that the service does not have, nothing.
     pub(super) fn domain_stats(
         &mut self,
         domains: &[Domain<'_>],
@@ -187,14 +192,47 @@ impl Connection {
         deadline: Instant,
         each: impl FnMut(Domain<'_>, &[Param<'_>]),
     ) -> Result<()> {
-        let mut call = Encoder::call(procedure::CONNECT_GET_ALL_DOMAIN_STATS);
-        call.u32(u32::try_from(domains.len()).unwrap_or(u32::MAX));
-        for domain in domains {
-            domain.encode(&mut call);
-        }
-        call.u32(mask).u32(NOWAIT);
+        let call = stats_call(domains, mask);
         let body = self.call(procedure::CONNECT_GET_ALL_DOMAIN_STATS, call, deadline)?;
         Ok(wire::domain_stats(&self.inbox[body], each)?)
+    }
+
+    /// The statistics of these machines in a reply each, so that one that blocks the service blocks no other. Returns
+    /// those that were not answered by the deadline, by their places; their replies are outstanding.
+    pub(super) fn each_domain_stats(
+        &mut self,
+        domains: &[Domain<'_>],
+        mask: u32,
+        deadline: Instant,
+        mut each: impl FnMut(Domain<'_>, &[Param<'_>]),
+    ) -> Result<Vec<usize>> {
+        let mut left = domains.iter().enumerate();
+        let mut flying: Vec<(u32, usize)> = Vec::new();
+        loop {
+            while flying.len() < MAX_FLYING
+                && let Some((at, domain)) = left.next()
+            {
+                let call = stats_call(std::slice::from_ref(domain), mask);
+                flying.push((self.send_call(call, deadline)?, at));
+            }
+            if flying.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (header, body) = match self.reply(deadline) {
+                Err(CallError::Late) => {
+                    let flying = flying.into_iter().map(|(_, at)| at);
+                    return Ok(flying.chain(left.map(|(at, _)| at)).collect());
+                }
+                other => other?,
+            };
+            flying.retain(|(serial, _)| *serial != header.serial);
+            match self.outcome(header, body, procedure::CONNECT_GET_ALL_DOMAIN_STATS) {
+                Ok(body) => wire::domain_stats(&self.inbox[body], &mut each)?,
+                // it was removed just now
+                Err(CallError::Remote(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The definition of a machine.
@@ -217,18 +255,33 @@ impl Connection {
         Ok(addresses.min_by_key(IpAddr::is_ipv6))
     }
 
-    /// Whether the reply that came too late has come now, or the connection ended: nothing waits for it any more.
+    /// Whether all replies that came too late have come now, or the connection ended: nothing waits for it any more.
     pub(super) fn is_settled(&mut self) -> bool {
-        let serial = self.serial;
-        !matches!(self.reply(serial, Instant::now()), Err(CallError::Late))
+        while !self.outstanding.is_empty() {
+            match self.reply(Instant::now()) {
+                Ok(_) => {}
+                Err(error) => return !matches!(error, CallError::Late),
+            }
+        }
+        true
     }
 
     /// Sends a call and waits for its reply; tells where in the inbox its body lies.
     fn call(&mut self, procedure: u32, call: Encoder, deadline: Instant) -> Result<Range<usize>> {
+        self.send_call(call, deadline)?;
+        let (header, body) = self.reply(deadline)?;
+        self.outcome(header, body, procedure)
+    }
+
+    fn send_call(&mut self, call: Encoder, deadline: Instant) -> Result<u32> {
         self.serial = self.serial.wrapping_add(1);
-        let serial = self.serial;
-        self.send(&call.finish(serial), deadline)?;
-        let (header, body) = self.reply(serial, deadline)?;
+        self.outstanding.push(self.serial);
+        self.send(&call.finish(self.serial), deadline)?;
+        Ok(self.serial)
+    }
+
+    /// The body of a reply, or the error that it is.
+    fn outcome(&self, header: Header, body: Range<usize>, procedure: u32) -> Result<Range<usize>> {
         if header.procedure != procedure {
             return Err(CallError::Unasked);
         }
@@ -251,14 +304,17 @@ impl Connection {
         Ok(())
     }
 
-    /// The next reply, which must be that of `serial`.
-    fn reply(&mut self, serial: u32, deadline: Instant) -> Result<(Header, Range<usize>)> {
+    /// The next reply, which must be that of an outstanding call.
+    fn reply(&mut self, deadline: Instant) -> Result<(Header, Range<usize>)> {
         for _ in 0..MAX_UNASKED {
             let (header, body) = self.receive(deadline)?;
             let about = (header.program, header.version, header.kind);
             match about {
-                (REMOTE, VERSION, kind::REPLY) if header.serial == serial => return Ok((header, body)),
-                (REMOTE, VERSION, kind::REPLY) => return Err(CallError::Unasked),
+                (REMOTE, VERSION, kind::REPLY) => {
+                    let asked = self.outstanding.iter().position(|serial| *serial == header.serial);
+                    self.outstanding.swap_remove(asked.ok_or(CallError::Unasked)?);
+                    return Ok((header, body));
+                }
                 (KEEP_ALIVE, VERSION, kind::MESSAGE) if header.procedure == PING => {
                     let pong = Header { procedure: PONG, ..header };
                     self.send(&Encoder::frame(pong).finish(header.serial), deadline)?;
@@ -314,4 +370,15 @@ impl Connection {
             }
         }
     }
+}
+
+/// The call that asks for these machines, not waiting for those that another request has to do with.
+fn stats_call(domains: &[Domain<'_>], mask: u32) -> Encoder {
+    let mut call = Encoder::call(procedure::CONNECT_GET_ALL_DOMAIN_STATS);
+    call.u32(u32::try_from(domains.len()).unwrap_or(u32::MAX));
+    for domain in domains {
+        domain.encode(&mut call);
+    }
+    call.u32(mask).u32(NOWAIT);
+    call
 }

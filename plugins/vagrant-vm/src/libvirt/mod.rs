@@ -20,7 +20,7 @@ use crate::{
 };
 use client::CallError;
 use host::Host;
-use place::{Place, Wanted};
+use place::{Place, Survey, Wanted};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
@@ -43,8 +43,11 @@ const EITHER: &[&str] = &["qemu:///system", "qemu:///session"];
 /// All of /proc is looked through for processes that have no pid file, but not often.
 const SEARCH_AFTER: Duration = Duration::from_secs(15);
 
+/// In less time nothing more is asked.
+const SHORTEST: Duration = Duration::from_millis(50);
+
 /// Which service it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Key {
     /// The system's own.
     System,
@@ -170,13 +173,17 @@ impl Libvirt {
         place.took = started.elapsed();
         let note = place.subject();
         match outcome {
-            Ok(told) => {
+            Ok(Survey { told, late }) => {
                 notes.over(note);
                 let mut told: HashMap<[u8; 16], place::Told> =
                     told.into_iter().map(|told| (told.uuid, told)).collect();
                 for at in wanted {
-                    match subjects[*at].uuid.and_then(|uuid| told.remove(&uuid)) {
+                    let Some(uuid) = subjects[*at].uuid else { continue };
+                    match told.remove(&uuid) {
                         Some(told) => heard[*at].told = Some((key, told)),
+                        None if late.contains(&uuid) => {
+                            heard[*at].failed.push((key, CallError::Late.to_string().into(), false));
+                        }
                         None => heard[*at].without.push(key),
                     }
                 }
@@ -243,6 +250,20 @@ impl Libvirt {
         }
     }
 
+    /// Asks for what need not be asked for each time. What there is no time for is asked with the next poll.
+    fn look_up(&mut self, subjects: &mut [Subject], heard: &[Heard], deadline: Instant) {
+        let mut late = HashSet::new();
+        for (subject, heard) in subjects.iter_mut().zip(heard) {
+            if let Some((key, told)) = &heard.told
+                && !late.contains(key)
+                && let Some(place) = self.places.get_mut(key)
+                && (deadline < Instant::now() + SHORTEST || subject.look_up(place, told, deadline).is_err())
+            {
+                late.insert(*key);
+            }
+        }
+    }
+
     /// Whether none of these places, which nobody listens at, has the machine's definition.
     fn defined_nowhere(&self, subject: &mut Subject, absent: &[Key]) -> bool {
         let host = &self.host;
@@ -291,7 +312,7 @@ impl Libvirt {
             of_home.or_else(|| failed.iter().find(|(.., absent)| !absent)).or_else(|| failed.first());
         let reason =
             reason.map_or_else(|| "libvirt does not know it".into(), |(_, reason, _)| reason.clone());
-        subject.untold(&reason, source)
+        subject.untold(&reason, all_absent, source)
     }
 }
 
@@ -318,15 +339,9 @@ impl Provider for Libvirt {
         for subject in &mut subjects {
             subject.refresh(&self.host);
         }
-        let mut heard = self.survey(&subjects, deadline, notes);
+        let heard = self.survey(&subjects, deadline, notes);
         self.find_processes(&mut subjects, &heard);
-        for (subject, heard) in subjects.iter_mut().zip(&mut heard) {
-            if let Some((key, told)) = &mut heard.told
-                && let Some(place) = self.places.get_mut(key)
-            {
-                subject.look_up(place, told, deadline);
-            }
-        }
+        self.look_up(&mut subjects, &heard, deadline);
         let host = Arc::clone(&self.host);
         let source = Source::now(&host);
         let mut answers = Vec::with_capacity(machines.len());

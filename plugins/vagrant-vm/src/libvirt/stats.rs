@@ -131,8 +131,8 @@ impl Stats {
     /// The state. `before` is what it was a moment ago, where that is known.
     pub(super) fn state(&self, before: Option<State>) -> Result<State, Reason> {
         match (self.state, self.state_reason) {
-            // running, blocked, and running until it has shut down
-            (Some(1 | 2 | 4), _) => Ok(State::Running),
+            // running, blocked, running until it has shut down, and held back for the moment in which it is started
+            (Some(1 | 2 | 4), _) | (Some(3), Some(11)) => Ok(State::Running),
             // paused, and suspended by its guest
             (Some(3 | 7), _) => Ok(State::Paused),
             (Some(5), Some(3)) | (Some(6), _) => Ok(State::Crashed),

@@ -4,7 +4,7 @@ use super::{
     Key,
     client::CallError,
     host::{Fate, Host, wall_clock},
-    place::{Place, Told, Wanted},
+    place::{Condition, Place, Told, Wanted},
     stats::{Extent, Known, QEMU_SILENT, Stats, removable},
     wire::Domain,
 };
@@ -28,6 +28,10 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// How long it is believed that no definition of a machine is about.
 const DEFINITIONS: Duration = Duration::from_secs(30);
 
+/// So long libvirt has time to say how a machine ended whose process is gone.
+const SAYS_SOON: Duration = Duration::from_secs(30);
+const ENDED: &str = "its process ended, and libvirt has not said how";
+
 const UNREAD: &str = "its definition can't be read";
 
 /// See the [module](self).
@@ -47,6 +51,8 @@ pub(super) struct Subject {
     pub(super) process: Option<Process>,
     /// The process could not be read in this poll, and may be there.
     doubtful: Option<Run>,
+    /// Since when its process is gone without a word of libvirt's.
+    ended: Option<Instant>,
     /// The last state that libvirt told, and of which process.
     state: Option<State>,
     run: Option<Run>,
@@ -102,6 +108,7 @@ impl Subject {
             name: String::new(),
             process: None,
             doubtful: None,
+            ended: None,
             state: None,
             run: None,
             told: None,
@@ -126,8 +133,14 @@ impl Subject {
     /// As the service wants to be asked for it. It looks at the UUID alone, but a name there must be.
     pub(super) fn wanted(&self) -> Option<Wanted<'_>> {
         let name = if self.name.is_empty() { "-" } else { &self.name };
-        let stopped = self.is_stopped();
-        Some(Wanted { domain: Domain { name, uuid: self.uuid?, id: -1 }, stopped })
+        let process = if self.is_stopped() {
+            Condition::Stopped
+        } else if self.ended.is_some() {
+            Condition::Ended
+        } else {
+            Condition::Well
+        };
+        Some(Wanted { domain: Domain { name, uuid: self.uuid?, id: -1 }, process })
     }
 
     fn is_stopped(&self) -> bool {
@@ -137,10 +150,15 @@ impl Subject {
     /// Reads its process anew.
     pub(super) fn refresh(&mut self, host: &Host) {
         let run = self.process.map(|process| process.run).or(self.doubtful);
+        let ended = |subject: &Self| subject.ended.or_else(|| Some(Instant::now()));
         (self.process, self.doubtful) = match run.map(|run| (run, host.fate(run))) {
             Some((_, Fate::Lives(process))) => (Some(process), None),
             Some((run, Fate::Unknown)) => (None, Some(run)),
-            Some((_, Fate::Ended)) | None => (None, None),
+            Some((_, Fate::Ended)) => {
+                self.ended = ended(self);
+                (None, None)
+            }
+            None => (None, None),
         };
     }
 
@@ -151,7 +169,15 @@ impl Subject {
     }
 
     /// What is asked for once in a run, or now and then.
-    pub(super) fn look_up(&mut self, place: &mut Place, told: &Told, until: Instant) {
+    ///
+    /// # Errors
+    /// [`CallError::Late`] where the service has no time for more.
+    pub(super) fn look_up(
+        &mut self,
+        place: &mut Place,
+        told: &Told,
+        until: Instant,
+    ) -> Result<(), CallError> {
         let domain = Domain { name: &told.name, uuid: told.uuid, id: told.id };
         let names = told.stats.blocks().iter().map(|block| &block.name);
         let lives = told.stats.state(None).is_ok_and(State::lives);
@@ -165,6 +191,7 @@ impl Subject {
             self.drives = match definition {
                 Ok(removable) => Some(Drives { run: told.id, names, removable }),
                 Err(CallError::Remote(_)) => Some(Drives { run: told.id, names, removable: Err(UNREAD) }),
+                Err(CallError::Late) => return Err(CallError::Late),
                 // asked again with the next poll
                 Err(_) => None,
             };
@@ -173,18 +200,22 @@ impl Subject {
         if !lives || *run != Some(told.id) {
             self.address = Address { run: Some(told.id), pause: FIRST_LOOK, ..Address::default() };
         } else if next.is_some_and(|next| Instant::now() < next) {
-            return;
+            return Ok(());
         } else {
             *pause = if known.is_some() { LOOK_AGAIN } else { (*pause * 2).min(LOOK_AGAIN) };
         }
         if !lives {
-            return;
+            return Ok(());
         }
-        if let Ok(found) = place.call(until, |connection| connection.address(domain, until)) {
-            self.address.known = found;
+        match place.call(until, |connection| connection.address(domain, until)) {
+            Ok(found) => self.address.known = found,
+            Err(CallError::Late) => return Err(CallError::Late),
+            // what is known of this run stays
+            Err(_) => {}
         }
         let pause = if self.address.known.is_some() { LOOK_AGAIN } else { self.address.pause };
         self.address.next = Some(Instant::now() + pause);
+        Ok(())
     }
 
     /// What is true of it now that libvirt told this.
@@ -205,6 +236,12 @@ impl Subject {
         };
         if !state.lives() {
             self.process = None;
+            self.ended = None;
+        } else if self.process.is_some() {
+            self.ended = None;
+        } else if self.ended.is_some() {
+            // a service that was restarted, or is about to learn it
+            return self.reading(State::Unknown, Some(ENDED.into()), Values::none(ENDED), source);
         }
         let silent = self.silence(state, &stats, held_up);
         if silent.is_none() {
@@ -246,11 +283,18 @@ impl Subject {
     }
 
     /// What is true of it while libvirt tells nothing, for this reason.
-    pub(super) fn untold(&mut self, reason: &Reason, source: &Source<'_>) -> Answer {
+    /// `down` is whether nobody is there who could say more in a moment.
+    pub(super) fn untold(&mut self, reason: &Reason, down: bool, source: &Source<'_>) -> Answer {
         let run = self.process.map(|process| process.run);
+        if run.is_some() {
+            self.ended = None;
+        }
+        let patience = |since: Instant| !down && since.elapsed() < SAYS_SOON;
         let state = match (run, self.doubtful, self.run) {
             // of the same process the last word stands
             (Some(run), _, Some(last)) if run == last => self.state,
+            // libvirt is busy with its end, as a rule, and will say how it came
+            (None, None, Some(_)) if self.ended.is_some_and(patience) => None,
             // there was one, and it ended: nobody can tell how
             (None, None, Some(_)) => {
                 self.run = None;

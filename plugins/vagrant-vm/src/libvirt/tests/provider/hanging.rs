@@ -135,7 +135,7 @@ fn a_service_that_answers_nothing_is_waited_for_in_the_background() {
     }
     let (_, _, took) = timed(&mut lab);
     assert!(took < Duration::from_millis(100), "{took:?}");
-    assert!(lab.fake.connections() <= 4);
+    assert_eq!(lab.fake.connections(), 2);
     lab.fake.behave(Behaviour::Honest);
     recovers(&mut lab);
 }
@@ -148,4 +148,69 @@ fn a_service_that_never_answered_makes_no_state() {
     assert_eq!((told.state, told.doubt.as_deref()), (State::Unknown, Some("libvirt does not answer")));
     // its process is found all the same, without its name
     assert_eq!(told.values[Quantity::CpuSeconds], Ok(3.0));
+}
+
+/// As libvirt does while it clears up after a machine whose process was killed.
+#[test]
+fn one_that_is_being_stopped_holds_up_nobody_else() {
+    let mut lab = Lab::with(4);
+    lab.readings();
+    lab.change(1, |domain| domain.locked = true);
+    lab.end_process(1001);
+    for _ in 0..3 {
+        let (told, _, took) = timed(&mut lab);
+        assert!(took < Duration::from_millis(300), "{took:?}");
+        [0, 2, 3].iter().for_each(|well| assert_full(&told[*well]));
+        // libvirt will say how it ended: until then nobody knows
+        assert_eq!(
+            (told[1].state, told[1].doubt.as_deref()),
+            (State::Unknown, Some("libvirt does not answer"))
+        );
+    }
+    assert!(lab.fake.connections() <= 3, "{}", lab.fake.connections());
+    lab.change(1, |domain| {
+        domain.shut_off(3);
+        domain.locked = false;
+    });
+    let until = Instant::now() + Duration::from_secs(10);
+    while lab.readings()[1].state != State::Crashed {
+        assert!(Instant::now() < until, "it is not seen");
+    }
+    assert_eq!(lab.fake.connections(), 1);
+}
+
+#[test]
+fn one_that_is_locked_while_its_process_lives_holds_up_nobody_else() {
+    let mut lab = Lab::with(4);
+    lab.readings();
+    lab.change(1, |domain| domain.locked = true);
+    for round in 0..5 {
+        let (told, _, took) = timed(&mut lab);
+        assert!(took < if round < 2 { TIMEOUT } else { Duration::from_millis(100) }, "{round}: {took:?}");
+        [0, 2, 3].iter().for_each(|well| assert_full(&told[*well]));
+        // of the same process the last word stands
+        assert_eq!((told[1].state, &told[1].values[Quantity::CpuSeconds]), (State::Running, &Ok(3.0)));
+        assert_eq!(reason(&told[1].values[Quantity::Vcpus]), "libvirt does not answer");
+    }
+    assert!(lab.fake.connections() <= 4, "{}", lab.fake.connections());
+    lab.change(1, |domain| domain.locked = false);
+    recovers(&mut lab);
+}
+
+/// After a restart the service may take a machine for running that died meanwhile.
+#[test]
+fn a_machine_without_its_process_does_not_run_whatever_the_service_says() {
+    let mut lab = Lab::with(1);
+    assert_full(&lab.first());
+    lab.end_process(1000);
+    let told = lab.first();
+    let expected = "its process ended, and libvirt has not said how";
+    assert_eq!((told.state, told.doubt.as_deref()), (State::Unknown, Some(expected)));
+    assert_eq!(reason(&told.values[Quantity::CpuSeconds]), expected);
+    lab.change(0, |domain| domain.shut_off(3));
+    assert_eq!(lab.first().state, State::Crashed);
+    // and again
+    lab.change(0, |domain| *domain = Domain::running(0));
+    lab.process(1000, &Domain::running(0), 'S');
+    assert_full(&lab.first());
 }
