@@ -314,7 +314,9 @@ impl Subject {
         }
         drop(known);
         let Some(state) = state else {
-            return self.reading(State::Unknown, Some(reason.clone()), values, source);
+            let ended = self.ended.is_some_and(patience);
+            let doubt = if ended { ENDED.into() } else { reason.clone() };
+            return self.reading(State::Unknown, Some(doubt), values, source);
         };
         self.state = Some(state);
         if let Some(absence) = state.absence() {

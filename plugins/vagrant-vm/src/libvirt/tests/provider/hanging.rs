@@ -3,6 +3,9 @@
 use super::*;
 use twarga_fake_libvirt::Behaviour;
 
+/// What is held up takes nearly half of the time-out; what is not, far less than this.
+const QUICK: Duration = Duration::from_millis(750);
+
 fn timed(lab: &mut Lab) -> (Vec<Reading>, Vec<Note>, Duration) {
     let start = Instant::now();
     let (answers, notes) = lab.poll();
@@ -17,7 +20,17 @@ fn recovers(lab: &mut Lab) {
         assert!(Instant::now() < until, "it does not recover");
     }
     lab.readings().iter().for_each(assert_full);
-    assert_eq!(lab.fake.connections(), 1);
+    one_connection(lab);
+}
+
+/// Connections that are of no more use are closed.
+#[track_caller]
+fn one_connection(lab: &Lab) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while lab.fake.connections() > 1 {
+        assert!(Instant::now() < until, "{} connections stay", lab.fake.connections());
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -27,7 +40,7 @@ fn one_that_hangs_holds_up_nobody_else() {
     lab.change(2, |domain| domain.hangs = true);
     for round in 0..5 {
         let (told, notes, took) = timed(&mut lab);
-        assert!(took < if round == 0 { TIMEOUT } else { Duration::from_millis(100) }, "{round}: {took:?}");
+        assert!(took < if round == 0 { TIMEOUT } else { QUICK }, "{round}: {took:?}");
         for (number, told) in told.iter().enumerate().filter(|(number, _)| *number != 2) {
             assert_eq!(told.state, State::Running, "{number}");
             assert_full(told);
@@ -56,10 +69,7 @@ fn a_second_one_that_hangs_later_holds_up_nobody_either() {
         lab.change(hung, |domain| domain.hangs = true);
         for round in 0..3 {
             let (told, _, took) = timed(&mut lab);
-            assert!(
-                took < if round == 0 { TIMEOUT } else { Duration::from_millis(100) },
-                "{round}: {took:?}"
-            );
+            assert!(took < if round == 0 { TIMEOUT } else { QUICK }, "{round}: {took:?}");
             [0, 2, 4].iter().for_each(|well| assert_full(&told[*well]));
             assert_eq!(reason(&told[hung].values[Quantity::DiskRead]), "qemu does not answer");
         }
@@ -84,7 +94,7 @@ fn many_that_hang_take_few_connections() {
     }
     assert!(lab.fake.connections() <= 4, "{}", lab.fake.connections());
     let (_, _, took) = timed(&mut lab);
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(took < QUICK, "{took:?}");
     lab.fake.domains(|domains| domains.iter_mut().for_each(|domain| domain.hangs = false));
     recovers(&mut lab);
 }
@@ -97,7 +107,7 @@ fn a_process_that_was_stopped_is_seen_before_anybody_is_held_up() {
     lab.process(1001, &Domain::running(1), 'T');
     lab.change(1, |domain| domain.hangs = true);
     let (told, notes, took) = timed(&mut lab);
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(took < QUICK, "{took:?}");
     assert_full(&told[0]);
     assert_eq!(told[1].state, State::Running);
     // they can't have changed
@@ -134,7 +144,7 @@ fn a_service_that_answers_nothing_is_waited_for_in_the_background() {
         assert_eq!(note.said.as_ref().expect("said").1, "libvirt does not answer");
     }
     let (_, _, took) = timed(&mut lab);
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(took < QUICK, "{took:?}");
     assert_eq!(lab.fake.connections(), 2);
     lab.fake.behave(Behaviour::Honest);
     recovers(&mut lab);
@@ -159,13 +169,11 @@ fn one_that_is_being_stopped_holds_up_nobody_else() {
     lab.end_process(1001);
     for _ in 0..3 {
         let (told, _, took) = timed(&mut lab);
-        assert!(took < Duration::from_millis(300), "{took:?}");
+        assert!(took < QUICK, "{took:?}");
         [0, 2, 3].iter().for_each(|well| assert_full(&told[*well]));
         // libvirt will say how it ended: until then nobody knows
-        assert_eq!(
-            (told[1].state, told[1].doubt.as_deref()),
-            (State::Unknown, Some("libvirt does not answer"))
-        );
+        let expected = "its process ended, and libvirt has not said how";
+        assert_eq!((told[1].state, told[1].doubt.as_deref()), (State::Unknown, Some(expected)));
     }
     assert!(lab.fake.connections() <= 3, "{}", lab.fake.connections());
     lab.change(1, |domain| {
@@ -176,7 +184,8 @@ fn one_that_is_being_stopped_holds_up_nobody_else() {
     while lab.readings()[1].state != State::Crashed {
         assert!(Instant::now() < until, "it is not seen");
     }
-    assert_eq!(lab.fake.connections(), 1);
+    lab.readings();
+    one_connection(&lab);
 }
 
 #[test]
@@ -186,7 +195,7 @@ fn one_that_is_locked_while_its_process_lives_holds_up_nobody_else() {
     lab.change(1, |domain| domain.locked = true);
     for round in 0..5 {
         let (told, _, took) = timed(&mut lab);
-        assert!(took < if round < 2 { TIMEOUT } else { Duration::from_millis(100) }, "{round}: {took:?}");
+        assert!(took < if round < 2 { TIMEOUT } else { QUICK }, "{round}: {took:?}");
         [0, 2, 3].iter().for_each(|well| assert_full(&told[*well]));
         // of the same process the last word stands
         assert_eq!((told[1].state, &told[1].values[Quantity::CpuSeconds]), (State::Running, &Ok(3.0)));
