@@ -162,7 +162,7 @@ impl Place {
         let outcome = self.call(until, |connection| {
             let mut told = Vec::with_capacity(domains.len());
             let late = connection.each_domain_stats(domains, mask, until, |domain, params| {
-                told.push(Told::of(domain, params))
+                told.push(Told::of(domain, params));
             })?;
             Ok((told, late))
         });
@@ -187,7 +187,7 @@ impl Place {
         self.call(until, |connection| {
             let mut told = Vec::with_capacity(domains.len());
             connection.domain_stats(domains, mask::FULL, until, |domain, params| {
-                told.push(Told::of(domain, params))
+                told.push(Told::of(domain, params));
             })?;
             Ok(told)
         })

@@ -256,6 +256,9 @@ pub(super) enum Extent {
     Device,
 }
 
+/// Looks at a disk by its path.
+pub(super) type Look<'a> = dyn Fn(&Path) -> Result<Extent, Reason> + 'a;
+
 /// What is known of the machine from elsewhere.
 pub(super) struct Known<'a> {
     /// Its process, read just now.
@@ -270,7 +273,7 @@ pub(super) struct Known<'a> {
     /// Why QEMU tells nothing, where it doesn't.
     pub(super) silent: Option<&'a str>,
     /// Looks at a disk.
-    pub(super) extent: Box<dyn Fn(&Path) -> Result<Extent, Reason> + 'a>,
+    pub(super) extent: Box<Look<'a>>,
 }
 
 impl Known<'_> {
