@@ -30,6 +30,15 @@ pub(crate) struct Processes {
 /// Command lines are read up to here. QEMU's are some 5 KB.
 const MAX_COMMAND_LINE: u64 = 256 << 10;
 
+/// Longer than any line of numbers in /proc.
+const LINE: usize = 2048;
+
+/// Files in /proc are told whole by one call; more calls, as those of `fs::read`, cost more than what is read.
+fn read_line<'a>(path: &std::path::Path, buffer: &'a mut [u8; LINE]) -> io::Result<&'a [u8]> {
+    let length = fs::File::open(path)?.read(buffer)?;
+    Ok(&buffer[..length])
+}
+
 impl Processes {
     /// `root` is `/`, or a folder in which `proc` lies.
     pub(crate) fn below(root: &std::path::Path) -> Self {
@@ -45,8 +54,9 @@ impl Processes {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where there is none (any more).
     pub(crate) fn read(&self, pid: u32) -> io::Result<Process> {
-        let text = fs::read(self.proc.join(pid.to_string()).join("stat"))?;
-        self.parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no process status"))
+        let mut buffer = [0; LINE];
+        let text = read_line(&self.proc.join(pid.to_string()).join("stat"), &mut buffer)?;
+        self.parse(text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no process status"))
     }
 
     /// How long the process has run, in seconds.
@@ -54,7 +64,9 @@ impl Processes {
     /// # Errors
     /// Where /proc/uptime can't be read.
     pub(crate) fn age(&self, run: Run) -> io::Result<f64> {
-        let text = fs::read_to_string(self.proc.join("uptime"))?;
+        let mut buffer = [0; LINE];
+        let text = read_line(&self.proc.join("uptime"), &mut buffer)?;
+        let text = std::str::from_utf8(text).unwrap_or_default();
         let up = text.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
         let up = up.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no uptime"))?;
         Ok((up - run.start as f64 / self.ticks_per_second).max(0.0))

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The machines of this host's libvirt, named in `VAGRANT_VM_REAL` by their UUIDs, separated by commas.
-fn machines() -> Vec<Machine> {
+pub(super) fn machines() -> Vec<Machine> {
     let ids = std::env::var("VAGRANT_VM_REAL").unwrap_or_default();
     ids.split(',').filter(|id| !id.is_empty()).map(machine).collect()
 }

@@ -22,3 +22,22 @@ fn prints_what_a_poll_costs() {
         );
     }
 }
+
+/// The same of the real machines that `VAGRANT_VM_REAL` names: one poll after the other, and a second apart.
+#[test]
+#[ignore = "measures"]
+fn prints_what_a_poll_of_real_machines_costs() {
+    let mut libvirt = Libvirt::new(&config(Path::new("/")));
+    let machines = crate::libvirt::tests::real::machines();
+    read(&mut libvirt, &machines, TIMEOUT);
+    for (rounds, pause) in [(100, Duration::ZERO), (10, Duration::from_secs(1))] {
+        let mut cpu = Duration::ZERO;
+        for _ in 0..rounds {
+            std::thread::sleep(pause);
+            let before = own_cpu();
+            read(&mut libvirt, &machines, TIMEOUT);
+            cpu += own_cpu() - before;
+        }
+        println!("{} machines, {pause:?} apart: {:?} cpu a poll", machines.len(), cpu / rounds);
+    }
+}
