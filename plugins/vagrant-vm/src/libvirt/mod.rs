@@ -237,6 +237,8 @@ impl Libvirt {
             .iter_mut()
             .zip(heard)
             .filter(|(subject, heard)| subject.lacks_process(heard.told.as_ref().map(|(_, told)| told)))
+            // what was destroyed has no process, and may stand in the index for long
+            .filter(|(_, heard)| heard.told.is_some() || heard.without.is_empty())
             .map(|(subject, _)| subject)
             .collect();
         if missing.is_empty() || self.searched.is_some_and(|last| last.elapsed() < SEARCH_AFTER) {

@@ -2,10 +2,15 @@
 
 use super::*;
 
-/// The machines of this host's libvirt, named in `VAGRANT_VM_REAL` by their UUIDs, separated by commas.
+/// The machines of this host's libvirt, named in `VAGRANT_VM_REAL` by their UUIDs, separated by commas; of the user whose
+/// number is `VAGRANT_VM_OWNER`, or who runs this.
 pub(super) fn machines() -> Vec<Machine> {
     let ids = std::env::var("VAGRANT_VM_REAL").unwrap_or_default();
-    ids.split(',').filter(|id| !id.is_empty()).map(machine).collect()
+    let mut machines: Vec<Machine> = ids.split(',').filter(|id| !id.is_empty()).map(machine).collect();
+    if let Some(uid) = std::env::var("VAGRANT_VM_OWNER").ok().and_then(|uid| uid.parse().ok()) {
+        machines.iter_mut().for_each(|machine| machine.owner.uid = uid);
+    }
+    machines
 }
 
 /// Prints what is read below `VAGRANT_VM_ROOT`, so often as `VAGRANT_VM_POLLS` says, a second apart.

@@ -146,6 +146,17 @@ fn a_definition_that_is_none_costs_the_disks_alone() {
     }
 }
 
+/// A provider's thread has a small stack.
+#[test]
+fn a_deeply_nested_definition_needs_no_deep_stack() {
+    let nested = format!("{}{}", "<a>".repeat(45_000), "</a>".repeat(45_000));
+    let read = std::thread::Builder::new().stack_size(256 << 10).spawn(move || {
+        let definition = format!("<domain><devices>{nested}</devices></domain>");
+        crate::libvirt::stats::removable(&definition)
+    });
+    assert_eq!(read.expect("a thread").join().expect("no panic"), Some(std::collections::BTreeSet::new()));
+}
+
 #[test]
 fn statistics_that_contradict_themselves_give_reasons() {
     let mut lab = Lab::with(1);

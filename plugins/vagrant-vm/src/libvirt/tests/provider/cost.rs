@@ -1,7 +1,7 @@
 //! What a poll costs: run with `--ignored --nocapture`, optimised.
 
+use super::super::real::{self, own_cpu};
 use super::*;
-use crate::libvirt::tests::real::own_cpu;
 
 #[test]
 #[ignore = "measures"]
@@ -28,7 +28,7 @@ fn prints_what_a_poll_costs() {
 #[ignore = "measures"]
 fn prints_what_a_poll_of_real_machines_costs() {
     let mut libvirt = Libvirt::new(&config(Path::new("/")));
-    let machines = crate::libvirt::tests::real::machines();
+    let machines = real::machines();
     read(&mut libvirt, &machines, TIMEOUT);
     for (rounds, pause) in [(100, Duration::ZERO), (10, Duration::from_secs(1))] {
         let mut cpu = Duration::ZERO;
