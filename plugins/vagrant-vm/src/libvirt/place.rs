@@ -20,7 +20,7 @@ use std::{
 /// of them is for requests that need no QEMU.
 const MAX_WAITING: usize = 6;
 
-/// How long a machine is waited for that the service seems to be stopping.
+/// How long a machine is waited for that the service seems to be stopping, or did not answer about before.
 const ENDING: Duration = Duration::from_millis(100);
 
 /// A machine that is asked for.
@@ -113,23 +113,23 @@ impl Place {
     pub(super) fn survey(&mut self, wanted: &[Wanted<'_>], until: Instant) -> Result<Survey> {
         self.waiting.retain_mut(|waiting| !waiting.connection.is_settled());
         let mut survey = Survey::default();
-        let (mut full, mut light, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut full, mut light, mut ended, mut again) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for Wanted { domain, process } in wanted {
             let asked = |mask| {
-                self.waiting
-                    .iter()
-                    .any(|waiting| waiting.mask == mask && waiting.machines.contains(&domain.uuid))
+                let mut waiting = self.waiting.iter().filter(|waiting| waiting.mask == mask);
+                waiting.any(|waiting| waiting.machines.contains(&domain.uuid))
             };
             match process {
                 _ if asked(mask::LIGHT) => survey.late.push(domain.uuid),
-                Condition::Ended => ended.push(*domain),
                 Condition::Stopped => light.push(*domain),
-                Condition::Well if asked(mask::FULL) => light.push(*domain),
+                _ if asked(mask::FULL) => again.push(*domain),
+                Condition::Ended => ended.push(*domain),
                 Condition::Well => full.push(*domain),
             }
         }
         // the last connection is for requests that need no QEMU
         let may_hang = self.waiting.len() + 1 < MAX_WAITING;
+        let nothing_well = full.is_empty() && light.is_empty();
         if !full.is_empty() && may_hang {
             match self.stats(&full, half_way(until)) {
                 Ok(told) => survey.told = told,
@@ -145,11 +145,15 @@ impl Place {
         if !light.is_empty() {
             self.one_by_one(&light, mask::LIGHT, until, &mut survey)?;
         }
-        if !ended.is_empty() {
-            let until = until.min(Instant::now() + ENDING);
-            self.one_by_one(&ended, mask::LIGHT, until, &mut survey)?;
+        for (domains, mask) in [(&ended, mask::FULL), (&again, mask::LIGHT)] {
+            if !domains.is_empty() {
+                let until = until.min(Instant::now() + ENDING);
+                self.one_by_one(domains, mask, until, &mut survey)?;
+            }
         }
-        if survey.told.is_empty() && !survey.late.is_empty() { Err(CallError::Late) } else { Ok(survey) }
+        // that one machine is not answered about says nothing of the service
+        let answers = nothing_well || survey.late.is_empty() || !survey.told.is_empty();
+        if answers { Ok(survey) } else { Err(CallError::Late) }
     }
 
     fn one_by_one(

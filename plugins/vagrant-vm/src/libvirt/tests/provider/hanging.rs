@@ -195,7 +195,7 @@ fn one_that_is_locked_while_its_process_lives_holds_up_nobody_else() {
     lab.change(1, |domain| domain.locked = true);
     for round in 0..5 {
         let (told, _, took) = timed(&mut lab);
-        assert!(took < if round < 2 { TIMEOUT } else { QUICK }, "{round}: {took:?}");
+        assert!(took < if round == 0 { TIMEOUT } else { QUICK }, "{round}: {took:?}");
         [0, 2, 3].iter().for_each(|well| assert_full(&told[*well]));
         // of the same process the last word stands
         assert_eq!((told[1].state, &told[1].values[Quantity::CpuSeconds]), (State::Running, &Ok(3.0)));
