@@ -5,6 +5,7 @@
 //! a machine, the system's or that of its owner, is learnt by its UUID.
 
 mod client;
+mod disks;
 mod host;
 mod place;
 mod stats;
@@ -19,6 +20,7 @@ use crate::{
     provider::{Answer, Notes, Provider},
 };
 use client::CallError;
+use disks::Disks;
 use host::Host;
 use place::{Place, Survey, Wanted};
 use std::{
@@ -71,6 +73,7 @@ pub(crate) struct Libvirt {
     places: BTreeMap<Key, Place>,
     /// By the machine's id.
     subjects: HashMap<String, Subject>,
+    disks: Disks,
     searched: Option<Instant>,
 }
 
@@ -92,8 +95,10 @@ impl Heard {
 
 impl Libvirt {
     pub(crate) fn new(config: &Config) -> Self {
+        let host = Arc::new(Host::below(&config.root));
         Self {
-            host: Arc::new(Host::below(&config.root)),
+            disks: Disks::new(Arc::clone(&host)),
+            host,
             configured: config.libvirt.sockets.clone(),
             places: BTreeMap::new(),
             subjects: HashMap::new(),
@@ -345,7 +350,12 @@ impl Provider for Libvirt {
         self.find_processes(&mut subjects, &heard);
         self.look_up(&mut subjects, &heard, deadline);
         let host = Arc::clone(&self.host);
-        let source = Source::now(&host);
+        let images = subjects.iter().zip(&heard).flat_map(|(subject, heard)| {
+            let told = heard.told.as_ref().map(|(key, told)| (*key, &told.stats));
+            subject.images(told)
+        });
+        let extents = self.disks.look(images.collect(), deadline + patience / 16);
+        let source = Source::now(&host, &extents);
         let mut answers = Vec::with_capacity(machines.len());
         for (mut subject, heard) in subjects.into_iter().zip(heard) {
             answers.push(self.answer(&mut subject, heard, &source, notes));

@@ -3,9 +3,10 @@
 use super::{
     Key,
     client::CallError,
+    disks::{Extents, Image},
     host::{Fate, Host, wall_clock},
     place::{Condition, Place, Told, Wanted},
-    stats::{Extent, Known, QEMU_SILENT, Stats, removable},
+    stats::{Known, QEMU_SILENT, Stats, removable},
     wire::Domain,
 };
 use crate::{
@@ -84,14 +85,15 @@ struct Address {
 /// The host, at the time of this poll.
 pub(super) struct Source<'a> {
     host: &'a Host,
+    extents: &'a Extents,
     host_age: Option<f64>,
     wall_clock: u64,
     at: Instant,
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn now(host: &'a Host) -> Self {
-        Self { host, host_age: host.age(), wall_clock: wall_clock(), at: Instant::now() }
+    pub(super) fn now(host: &'a Host, extents: &'a Extents) -> Self {
+        Self { host, extents, host_age: host.age(), wall_clock: wall_clock(), at: Instant::now() }
     }
 }
 
@@ -335,7 +337,7 @@ impl Subject {
     }
 
     fn known<'a>(&'a self, source: &Source<'a>, silent: Option<&'a str>) -> Known<'a> {
-        let host = source.host;
+        let extents = source.extents;
         let uid = self.home.and_then(Key::uid);
         let removable = match &self.drives {
             Some(drives) => drives.removable.as_ref().map_err(|reason| *reason),
@@ -344,12 +346,24 @@ impl Subject {
         Known {
             process: self.process,
             host_age: source.host_age,
-            ticks_per_second: host.ticks_per_second,
+            ticks_per_second: source.host.ticks_per_second,
             wall_clock: source.wall_clock,
             removable,
             silent,
-            extent: Box::new(move |path: &Path| -> Result<Extent, Reason> { host.extent(path, uid) }),
+            extent: Box::new(move |path: &Path| {
+                let found = extents.get(&(path.to_owned(), uid)).cloned();
+                found.unwrap_or_else(|| Err("a disk image was not looked at".into()))
+            }),
         }
+    }
+
+    /// Its disk images, as it was told now, or at last.
+    pub(super) fn images(&self, told: Option<(Key, &Stats)>) -> Vec<Image> {
+        let uid = told.map(|(key, _)| key).or(self.home).and_then(Key::uid);
+        let now = told.map(|(_, stats)| stats).filter(|stats| !stats.blocks().is_empty());
+        let Some(stats) = now.or(self.told.as_ref().map(|(_, stats)| stats)) else { return Vec::new() };
+        let paths = stats.blocks().iter().filter_map(|block| block.path.as_deref());
+        paths.filter(|path| path.starts_with('/')).map(|path| (PathBuf::from(path), uid)).collect()
     }
 
     /// Asks `look` whether it is defined nowhere, but not each time.
