@@ -22,6 +22,8 @@ mod vagrant;
 mod virtualbox;
 
 pub use config::Config;
+#[doc(hidden)]
+pub use libvirt::read_as_reply;
 use provider::{Notes, Said};
 use publish::Publisher;
 use roster::Roster;

@@ -33,6 +33,23 @@ const MAX_STATUS: u64 = 16 << 10;
 /// Command lines are read up to here. QEMU's are some 5 KB.
 const MAX_COMMAND_LINE: u64 = 256 << 10;
 
+/// Longer than any line of numbers in /proc.
+const LINE: usize = 2048;
+
+/// Files in /proc are told whole by one call; more calls, as those of `fs::read`, cost more than what is read.
+fn read_line<'a>(path: &Path, buffer: &'a mut [u8; LINE]) -> io::Result<&'a [u8]> {
+    let length = fs::File::open(path)?.read(buffer)?;
+    Ok(&buffer[..length])
+}
+
+/// A process that ends while its file is open answers with ESRCH.
+fn ended(error: io::Error) -> io::Error {
+    match error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) {
+        true => io::ErrorKind::NotFound.into(),
+        false => error,
+    }
+}
+
 impl Processes {
     /// `root` is `/`, or a folder in which `proc` lies.
     pub(crate) fn below(root: &Path) -> Self {
@@ -48,8 +65,9 @@ impl Processes {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where there is none (any more).
     pub(crate) fn read(&self, pid: u32) -> io::Result<Process> {
-        let text = self.file(pid, "stat", MAX_STATUS)?;
-        let process = self.parse(&text).filter(|process| process.run.pid == pid);
+        let mut buffer = [0; LINE];
+        let text = read_line(&self.path(pid, "stat"), &mut buffer).map_err(ended)?;
+        let process = self.parse(text).filter(|process| process.run.pid == pid);
         process.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no process status"))
     }
 
@@ -75,7 +93,9 @@ impl Processes {
     /// # Errors
     /// Where /proc/uptime can't be read.
     pub(crate) fn age(&self, run: Run) -> io::Result<f64> {
-        let text = String::from_utf8(read_up_to(&self.proc.join("uptime"), MAX_STATUS)?).unwrap_or_default();
+        let mut buffer = [0; LINE];
+        let text = read_line(&self.proc.join("uptime"), &mut buffer)?;
+        let text = std::str::from_utf8(text).unwrap_or_default();
         let up = text.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
         let up = up
             .filter(|up| up.is_finite())
@@ -112,14 +132,12 @@ impl Processes {
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
     }
 
+    fn path(&self, pid: u32, name: &str) -> PathBuf {
+        self.proc.join(pid.to_string()).join(name)
+    }
+
     fn file(&self, pid: u32, name: &str, most: u64) -> io::Result<Vec<u8>> {
-        let path = self.proc.join(pid.to_string()).join(name);
-        // a process that ends while its file is open answers with ESRCH
-        let gone = |error: io::Error| match error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) {
-            true => io::ErrorKind::NotFound.into(),
-            false => error,
-        };
-        read_up_to(&path, most).map_err(gone)
+        read_up_to(&self.path(pid, name), most).map_err(ended)
     }
 
     fn parse(&self, stat: &[u8]) -> Option<Process> {
