@@ -19,7 +19,8 @@ fuzz_target!(|input: (u8, Vec<u8>, Vec<u8>)| {
         let refused = pieces.iter().map(|piece| piece.refused).sum::<u64>();
         let samples = pieces.iter().map(|piece| piece.samples.len()).sum::<usize>();
         assert_eq!((refused, samples), (whole.refused, whole.samples.len()));
-        let numbers: Vec<usize> = pieces.iter().flat_map(|piece| &piece.samples).map(|sample| sample.line).collect();
+        let numbers: Vec<usize> =
+            pieces.iter().flat_map(|piece| &piece.samples).map(|sample| sample.line).collect();
         assert!(numbers.into_iter().eq(whole.samples.iter().map(|sample| sample.line)));
     }
 });

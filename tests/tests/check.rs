@@ -36,10 +36,12 @@ fn with_host_plugins(config: &str) -> Home {
 #[test]
 fn the_shipped_file_is_well_where_its_plugins_are() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent.toml");
-    let home = with_host_plugins(&fs::read_to_string(shipped).unwrap()).plugin("exec").plugin("textfile");
+    let home = ["exec", "textfile", "vagrant-vm"]
+        .iter()
+        .fold(with_host_plugins(&fs::read_to_string(shipped).unwrap()), |home, name| home.plugin(name));
     let (code, out, err) = check(&home);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert_eq!(out, "ok: 4 plugins enabled, 4 alert rules (agent.toml)\n");
+    assert_eq!(out, "ok: 5 plugins enabled, 4 alert rules (agent.toml)\n");
 
     // the same without any file
     let mut command = home.command("check");
@@ -49,7 +51,7 @@ fn the_shipped_file_is_well_where_its_plugins_are() {
     command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
     let output = command.output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && out.starts_with("ok: 4 plugins enabled, 4 alert rules"), "{output:?}");
+    assert!(output.status.success() && out.starts_with("ok: 5 plugins enabled, 4 alert rules"), "{output:?}");
 }
 
 #[test]

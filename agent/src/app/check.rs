@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn plugins_that_are_nowhere() {
         let all = told(None, Loading::Never);
-        assert_eq!(all.len(), 4);
+        assert_eq!(all.len(), 5);
         assert_eq!(
             all[0],
             "Error plugins.host-cpu: no plugin `host-cpu` in /bin, /plugins; put its .so into one of these \

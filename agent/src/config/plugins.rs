@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The plugins of an agent without a configuration file.
-const BUILT_IN: [&str; 4] = ["host-cpu", "host-disk", "host-mem", "host-net"];
+const BUILT_IN: [&str; 5] = ["host-cpu", "host-disk", "host-mem", "host-net", "vagrant-vm"];
 /// The name under which the agent collects its own metrics.
 pub const OWN_NAME: &str = "agent";
 /// The most characters of a plugin's or an instance's name.
@@ -30,7 +30,7 @@ const DEADLINES: Durations =
 const SPREADS: Durations =
     Durations { least: Duration::ZERO, most: hours(24), words: "0s to 1d", example: "500ms" };
 
-/// The four host plugins, as they are.
+/// The plugins of the host and of its machines, as they are.
 pub(super) fn built_in(section: &AgentSection) -> BTreeMap<String, Plugin> {
     BUILT_IN.map(|name| (name.to_owned(), plain(name, section.agent.interval))).into()
 }

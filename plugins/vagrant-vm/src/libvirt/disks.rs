@@ -1,0 +1,227 @@
+//! What disk images take, looked up on a thread of its own: an image on a network file system that hangs must not hold up
+//! what is said of other machines.
+
+use super::{host::Host, stats::Extent};
+use crate::machine::Reason;
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Images that hang, each with a thread that waits for it. With so many, no more are looked at.
+const MAX_STUCK: usize = 4;
+/// An image that takes longer to be looked at hangs.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+const SILENT: &str = "its disk does not answer";
+
+/// An image, and the user whom it must belong to.
+pub(super) type Image = (PathBuf, Option<u32>);
+pub(super) type Extents = HashMap<Image, Result<Extent, Reason>>;
+type Look = dyn Fn(&Path, Option<u32>) -> Result<Extent, Reason> + Send + Sync;
+
+/// What is to be looked at, in this order, and what came of it so far.
+type Round = Arc<(Vec<Image>, Mutex<Vec<Result<Extent, Reason>>>)>;
+
+const NO_TIME: &str = "there was no time to look at its disk";
+
+/// See the [module](self).
+pub(super) struct Disks {
+    look: Arc<Look>,
+    patience: Duration,
+    worker: Option<Worker>,
+    /// Images that hung, until the thread that waits for them ends.
+    stuck: HashMap<Image, Weak<()>>,
+}
+
+struct Worker {
+    rounds: SyncSender<(u64, Round)>,
+    /// The numbers of finished rounds.
+    done: Receiver<u64>,
+    last: u64,
+    alive: Weak<()>,
+}
+
+impl Disks {
+    pub(super) fn new(host: Arc<Host>) -> Self {
+        Self::with(PATIENCE, Arc::new(move |path, uid| host.extent(path, uid)))
+    }
+
+    fn with(patience: Duration, look: Arc<Look>) -> Self {
+        Self { look, patience, worker: None, stuck: HashMap::new() }
+    }
+
+    /// What these images take, as far as that can be told by then.
+    pub(super) fn look(&mut self, images: HashSet<Image>, until: Instant) -> Extents {
+        self.stuck.retain(|_, waits| waits.strong_count() > 0);
+        let mut extents = Extents::with_capacity(images.len());
+        let mut left: Vec<Image> = Vec::with_capacity(images.len());
+        for image in images {
+            if self.stuck.contains_key(&image) {
+                extents.insert(image, Err(SILENT.into()));
+            } else {
+                left.push(image);
+            }
+        }
+        while !left.is_empty() {
+            let full = self.stuck.len() >= MAX_STUCK;
+            if full || Instant::now() >= until {
+                let reason = if full { "too many disks do not answer" } else { NO_TIME };
+                extents.extend(left.drain(..).map(|image| (image, Err(reason.into()))));
+                break;
+            }
+            let round: Round = Arc::new((std::mem::take(&mut left), Mutex::default()));
+            let finished = self.work(&round, until);
+            let told = std::mem::take(&mut *round.1.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut rest = round.0.iter().skip(told.len()).cloned();
+            if let Some(hanging) = rest.next() {
+                let reason = match finished {
+                    Ok(()) => SILENT.into(),
+                    Err(error) => format!("no thread to look at disks: {error}").into(),
+                };
+                if let Some(worker) = self.worker.take() {
+                    self.stuck.insert(hanging.clone(), worker.alive);
+                }
+                extents.insert(hanging, Err(reason));
+            }
+            left = rest.collect();
+            extents.extend(round.0.iter().cloned().zip(told));
+        }
+        extents
+    }
+
+    /// Has a round worked off, as far as that goes: while one image after the other is looked at, there is patience.
+    fn work(&mut self, round: &Round, until: Instant) -> io::Result<()> {
+        if self.worker.is_none() {
+            self.worker = Some(Worker::start(Arc::clone(&self.look))?);
+        }
+        let Some(worker) = &mut self.worker else { return Ok(()) };
+        worker.last += 1;
+        if worker.rounds.send((worker.last, Arc::clone(round))).is_err() {
+            return Ok(());
+        }
+        let mut seen = 0;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match worker.done.recv_timeout(self.patience.min(left)) {
+                // an earlier round's, which was finished after it was given up
+                Ok(number) if number != worker.last => {}
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    let progress = round.1.lock().unwrap_or_else(PoisonError::into_inner).len();
+                    if progress == seen || left.is_zero() {
+                        return Ok(());
+                    }
+                    seen = progress;
+                }
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn start(look: Arc<Look>) -> io::Result<Self> {
+        let (rounds, to_do) = sync_channel::<(u64, Round)>(1);
+        let (tell, done) = sync_channel::<u64>(4);
+        let token = Arc::new(());
+        let alive = Arc::downgrade(&token);
+        thread::Builder::new().name("vm-disks".to_owned()).stack_size(128 << 10).spawn(move || {
+            let _token = token;
+            for (number, round) in to_do {
+                for (path, uid) in &round.0 {
+                    let extent = look(path, *uid);
+                    // nobody waits for what took too long: its round was given up, and so is this thread
+                    if Arc::strong_count(&round) == 1 {
+                        return;
+                    }
+                    round.1.lock().unwrap_or_else(PoisonError::into_inner).push(extent);
+                }
+                if tell.send(number).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { rounds, done, last: 0, alive })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
+    fn image(name: &str) -> Image {
+        (PathBuf::from(name), None)
+    }
+
+    #[test]
+    fn one_that_hangs_costs_itself_alone_and_comes_back() {
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().expect("a lock");
+        let behind = Arc::clone(&gate);
+        let look = move |path: &Path, _| {
+            if path.starts_with("/hangs") {
+                let _open = behind.lock().expect("a lock");
+            }
+            Ok(Extent::File(7))
+        };
+        let mut disks = Disks::with(Duration::from_millis(500), Arc::new(look));
+        let images = || -> HashSet<Image> { ["/a", "/hangs", "/b", "/c"].into_iter().map(image).collect() };
+        for round in 0..3 {
+            let start = Instant::now();
+            let extents = disks.look(images(), soon());
+            // it is waited for once
+            assert!(start.elapsed() < Duration::from_millis(if round == 0 { 1500 } else { 400 }));
+            assert_eq!(extents.len(), 4);
+            for (image, extent) in extents {
+                let expected =
+                    if image.0.starts_with("/hangs") { Err(SILENT.into()) } else { Ok(Extent::File(7)) };
+                assert_eq!(extent, expected, "{}", image.0.display());
+            }
+        }
+        drop(closed);
+        let until = Instant::now() + Duration::from_secs(10);
+        while disks.look(images(), soon()).values().any(Result::is_err) {
+            assert!(Instant::now() < until, "it does not come back");
+        }
+    }
+
+    #[test]
+    fn without_time_there_is_a_reason() {
+        let mut disks = Disks::with(PATIENCE, Arc::new(|_, _| Ok(Extent::Device)));
+        let extents = disks.look([image("/a")].into(), Instant::now());
+        assert_eq!(extents[&image("/a")], Err(NO_TIME.into()));
+        assert_eq!(disks.look([image("/a")].into(), soon())[&image("/a")], Ok(Extent::Device));
+    }
+
+    #[test]
+    fn many_that_hang_take_few_threads() {
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().expect("a lock");
+        let behind = Arc::clone(&gate);
+        let look = move |_: &Path, _| {
+            let _open = behind.lock().expect("a lock");
+            Ok(Extent::Device)
+        };
+        let mut disks = Disks::with(Duration::from_millis(20), Arc::new(look));
+        let images: HashSet<Image> = (0..50).map(|number| image(&format!("/{number}"))).collect();
+        let extents = disks.look(images.clone(), soon());
+        assert_eq!((extents.len(), disks.stuck.len()), (50, MAX_STUCK));
+        assert!(extents.values().all(Result::is_err));
+        drop(closed);
+        let until = Instant::now() + Duration::from_secs(10);
+        while disks.look(images.clone(), soon()).values().any(Result::is_err) {
+            assert!(Instant::now() < until, "they do not come back");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! A machine from poll to poll: where it is, its process, and what need not be asked each time.
+
+use super::{
+    Key,
+    client::CallError,
+    disks::{Extents, Image},
+    host::{Fate, Host, wall_clock},
+    place::{Condition, Place, Told, Wanted},
+    stats::{Known, QEMU_SILENT, Stats, removable},
+    wire::Domain,
+};
+use crate::{
+    machine::{Owner, Quantity, Reading, Reason, Run, State, Values},
+    process::Process,
+    provider::{Answer, Notes},
+};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use twarga_plugin_api::Level;
+
+/// A known address is asked for again after so long; an unknown one at first after [`FIRST_LOOK`], and then ever more rarely.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// How long it is believed that no definition of a machine is about.
+const DEFINITIONS: Duration = Duration::from_secs(30);
+
+/// So long libvirt has time to say how a machine ended whose process is gone.
+const SAYS_SOON: Duration = Duration::from_secs(30);
+const ENDED: &str = "its process ended, and libvirt has not said how";
+
+const UNREAD: &str = "its definition can't be read";
+
+/// See the [module](self).
+pub(super) struct Subject {
+    /// In small letters.
+    pub(super) id: String,
+    pub(super) uuid: Option<[u8; 16]>,
+    /// Why it can't be asked for, where it can't.
+    pub(super) flaw: Option<&'static str>,
+    pub(super) uid: u32,
+    pub(super) owner_home: PathBuf,
+    /// Which place has it.
+    pub(super) home: Option<Key>,
+    /// libvirt's name for it; empty until it is known.
+    pub(super) name: String,
+    /// Its process, as it was read in this poll.
+    pub(super) process: Option<Process>,
+    /// The process could not be read in this poll, and may be there.
+    doubtful: Option<Run>,
+    /// Since when its process is gone without a word of libvirt's.
+    ended: Option<Instant>,
+    /// The last state that libvirt told, and of which process.
+    state: Option<State>,
+    run: Option<Run>,
+    /// libvirt's number of the run, and what QEMU told in it at last.
+    told: Option<(i32, Stats)>,
+    drives: Option<Drives>,
+    address: Address,
+    nowhere: Option<(Instant, bool)>,
+    noted: bool,
+}
+
+/// Which of its disks are drives for removable media.
+struct Drives {
+    run: i32,
+    /// The target names of all of them.
+    names: Vec<String>,
+    removable: Result<BTreeSet<String>, &'static str>,
+}
+
+/// Its address in one run.
+#[derive(Default)]
+struct Address {
+    run: Option<i32>,
+    known: Option<IpAddr>,
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+/// The host, at the time of this poll.
+pub(super) struct Source<'a> {
+    host: &'a Host,
+    extents: &'a Extents,
+    host_age: Option<f64>,
+    wall_clock: u64,
+    at: Instant,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn now(host: &'a Host, extents: &'a Extents) -> Self {
+        Self { host, extents, host_age: host.age(), wall_clock: wall_clock(), at: Instant::now() }
+    }
+}
+
+impl Subject {
+    pub(super) fn new(id: String) -> Self {
+        let uuid = parse_uuid(&id);
+        Self {
+            uuid,
+            flaw: uuid.is_none().then_some("its id is no UUID"),
+            id,
+            uid: 0,
+            owner_home: PathBuf::new(),
+            home: None,
+            name: String::new(),
+            process: None,
+            doubtful: None,
+            ended: None,
+            state: None,
+            run: None,
+            told: None,
+            drives: None,
+            address: Address::default(),
+            nowhere: None,
+            noted: false,
+        }
+    }
+
+    pub(super) fn flawed(flaw: &'static str) -> Self {
+        Self { flaw: Some(flaw), ..Self::new(String::new()) }
+    }
+
+    pub(super) fn belongs_to(&mut self, owner: &Owner) {
+        self.uid = owner.uid;
+        if self.owner_home != owner.home {
+            self.owner_home.clone_from(&owner.home);
+        }
+    }
+
+    /// As the service wants to be asked for it. It looks at the UUID alone, but a name there must be.
+    pub(super) fn wanted(&self) -> Option<Wanted<'_>> {
+        let name = if self.name.is_empty() { "-" } else { &self.name };
+        let process = if self.is_stopped() {
+            Condition::Stopped
+        } else if self.ended.is_some() {
+            Condition::Ended
+        } else {
+            Condition::Well
+        };
+        Some(Wanted { domain: Domain { name, uuid: self.uuid?, id: -1 }, process })
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.process.is_some_and(|process| matches!(process.state, 'T' | 't'))
+    }
+
+    /// Reads its process anew.
+    pub(super) fn refresh(&mut self, host: &Host) {
+        let run = self.process.map(|process| process.run).or(self.doubtful);
+        let ended = |subject: &Self| subject.ended.or_else(|| Some(Instant::now()));
+        (self.process, self.doubtful) = match run.map(|run| (run, host.fate(run))) {
+            Some((_, Fate::Lives(process))) => (Some(process), None),
+            Some((run, Fate::Unknown)) => (None, Some(run)),
+            Some((_, Fate::Ended)) => {
+                self.ended = ended(self);
+                (None, None)
+            }
+            None => (None, None),
+        };
+    }
+
+    /// Whether it should have a process, or may have one, and none is known.
+    pub(super) fn lacks_process(&self, told: Option<&Told>) -> bool {
+        let lives = told.is_none_or(|told| told.stats.state(None).is_ok_and(State::lives));
+        self.uuid.is_some() && self.process.is_none() && self.doubtful.is_none() && lives
+    }
+
+    /// What is asked for once in a run, or now and then.
+    ///
+    /// # Errors
+    /// [`CallError::Late`] where the service has no time for more.
+    pub(super) fn look_up(
+        &mut self,
+        place: &mut Place,
+        told: &Told,
+        until: Instant,
+    ) -> Result<(), CallError> {
+        let domain = Domain { name: &told.name, uuid: told.uuid, id: told.id };
+        let names = told.stats.blocks().iter().map(|block| &block.name);
+        let lives = told.stats.state(None).is_ok_and(State::lives);
+        let known = |drives: &Drives| drives.run == told.id && names.clone().eq(&drives.names);
+        // a stopped QEMU's disks are not told, and those that were are still there
+        if !told.stats.blocks().is_empty() && !self.drives.as_ref().is_some_and(known) {
+            let definition = place.call(until, |connection| {
+                connection.definition(domain, until).map(|text| removable(text).ok_or(UNREAD))
+            });
+            let names: Vec<String> = names.cloned().collect();
+            self.drives = match definition {
+                Ok(removable) => Some(Drives { run: told.id, names, removable }),
+                Err(CallError::Remote(_)) => Some(Drives { run: told.id, names, removable: Err(UNREAD) }),
+                Err(CallError::Late) => return Err(CallError::Late),
+                // asked again with the next poll
+                Err(_) => None,
+            };
+        }
+        let Address { run, next, pause, known } = &mut self.address;
+        if !lives || *run != Some(told.id) {
+            self.address = Address { run: Some(told.id), pause: FIRST_LOOK, ..Address::default() };
+        } else if next.is_some_and(|next| Instant::now() < next) {
+            return Ok(());
+        } else {
+            *pause = if known.is_some() { LOOK_AGAIN } else { (*pause * 2).min(LOOK_AGAIN) };
+        }
+        if !lives {
+            return Ok(());
+        }
+        match place.call(until, |connection| connection.address(domain, until)) {
+            Ok(found) => self.address.known = found,
+            Err(CallError::Late) => return Err(CallError::Late),
+            // what is known of this run stays
+            Err(_) => {}
+        }
+        let pause = if self.address.known.is_some() { LOOK_AGAIN } else { self.address.pause };
+        self.address.next = Some(Instant::now() + pause);
+        Ok(())
+    }
+
+    /// What is true of it now that libvirt told this.
+    pub(super) fn told(
+        &mut self,
+        key: Key,
+        told: Told,
+        held_up: bool,
+        source: &Source<'_>,
+        notes: &mut Notes,
+    ) -> Answer {
+        let Told { name, id, mut stats, .. } = told;
+        self.home = Some(key);
+        self.name = name;
+        let state = match stats.state(self.state) {
+            Ok(state) => state,
+            Err(reason) => return Answer::unknown(reason),
+        };
+        if !state.lives() {
+            self.process = None;
+            self.ended = None;
+        } else if self.process.is_some() {
+            self.ended = None;
+        } else if self.ended.is_some() {
+            // a service that was restarted, or is about to learn it
+            return self.reading(State::Unknown, Some(ENDED.into()), Values::none(ENDED), source);
+        }
+        let silent = self.silence(state, &stats, held_up);
+        if silent.is_none() {
+            self.told = Some((id, stats.clone()));
+        } else if let Some((run, before)) = &self.told
+            && *run == id
+        {
+            stats.complete(before);
+        }
+        self.note(silent.as_deref().filter(|_| held_up || self.is_stopped()).map(String::from), notes);
+        self.state = Some(state);
+        self.run = self.process.map(|process| process.run);
+        let values = stats.values(state, &self.known(source, silent.as_deref()));
+        self.reading(state, None, values, source)
+    }
+
+    /// Why QEMU tells nothing, where it doesn't.
+    fn silence(&self, state: State, stats: &Stats, held_up: bool) -> Option<Reason> {
+        if !state.lives() || stats.qemu_spoke() {
+            None
+        } else if self.is_stopped() {
+            Some(format!("{QEMU_SILENT}: its process is stopped").into())
+        } else if held_up {
+            Some(QEMU_SILENT.into())
+        } else {
+            Some("qemu is busy with another request".into())
+        }
+    }
+
+    fn note(&mut self, text: Option<String>, notes: &mut Notes) {
+        if text.is_some() || self.noted {
+            let subject = format!("libvirt machine {}", self.name);
+            self.noted = text.is_some();
+            match text {
+                Some(text) => notes.say(Level::Warn, subject, text),
+                None => notes.over(subject),
+            }
+        }
+    }
+
+    /// What is true of it while libvirt tells nothing, for this reason.
+    /// `down` is whether nobody is there who could say more in a moment.
+    pub(super) fn untold(&mut self, reason: &Reason, down: bool, source: &Source<'_>) -> Answer {
+        let run = self.process.map(|process| process.run);
+        if run.is_some() {
+            self.ended = None;
+        }
+        let patience = |since: Instant| !down && since.elapsed() < SAYS_SOON;
+        let state = match (run, self.doubtful, self.run) {
+            // of the same process the last word stands
+            (Some(run), _, Some(last)) if run == last => self.state,
+            // libvirt is busy with its end, as a rule, and will say how it came
+            (None, None, Some(_)) if self.ended.is_some_and(patience) => None,
+            // there was one, and it ended: nobody can tell how
+            (None, None, Some(_)) => {
+                self.run = None;
+                Some(State::Shutoff)
+            }
+            (None, None, None) => self.state.filter(|state| !state.lives()),
+            _ => None,
+        };
+        let mut values = Values::none(reason.clone());
+        let known = self.known(source, Some(reason));
+        if let Some(process) = self.process {
+            values[Quantity::CpuSeconds] = Ok(process.cpu_seconds);
+            values[Quantity::Uptime] = known.uptime();
+        }
+        if let Some((_, stats)) = &self.told {
+            values[Quantity::DiskUsed] = stats.disk_used(&known);
+        }
+        drop(known);
+        let Some(state) = state else {
+            let ended = self.ended.is_some_and(patience);
+            let doubt = if ended { ENDED.into() } else { reason.clone() };
+            return self.reading(State::Unknown, Some(doubt), values, source);
+        };
+        self.state = Some(state);
+        if let Some(absence) = state.absence() {
+            for quantity in Quantity::ALL.into_iter().filter(|quantity| !quantity.outlives_a_run()) {
+                values[quantity] = Err(absence.into());
+            }
+        }
+        self.reading(state, None, values, source)
+    }
+
+    fn reading(&self, state: State, doubt: Option<Reason>, values: Values, source: &Source<'_>) -> Answer {
+        let address = self.address.known.filter(|_| state.lives());
+        let run = self.process.map(|process| process.run);
+        let ip_address = address.map(|address| address.to_string());
+        Answer::Reading(Box::new(Reading { state, doubt, run, at: source.at, ip_address, values }))
+    }
+
+    fn known<'a>(&'a self, source: &Source<'a>, silent: Option<&'a str>) -> Known<'a> {
+        let extents = source.extents;
+        let uid = self.home.and_then(Key::uid);
+        let removable = match &self.drives {
+            Some(drives) => drives.removable.as_ref().map_err(|reason| *reason),
+            None => Err("its definition was not read yet"),
+        };
+        Known {
+            process: self.process,
+            host_age: source.host_age,
+            ticks_per_second: source.host.ticks_per_second,
+            wall_clock: source.wall_clock,
+            removable,
+            silent,
+            extent: Box::new(move |path: &Path| {
+                let found = extents.get(&(path.to_owned(), uid)).cloned();
+                found.unwrap_or_else(|| Err("a disk image was not looked at".into()))
+            }),
+        }
+    }
+
+    /// Its disk images, as it was told now, or at last.
+    pub(super) fn images(&self, told: Option<(Key, &Stats)>) -> Vec<Image> {
+        let uid = told.map(|(key, _)| key).or(self.home).and_then(Key::uid);
+        let now = told.map(|(_, stats)| stats).filter(|stats| !stats.blocks().is_empty());
+        let Some(stats) = now.or(self.told.as_ref().map(|(_, stats)| stats)) else { return Vec::new() };
+        let paths = stats.blocks().iter().filter_map(|block| block.path.as_deref());
+        paths.filter(|path| path.starts_with('/')).map(|path| (PathBuf::from(path), uid)).collect()
+    }
+
+    /// Asks `look` whether it is defined nowhere, but not each time.
+    pub(super) fn defined_nowhere(&mut self, look: impl FnOnce(&Self) -> bool) -> bool {
+        if let Some((at, nowhere)) = self.nowhere
+            && at.elapsed() < DEFINITIONS
+        {
+            return nowhere;
+        }
+        let nowhere = look(self);
+        self.nowhere = Some((Instant::now(), nowhere));
+        nowhere
+    }
+
+    /// It is gone.
+    pub(super) fn forget(&mut self) {
+        let nowhere = self.nowhere;
+        let owner_home = std::mem::take(&mut self.owner_home);
+        *self = Self { uid: self.uid, owner_home, nowhere, ..Self::new(std::mem::take(&mut self.id)) };
+    }
+}
+
+/// `3cd62cad-25af-45d2-90a8-171a56a7ff12`
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let hyphens = [8, 13, 18, 23];
+    if text.len() != 36 || hyphens.iter().any(|at| text.as_bytes()[*at] != b'-') {
+        return None;
+    }
+    let digits = text.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte).to_digit(16));
+    let digits = digits.collect::<Option<Vec<u32>>>().filter(|digits| digits.len() == 32)?;
+    let mut uuid = [0; 16];
+    for (byte, pair) in uuid.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::try_from(pair[0] * 16 + pair[1]).ok()?;
+    }
+    Some(uuid)
+}

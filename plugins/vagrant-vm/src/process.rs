@@ -1,0 +1,283 @@
+//! The processes of machines: pid, age, processor time and memory out of /proc. See proc_pid_stat(5).
+
+use crate::machine::Run;
+use rustix::io::Errno;
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+/// A process, as /proc/PID/stat tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Process {
+    pub(crate) run: Run,
+    /// `R`, `S`, `T` …
+    pub(crate) state: char,
+    /// User and system time of all its threads, in seconds.
+    pub(crate) cpu_seconds: f64,
+    /// Resident memory.
+    pub(crate) rss_bytes: f64,
+}
+
+/// Reads /proc below a root.
+#[derive(Clone, Debug)]
+pub(crate) struct Processes {
+    proc: PathBuf,
+    ticks_per_second: f64,
+    page_bytes: f64,
+}
+
+/// Other files are read up to here: a line, or some sixty.
+const MAX_STATUS: u64 = 16 << 10;
+/// Command lines are read up to here. QEMU's are some 5 KB.
+const MAX_COMMAND_LINE: u64 = 256 << 10;
+
+/// Longer than any line of numbers in /proc.
+const LINE: usize = 2048;
+
+/// Files in /proc are told whole by one call; more calls, as those of `fs::read`, cost more than what is read.
+fn read_line<'a>(path: &Path, buffer: &'a mut [u8; LINE]) -> io::Result<&'a [u8]> {
+    let length = fs::File::open(path)?.read(buffer)?;
+    Ok(&buffer[..length])
+}
+
+/// A process that ends while its file is open answers with ESRCH.
+fn ended(error: io::Error) -> io::Error {
+    match error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) {
+        true => io::ErrorKind::NotFound.into(),
+        false => error,
+    }
+}
+
+impl Processes {
+    /// `root` is `/`, or a folder in which `proc` lies.
+    pub(crate) fn below(root: &Path) -> Self {
+        Self {
+            proc: root.join("proc"),
+            ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
+            page_bytes: rustix::param::page_size() as f64,
+        }
+    }
+
+    /// The process of this pid.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where there is none (any more).
+    pub(crate) fn read(&self, pid: u32) -> io::Result<Process> {
+        let mut buffer = [0; LINE];
+        let text = read_line(&self.path(pid, "stat"), &mut buffer).map_err(ended)?;
+        let process = self.parse(text).filter(|process| process.run.pid == pid);
+        process.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no process status"))
+    }
+
+    /// Whose process it is: its real user.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where there is no such process.
+    pub(crate) fn uid(&self, pid: u32) -> io::Result<u32> {
+        let text = self.file(pid, "status", MAX_STATUS)?;
+        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"));
+        let real =
+            line.and_then(|line| std::str::from_utf8(line).ok()?.split_whitespace().next()?.parse().ok());
+        real.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no user in the process status"))
+    }
+
+    /// Whether the processes of other users can be seen: not where /proc is mounted with `hidepid`, or is none.
+    pub(crate) fn shows_others(&self) -> bool {
+        self.read(1).is_ok()
+    }
+
+    /// How long the process has run, in seconds.
+    ///
+    /// # Errors
+    /// Where /proc/uptime can't be read.
+    pub(crate) fn age(&self, run: Run) -> io::Result<f64> {
+        let mut buffer = [0; LINE];
+        let text = read_line(&self.proc.join("uptime"), &mut buffer)?;
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        let up = text.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
+        let up = up
+            .filter(|up| up.is_finite())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no uptime"))?;
+        Ok((up - run.start as f64 / self.ticks_per_second).max(0.0))
+    }
+
+    /// The arguments of a process, its own name first. Empty for threads of the kernel and zombies.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where there is no such process.
+    pub(crate) fn arguments(&self, pid: u32) -> io::Result<Vec<String>> {
+        let mut bytes = self.file(pid, "cmdline", MAX_COMMAND_LINE)?;
+        if bytes.len() as u64 == MAX_COMMAND_LINE {
+            // the last one may be cut, and then it is another than it seems
+            let whole = bytes.iter().rposition(|byte| *byte == 0).map_or(0, |end| end + 1);
+            bytes.truncate(whole);
+        }
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        let arguments = bytes.split(|byte| *byte == 0);
+        let arguments = arguments.map(|argument| String::from_utf8_lossy(argument).into()).collect();
+        Ok(arguments)
+    }
+
+    /// All pids.
+    ///
+    /// # Errors
+    /// Where /proc can't be listed.
+    pub(crate) fn pids(&self) -> io::Result<impl Iterator<Item = u32> + use<>> {
+        let entries = fs::read_dir(&self.proc)?;
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
+    }
+
+    fn path(&self, pid: u32, name: &str) -> PathBuf {
+        self.proc.join(pid.to_string()).join(name)
+    }
+
+    fn file(&self, pid: u32, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        read_up_to(&self.path(pid, name), most).map_err(ended)
+    }
+
+    fn parse(&self, stat: &[u8]) -> Option<Process> {
+        // a number that is cut is another number
+        let stat = stat.strip_suffix(b"\n")?;
+        // the name, in brackets, may hold spaces and brackets
+        let open = stat.iter().position(|byte| *byte == b'(')?;
+        let close = stat.iter().rposition(|byte| *byte == b')')?;
+        let pid = std::str::from_utf8(&stat[..open]).ok()?.trim().parse().ok()?;
+        let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // the first of them is field 3
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let state = fields.first()?.chars().next()?;
+        let cpu_seconds = (number(14)? as f64 + number(15)? as f64) / self.ticks_per_second;
+        let rss_bytes = number(24)? as f64 * self.page_bytes;
+        Some(Process { run: Run { pid, start: number(22)? }, state, cpu_seconds, rss_bytes })
+    }
+}
+
+fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::{Command, Stdio};
+
+    const STAT: &str = include_str!("../tests/fixtures/process/stat");
+    const STATUS: &str = include_str!("../tests/fixtures/process/status");
+    const CMDLINE: &str = include_str!("../tests/fixtures/process/cmdline");
+
+    /// A root with the process 4415 as it was captured, and these contents in place of its `stat`.
+    fn captured(stat: &[u8]) -> (tempfile::TempDir, Processes) {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("proc/4415");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("stat"), stat).unwrap();
+        fs::write(folder.join("status"), STATUS).unwrap();
+        // the capture has an argument a line
+        fs::write(folder.join("cmdline"), CMDLINE.replace('\n', "\0")).unwrap();
+        fs::write(root.path().join("proc/uptime"), "3200.50 6100.00\n").unwrap();
+        let mut processes = Processes::below(root.path());
+        (processes.ticks_per_second, processes.page_bytes) = (100.0, 4096.0);
+        (root, processes)
+    }
+
+    #[test]
+    fn a_captured_process_is_read() {
+        let (_root, processes) = captured(STAT.as_bytes());
+        let run = Run { pid: 4415, start: 308_214 };
+        let process =
+            Process { run, state: 'S', cpu_seconds: (3890.0 + 2384.0) / 100.0, rss_bytes: 87292.0 * 4096.0 };
+        assert_eq!(processes.read(4415).unwrap(), process);
+        assert_eq!(processes.uid(4415).unwrap(), 64055);
+        assert!((processes.age(run).unwrap() - (3200.5 - 3082.14)).abs() < 1e-6);
+        let arguments = processes.arguments(4415).unwrap();
+        assert_eq!(arguments[0], "/usr/bin/qemu-system-x86_64");
+        assert!(arguments.windows(2).any(|pair| pair == ["-uuid", "3cd62cad-25af-45d2-90a8-171a56a7ff12"]));
+        assert_eq!(arguments.len(), CMDLINE.lines().count());
+        assert_eq!(processes.pids().unwrap().collect::<Vec<_>>(), [4415]);
+    }
+
+    #[test]
+    fn a_name_may_hold_what_it_likes() {
+        for name in ["a b", "x) S 1 2 (y", "))", "(", "", "\n", ") R 7"] {
+            let stat = STAT.replace("qemu-system-x86", name);
+            let (_root, processes) = captured(stat.as_bytes());
+            let process = processes.read(4415).unwrap();
+            assert_eq!((process.state, process.run.start), ('S', 308_214), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_status_is_none_wherever_it_is_cut() {
+        for end in 0..STAT.len() {
+            let (_root, processes) = captured(&STAT.as_bytes()[..end]);
+            assert_eq!(processes.read(4415).unwrap_err().kind(), io::ErrorKind::InvalidData, "{end}");
+        }
+    }
+
+    #[test]
+    fn the_status_of_another_process_is_none() {
+        let (_root, processes) = captured(STAT.replacen("4415", "4416", 1).as_bytes());
+        assert_eq!(processes.read(4415).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn who_is_not_there_is_not_found() {
+        let (_root, processes) = captured(STAT.as_bytes());
+        assert_eq!(processes.read(17).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(processes.uid(17).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(processes.arguments(17).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!processes.shows_others());
+    }
+
+    #[test]
+    fn an_argument_that_is_cut_is_left_out() {
+        let (root, processes) = captured(STAT.as_bytes());
+        let most = usize::try_from(MAX_COMMAND_LINE).unwrap();
+        let line = format!("qemu\0-id\0{}", "x".repeat(most));
+        fs::write(root.path().join("proc/4415/cmdline"), line).unwrap();
+        assert_eq!(processes.arguments(4415).unwrap(), ["qemu", "-id"]);
+        fs::write(root.path().join("proc/4415/cmdline"), "").unwrap();
+        assert!(processes.arguments(4415).unwrap().is_empty());
+        fs::write(root.path().join("proc/4415/cmdline"), "a\0\0").unwrap();
+        assert_eq!(processes.arguments(4415).unwrap(), ["a", ""]);
+    }
+
+    /// The real /proc: what a child of this test is, and that it is not found once it was waited for.
+    #[test]
+    fn a_real_process_comes_and_goes() {
+        let processes = Processes::below(Path::new("/"));
+        let mut child = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
+        let process = processes.read(child.id()).unwrap();
+        assert_eq!(process.run.pid, child.id());
+        assert!(processes.age(process.run).unwrap() < 60.0);
+        assert_eq!(processes.uid(child.id()).unwrap(), rustix::process::getuid().as_raw());
+        assert!(processes.pids().unwrap().any(|pid| pid == child.id()));
+        // its open file answers with ESRCH once it is gone
+        let mut open = fs::File::open(format!("/proc/{}/stat", child.id())).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let error = open.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
+        assert_eq!(processes.read(child.id()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let (_root, processes) = captured(&bytes);
+            let _ = processes.parse(&bytes);
+            if let Ok(process) = processes.read(4415) {
+                prop_assert_eq!(process.run.pid, 4415);
+            }
+        }
+    }
+}

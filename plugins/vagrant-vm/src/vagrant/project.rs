@@ -1,0 +1,264 @@
+//! What Vagrant keeps of a machine in its project, `.vagrant/machines/<name>/<provider>/`, and what else lies there.
+
+use super::{
+    files::{Files, Reader, Refusal, Stamp, is_absence},
+    index::{self, Entry},
+    users::below,
+    vm_info,
+};
+use crate::machine::{Machine, Owner, Reason, VmInfo};
+use std::path::{Path, PathBuf};
+use twarga_plugin_api::Level;
+
+/// An id may be bad for so many scans before it counts: it is rewritten in place.
+pub(crate) const PATIENCE: u32 = 2;
+
+const MAX_ID_BYTES: usize = 256;
+const MAX_BOX_META_BYTES: usize = 64 << 10;
+
+/// The files of a machine, read again when they changed.
+pub(crate) struct Project {
+    entry: Entry,
+    local_data: PathBuf,
+    id_file: Watched,
+    /// Read where the index names no box.
+    box_meta: Option<Watched>,
+    vm_info_file: Option<Watched>,
+    id: Id,
+    /// The last good one.
+    last_id: Option<String>,
+    box_name: Option<String>,
+    vm_info: Option<VmInfo>,
+    /// What is wrong with `.vm_info`.
+    odd: Option<String>,
+}
+
+/// What is known of the id now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Id {
+    /// Never created, or destroyed.
+    Absent,
+    Known,
+    /// Why not, and for how many scans.
+    Unread(Reason, u32),
+}
+
+/// A file and when it was read.
+struct Watched {
+    path: PathBuf,
+    most: usize,
+    read: Option<Stamp>,
+    /// The last attempt failed: once more, though nothing changed.
+    again: bool,
+}
+
+/// What became of a file since the last time.
+enum News {
+    Same,
+    Gone,
+    Content(Vec<u8>),
+    Refused(Refusal),
+}
+
+impl Watched {
+    fn new(path: PathBuf, most: usize) -> Self {
+        Self { path, most, read: None, again: false }
+    }
+
+    fn look(&mut self, files: &dyn Files, reader: Reader) -> News {
+        let stamp = match files.stat(&self.path) {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                self.read = None;
+                return if is_absence(&error) { News::Gone } else { News::Refused(Refusal::Failed(error)) };
+            }
+        };
+        if self.read == Some(stamp) && !self.again {
+            return News::Same;
+        }
+        match files.read(&self.path, reader, self.most) {
+            Ok(content) => {
+                (self.read, self.again) = (Some(content.stamp), !content.settled);
+                News::Content(content.bytes)
+            }
+            Err(refusal) if refusal.is_absence() => {
+                self.read = None;
+                News::Gone
+            }
+            // what is refused by its kind or owner changes with its stamp, anything else may pass
+            Err(refusal) => {
+                (self.read, self.again) = (Some(stamp), matches!(refusal, Refusal::Failed(_)));
+                News::Refused(refusal)
+            }
+        }
+    }
+}
+
+impl Project {
+    pub(crate) fn new(entry: Entry, root: &Path) -> Self {
+        let local_data = below(root, Path::new(&entry.local_data));
+        let folder = local_data.join("machines").join(&entry.name).join(&entry.provider);
+        let box_meta = entry.box_name.is_none().then(|| folder.join("box_meta"));
+        let vm_info =
+            (!entry.project.is_empty()).then(|| below(root, Path::new(&entry.project)).join(".vm_info"));
+        Self {
+            local_data,
+            id_file: Watched::new(folder.join("id"), MAX_ID_BYTES),
+            box_meta: box_meta.map(|path| Watched::new(path, MAX_BOX_META_BYTES)),
+            vm_info_file: vm_info.map(|path| Watched::new(path, vm_info::MAX_BYTES)),
+            id: Id::Absent,
+            last_id: None,
+            box_name: entry.box_name.clone(),
+            vm_info: None,
+            odd: None,
+            entry,
+        }
+    }
+
+    /// Whether it is of this entry.
+    pub(crate) fn is_of(&self, entry: &Entry) -> bool {
+        self.entry == *entry
+    }
+
+    pub(crate) fn index_id(&self) -> &str {
+        &self.entry.index_id
+    }
+
+    /// Another entry of the same machine came in its place: what is known of it stays known.
+    pub(crate) fn succeeds(&mut self, before: Self) {
+        if self.entry.provider == before.entry.provider {
+            self.last_id = before.last_id;
+        }
+    }
+
+    /// Reads what changed. Tells whether anything is other than before.
+    pub(crate) fn read(&mut self, files: &dyn Files, reader: Reader) -> bool {
+        let id = self.read_id(files, reader);
+        let box_name = self.read_box_name(files, reader);
+        let vm_info = self.read_vm_info(files, reader);
+        id || box_name || vm_info
+    }
+
+    fn read_id(&mut self, files: &dyn Files, reader: Reader) -> bool {
+        let news = self.id_file.look(files, reader);
+        if matches!((&news, &self.id), (News::Same, Id::Known | Id::Absent)) {
+            return false;
+        }
+        let before = (self.id.clone(), self.last_id.clone());
+        let bad_for = match self.id {
+            Id::Unread(_, scans) => scans.saturating_add(1).min(PATIENCE + 1),
+            Id::Absent | Id::Known => 1,
+        };
+        self.id = match news {
+            News::Same => match &self.id {
+                Id::Unread(reason, _) => Id::Unread(reason.clone(), bad_for),
+                known => known.clone(),
+            },
+            // only where the project is there it says that there is no machine
+            News::Gone => match files.stat(&self.local_data.join(".")) {
+                Ok(_) => {
+                    self.last_id = None;
+                    Id::Absent
+                }
+                Err(error) if is_absence(&error) => Id::Unread("its project folder is gone".into(), bad_for),
+                Err(error) => Id::Unread(of_id(&Refusal::Failed(error)), bad_for),
+            },
+            News::Content(bytes) => match id(&bytes) {
+                Ok(id) => {
+                    self.last_id = Some(id);
+                    Id::Known
+                }
+                Err(reason) => Id::Unread(reason.into(), bad_for),
+            },
+            News::Refused(refusal) => Id::Unread(of_id(&refusal), bad_for),
+        };
+        before != (self.id.clone(), self.last_id.clone())
+    }
+
+    fn read_box_name(&mut self, files: &dyn Files, reader: Reader) -> bool {
+        let Some(file) = &mut self.box_meta else { return false };
+        let told = match file.look(files, reader) {
+            News::Content(bytes) => index::box_name(&bytes),
+            // the box of a machine that was destroyed is none
+            News::Gone => None,
+            News::Same | News::Refused(_) => return false,
+        };
+        let changed = told != self.box_name;
+        self.box_name = told;
+        changed
+    }
+
+    fn read_vm_info(&mut self, files: &dyn Files, reader: Reader) -> bool {
+        let Some(file) = &mut self.vm_info_file else { return false };
+        let (told, odd) = match file.look(files, reader) {
+            News::Same => return false,
+            News::Gone => (None, None),
+            News::Refused(refusal) => (self.vm_info.clone(), Some(refusal.reason())),
+            News::Content(bytes) => match vm_info::parse(&bytes, &self.entry.project) {
+                Ok((info, odd)) if odd.is_empty() => (Some(info), None),
+                Ok((info, odd)) => {
+                    (Some(info), Some(format!("no such value can be, it is ignored: {}", odd.join(", "))))
+                }
+                Err(why) => (self.vm_info.clone(), Some(why.into())),
+            },
+        };
+        let changed = told != self.vm_info || odd != self.odd;
+        (self.vm_info, self.odd) = (told, odd);
+        changed
+    }
+
+    /// The machine as it is known now.
+    ///
+    /// # Errors
+    /// Where its id is being written, perhaps: it is too early to tell anything of it.
+    pub(crate) fn machine(&self, owner: &Owner) -> Result<Machine, Reason> {
+        let unread = match &self.id {
+            Id::Unread(reason, _) if self.last_id.is_none() => Some(reason.clone()),
+            _ => None,
+        };
+        if let (Some(reason), Id::Unread(_, ..=PATIENCE)) = (&unread, &self.id) {
+            return Err(reason.clone());
+        }
+        Ok(Machine {
+            index_id: self.entry.index_id.clone(),
+            id: self.last_id.clone(),
+            unread,
+            name: self.entry.name.clone(),
+            provider: self.entry.provider.clone(),
+            project: self.entry.project.clone(),
+            box_name: self.box_name.clone().unwrap_or_default(),
+            owner: owner.clone(),
+            vm_info: self.vm_info.clone(),
+        })
+    }
+
+    /// What is wrong here, with its subject.
+    pub(crate) fn troubles(&self) -> Vec<(Level, String, String)> {
+        let mut troubles = Vec::new();
+        if let Id::Unread(reason, scans) = &self.id
+            && *scans > PATIENCE
+        {
+            let kept = if self.last_id.is_some() { ", the one it had is used" } else { "" };
+            let subject = format!("machine {} in {}", self.entry.name, self.entry.local_data);
+            troubles.push((Level::Warn, subject, format!("{reason}{kept}")));
+        }
+        if let (Some(odd), Some(file)) = (&self.odd, &self.vm_info_file) {
+            troubles.push((Level::Info, file.path.display().to_string(), odd.clone()));
+        }
+        troubles
+    }
+}
+
+fn of_id(refusal: &Refusal) -> Reason {
+    format!("its id is not known: {}", refusal.reason()).into()
+}
+
+/// The id in its file.
+fn id(bytes: &[u8]) -> Result<String, &'static str> {
+    let text = bytes.trim_ascii();
+    if text.is_empty() {
+        return Err("its id is not known: the file is empty");
+    }
+    let text = std::str::from_utf8(text).ok().filter(|text| index::is_plain(text));
+    text.map(str::to_owned).ok_or("its id is not known: the file holds something else")
+}
