@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!  vagrant ──machines──► roster ──by provider──► libvirt, virtualbox, qemu ──answers──► publish
-//!  (indexes, projects)   (who is still there)    (each on its own thread)               (series)
+//!  (indexes, projects)   (who is still there)                                           (series)
 //! ```
+//! Homes and providers may hang: they are looked at and asked by a crew of threads, which is one thread as long as none does.
 #![forbid(unsafe_code)]
 
 mod config;
+mod crew;
 mod finder;
 #[doc(hidden)]
 pub mod fuzzing;
+mod job;
 mod libvirt;
 mod machine;
 mod metrics;
@@ -22,12 +25,16 @@ mod vagrant;
 mod virtualbox;
 
 pub use config::Config;
+use crew::{Crew, Timing};
 #[doc(hidden)]
 pub use libvirt::read_as_reply;
 use provider::{Notes, Said};
 use publish::Publisher;
 use roster::Roster;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use twarga_plugin_api::prelude::*;
 use vagrant::{Scan, Scanner};
 
@@ -50,10 +57,11 @@ impl Collector for VagrantVm {
 
     fn new(config: Config, _: &mut Host<'_>) -> Result<Self> {
         config.check()?;
+        let crew = Arc::new(Crew::new(Timing::default()));
         Ok(Self {
-            scanner: Scanner::open(&config)?,
+            scanner: Scanner::open(&config, Arc::clone(&crew)),
             timeout: config.timeout,
-            roster: Roster::new(config),
+            roster: Roster::new(config, crew),
             publisher: Publisher::default(),
             said: Said::default(),
             unread: None,
@@ -63,8 +71,9 @@ impl Collector for VagrantVm {
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         let mut notes = Notes::default();
         let deadline = Instant::now() + self.timeout;
+        self.roster.prepare(deadline);
         let scan = self.scanner.scan(deadline, &mut notes);
-        // what a slow home took is not the providers' fault
+        // what a slow home took is not the fault of those providers that are asked only now
         let deadline = Instant::now() + self.timeout;
         let told = self.roster.ask(&scan.machines, deadline, &mut notes);
         let published = self.publisher.publish(told, sink, &mut notes);

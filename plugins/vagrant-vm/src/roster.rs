@@ -5,15 +5,16 @@
 
 use crate::{
     config::Config,
+    crew::Crew,
+    job::Job,
     libvirt::Libvirt,
     machine::{Machine, Reading, State, Values},
-    provider::{Answer, Desk, Notes, Outcome},
+    provider::{Answer, Notes, Outcome, Provider, Seat},
     qemu::Qemu,
     virtualbox::VirtualBox,
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,11 +57,11 @@ impl Source {
         }
     }
 
-    fn open(self, config: &Config) -> io::Result<Desk> {
+    fn open(self, config: &Config) -> Box<dyn Provider> {
         match self {
-            Self::Libvirt => Desk::open(self.name(), Libvirt::new(config)),
-            Self::VirtualBox => Desk::open(self.name(), VirtualBox::new(config)),
-            Self::Qemu => Desk::open(self.name(), Qemu::new(config)),
+            Self::Libvirt => Box::new(Libvirt::new(config)),
+            Self::VirtualBox => Box::new(VirtualBox::new(config)),
+            Self::Qemu => Box::new(Qemu::new(config)),
         }
     }
 }
@@ -84,40 +85,52 @@ struct Tracked {
     gone: Option<Instant>,
 }
 
-/// Makes a source's desk.
-type Opener = Box<dyn FnMut(Source, &Config) -> io::Result<Desk> + Send>;
+/// Makes a source.
+type Opener = Box<dyn FnMut(Source, &Config) -> Box<dyn Provider> + Send>;
 
 /// See the [module](self).
 pub(crate) struct Roster {
     config: Config,
     open: Opener,
+    crew: Arc<Crew<Job>>,
     settled: Duration,
     scanned: Arc<Vec<Machine>>,
     tracked: Vec<Tracked>,
     /// The machines with an id, by source, as they were handed out; made anew after a change.
     asked: BTreeMap<Source, Arc<Vec<Machine>>>,
-    desks: BTreeMap<Source, Desk>,
+    seats: BTreeMap<Source, Seat>,
 }
 
 impl Roster {
-    pub(crate) fn new(config: Config) -> Self {
-        Self::opening(config, SETTLED, Box::new(Source::open))
+    pub(crate) fn new(config: Config, crew: Arc<Crew<Job>>) -> Self {
+        Self::opening(config, crew, SETTLED, Box::new(Source::open))
     }
 
-    fn opening(config: Config, settled: Duration, open: Opener) -> Self {
+    fn opening(config: Config, crew: Arc<Crew<Job>>, settled: Duration, open: Opener) -> Self {
         Self {
             config,
             open,
+            crew,
             settled,
             scanned: Arc::default(),
             tracked: Vec::new(),
             asked: BTreeMap::new(),
-            desks: BTreeMap::new(),
+            seats: BTreeMap::new(),
         }
     }
 
-    /// Asks all providers at the same time, and waits for them until `deadline`. A machine that is not among the
-    /// answers is no more.
+    /// Has the providers asked for the machines that are known already, in the crew's next round, whoever waits for that:
+    /// as long as the machines stay the same, [`Roster::ask`] need not wake a thread once more.
+    pub(crate) fn prepare(&mut self, deadline: Instant) {
+        for (source, seat) in &mut self.seats {
+            if let Some(machines) = self.asked.get(source) {
+                seat.prepare(machines, deadline);
+            }
+        }
+    }
+
+    /// Asks all providers, unless they were just asked, and waits for them until `deadline`. A machine that is not among
+    /// the answers is no more.
     pub(crate) fn ask(
         &mut self,
         machines: &Arc<Vec<Machine>>,
@@ -185,11 +198,10 @@ impl Roster {
             }
             self.asked = lists.into_iter().map(|(source, list)| (source, Arc::new(list))).collect();
         }
-        self.desks.retain(|source, _| self.asked.contains_key(source));
-        let mut answers = HashMap::new();
-        let mut waiting = Vec::new();
+        self.seats.retain(|source, _| self.asked.contains_key(source));
+        let mut answers = HashMap::with_capacity(self.tracked.len());
+        let mut round = Vec::new();
         for (source, machines) in &self.asked {
-            let subject = format!("provider {}", source.name());
             if !source.is_enabled(&self.config) {
                 for machine in machines.iter() {
                     let reason = format!("{} is disabled in the configuration", source.name());
@@ -197,40 +209,39 @@ impl Roster {
                 }
                 continue;
             }
-            if !self.desks.contains_key(source) {
-                match (self.open)(*source, &self.config) {
-                    Ok(desk) => drop(self.desks.insert(*source, desk)),
-                    Err(error) => notes.say(Level::Error, subject, format!("no thread: {error}")),
-                }
+            let seat = self.seats.entry(*source);
+            let seat = seat.or_insert_with(|| Seat::open(&self.crew, (self.open)(*source, &self.config)));
+            if seat.ask(machines, deadline) {
+                round.push(*source);
             }
-            let asked = self.desks.get_mut(source).map(|desk| desk.ask(machines, deadline));
-            waiting.push((*source, asked.unwrap_or(false)));
         }
-        for (source, asked) in waiting {
-            self.take(source, asked, deadline, notes, &mut answers);
+        if !round.is_empty() {
+            let seats = &self.seats;
+            let asked =
+                |at: usize| round.iter().any(|source| seats.get(source).is_some_and(|seat| seat.is_at(at)));
+            if let Err(error) = self.crew.round(deadline, asked) {
+                notes.say(Level::Error, "providers", format!("no thread: {error}"));
+            } else {
+                notes.over("providers");
+            }
+        }
+        let sources: Vec<Source> = self.seats.keys().copied().collect();
+        for source in sources {
+            self.take(source, notes, &mut answers);
         }
         answers
     }
 
     /// Takes the answers of one provider, or the reason why there are none.
-    fn take(
-        &mut self,
-        source: Source,
-        asked: bool,
-        deadline: Instant,
-        notes: &mut Notes,
-        answers: &mut HashMap<String, Answer>,
-    ) {
+    fn take(&mut self, source: Source, notes: &mut Notes, answers: &mut HashMap<String, Answer>) {
         let subject = format!("provider {}", source.name());
-        let Some(machines) = self.asked.get(&source) else { return };
-        let outcome = match self.desks.get_mut(&source) {
-            Some(desk) if asked => desk.answer(deadline, notes),
-            Some(_) => Outcome::Late,
-            None => Outcome::Ended,
+        let (Some(machines), Some(seat)) = (self.asked.get(&source), self.seats.get_mut(&source)) else {
+            return;
         };
-        let reason = match outcome {
-            Outcome::Answers(of, told) => {
-                let told = of.iter().zip(told).map(|(machine, answer)| (machine.vm().to_owned(), answer));
+        let reason = match seat.outcome(notes) {
+            Outcome::Answers(told) => {
+                let told =
+                    machines.iter().zip(told).map(|(machine, answer)| (machine.vm().to_owned(), answer));
                 answers.extend(told);
                 notes.over(subject);
                 return;
@@ -239,9 +250,9 @@ impl Roster {
                 notes.say(Level::Warn, subject, "does not answer");
                 format!("{} does not answer", source.name())
             }
-            Outcome::Ended => {
-                self.desks.remove(&source);
-                notes.say(Level::Error, subject, "its thread ended, it is started anew");
+            Outcome::Failed => {
+                self.seats.remove(&source);
+                notes.say(Level::Error, subject, "it failed, it is started anew");
                 format!("{} failed", source.name())
             }
         };

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::{finder::tests as finder, machine::Owner, provider::Provider};
+use crate::{crew::Timing, finder::tests as finder, machine::Owner};
 use std::{
     fs,
     sync::{
@@ -34,6 +34,10 @@ impl Provider for Panics {
     }
 }
 
+fn crew() -> Arc<Crew<Job>> {
+    Arc::new(Crew::new(Timing::default()))
+}
+
 struct Bench {
     roster: Roster,
     table: Arc<Mutex<BTreeMap<String, Answer>>>,
@@ -44,10 +48,9 @@ impl Bench {
     fn new(settled: Duration) -> Self {
         let table = Arc::<Mutex<BTreeMap<String, Answer>>>::default();
         let answers = Arc::clone(&table);
-        let open: Opener = Box::new(move |source, _| {
-            Desk::open(source.name(), Scripted { table: Arc::clone(&answers), hang: None })
-        });
-        let roster = Roster::opening(Config::default(), settled, open);
+        let open: Opener =
+            Box::new(move |_, _| Box::new(Scripted { table: Arc::clone(&answers), hang: None }));
+        let roster = Roster::opening(Config::default(), crew(), settled, open);
         Self { roster, table, scan: Arc::default() }
     }
 
@@ -119,13 +122,13 @@ fn each_provider_is_asked_for_its_own() {
     ];
     bench.scan(&machines).says("1", State::Running).says("2", State::Saved).says("3", State::Paused);
     assert_eq!(bench.told(), ["1 running", "2 saved", "3 paused", "d not_created"]);
-    assert_eq!(bench.roster.desks.len(), 3);
+    assert_eq!(bench.roster.seats.len(), 3);
     bench.scan(&machines[..1]);
     bench.forgets("2").forgets("3");
     // those that left the index are asked for once more, then they are no more, and their providers neither
     assert_eq!(bench.told(), ["1 running"]);
     assert_eq!(bench.told(), ["1 running"]);
-    assert_eq!(bench.roster.desks.len(), 1);
+    assert_eq!(bench.roster.seats.len(), 1);
 }
 
 #[test]
@@ -196,9 +199,9 @@ fn one_that_hangs_delays_nobody_and_is_asked_again_when_it_is_back() {
     }
     let open: Opener = Box::new(move |source, _| {
         let hang = if source == Source::Libvirt { hang.take() } else { None };
-        Desk::open(source.name(), Scripted { table: Arc::clone(&table), hang })
+        Box::new(Scripted { table: Arc::clone(&table), hang })
     });
-    let mut roster = Roster::opening(Config::default(), LONG, open);
+    let mut roster = Roster::opening(Config::default(), crew(), LONG, open);
     let scan = Arc::new(vec![machine("a", Some("1"), "libvirt"), machine("b", Some("2"), "virtualbox")]);
     let soon = || Instant::now() + Duration::from_millis(20);
     // the first one has to be waited for; the other's answer may be late on a busy machine
@@ -228,14 +231,14 @@ fn one_that_hangs_delays_nobody_and_is_asked_again_when_it_is_back() {
 fn one_that_panics_is_started_anew() {
     let mut opened = 0;
     let table = Arc::new(Mutex::new(BTreeMap::new()));
-    let open: Opener = Box::new(move |source, _| {
+    let open: Opener = Box::new(move |_, _| {
         opened += 1;
         if opened == 1 {
-            return Desk::open(source.name(), Panics);
+            return Box::new(Panics);
         }
-        Desk::open(source.name(), Scripted { table: Arc::clone(&table), hang: None })
+        Box::new(Scripted { table: Arc::clone(&table), hang: None })
     });
-    let mut roster = Roster::opening(Config::default(), LONG, open);
+    let mut roster = Roster::opening(Config::default(), crew(), LONG, open);
     let scan = Arc::new(vec![machine("a", Some("1"), "libvirt")]);
     assert_eq!(all_told(&mut roster, &scan), ["1 unknown: libvirt failed"]);
     assert_eq!(all_told(&mut roster, &scan), [""; 0]);
@@ -247,13 +250,13 @@ fn a_provider_that_is_switched_off_is_not_asked() {
     bench.roster.config.libvirt.enabled = false;
     bench.scan(&[machine("a", Some("1"), "libvirt")]).says("1", State::Running);
     assert_eq!(bench.told(), ["1 unknown: libvirt is disabled in the configuration"]);
-    assert!(bench.roster.desks.is_empty());
+    assert!(bench.roster.seats.is_empty());
 }
 
 #[test]
 fn a_machine_without_a_service_is_gone_once_neither_the_index_nor_a_process_has_it() {
     let root = finder::root();
-    let mut roster = Roster::new(Config { root: root.path().into(), ..Config::default() });
+    let mut roster = Roster::new(Config { root: root.path().into(), ..Config::default() }, crew());
     let listed = Arc::new(vec![finder::machine("qemu", "vq_a"), finder::machine("docker", "d")]);
     let mut states = |machines: &Arc<Vec<Machine>>| -> Vec<(String, State)> {
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -1,7 +1,6 @@
 //! One machine index and the projects that it names.
 
 use super::{
-    crew::Task,
     files::{self, Files, Reader, Refusal, Stamp, is_absence},
     index::{self, Index, LeftOut},
     project::{PATIENCE, Project},
@@ -237,8 +236,9 @@ impl Bad {
     }
 }
 
-impl Task for Home {
-    fn work(&mut self) {
+impl Home {
+    /// Reads what changed.
+    pub(crate) fn work(&mut self) {
         let mut changed = self.read_index();
         if let Some(owner) = &self.owner {
             let reader = Reader { uid: owner.uid, gid: owner.gid };
@@ -289,8 +289,9 @@ impl UsersFile {
     }
 }
 
-impl Task for UsersFile {
-    fn work(&mut self) {
+impl UsersFile {
+    /// Reads it, where it changed.
+    pub(crate) fn work(&mut self) {
         let stamp = match self.around.files.stat(&self.path) {
             Ok(stamp) if self.read == Some(stamp) && !self.again => return,
             Ok(stamp) => stamp,

@@ -2,10 +2,9 @@
 //!
 //! ```text
 //!  users (/etc/passwd) ──places──► home (an index) ──entries──► project (ids, boxes, .vm_info)
-//!            └───────────── crew: each on a thread that may hang ─────────────┘
+//!            └───────── crew: by threads of which each may hang ──────────────┘
 //! ```
 
-mod crew;
 mod files;
 mod home;
 pub(crate) mod index;
@@ -14,16 +13,16 @@ mod project;
 mod users;
 mod vm_info;
 
-use crate::{config::Config, machine::Machine, provider::Notes};
-use crew::{Crew, Task, Timing};
+use crate::{config::Config, crew::Crew, job::Job, machine::Machine, provider::Notes};
 use files::{Files, Kernel};
-use home::{Home, Surroundings, UsersFile, View};
+pub(crate) use home::{Home, UsersFile};
+use home::{Surroundings, View};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use twarga_plugin_api::{Level, Result};
+use twarga_plugin_api::Level;
 use users::{Oneself, Place, Users};
 
 /// What the indexes say.
@@ -43,7 +42,9 @@ pub(crate) struct Scanner {
     config: Config,
     oneself: Oneself,
     around: Surroundings,
-    crew: Crew<Job>,
+    crew: Arc<Crew<Job>>,
+    /// How long a home without an index is left alone.
+    pause: Duration,
     /// Where the crew has /etc/passwd.
     users_at: usize,
     users: Option<Arc<Users>>,
@@ -56,11 +57,6 @@ pub(crate) struct Scanner {
     subjects: BTreeSet<String>,
 }
 
-enum Job {
-    Users(UsersFile),
-    Home(Box<Home>),
-}
-
 /// A home as it was when it answered last.
 struct Known {
     place: Place,
@@ -69,34 +65,35 @@ struct Known {
     answered: bool,
     /// A thread has it since then, and does not come back.
     away: Option<Instant>,
+    /// When it was looked at last.
+    looked: Option<Instant>,
 }
 
-impl Task for Job {
-    fn work(&mut self) {
-        match self {
-            Self::Users(users) => users.work(),
-            Self::Home(home) => home.work(),
-        }
-    }
-}
+/// Most users have no machines: homes without an index are not looked at with each poll, but with every third of those that
+/// are five seconds apart.
+const PAUSE: Duration = Duration::from_secs(14);
 
 impl Scanner {
-    /// # Errors
-    /// Where a thread can't be made.
-    pub(crate) fn open(config: &Config) -> Result<Self> {
-        Ok(Self::new(config, Oneself::of_process(), Arc::new(Kernel), Timing::default()))
+    pub(crate) fn open(config: &Config, crew: Arc<Crew<Job>>) -> Self {
+        Self::new(config, Oneself::of_process(), Arc::new(Kernel), crew, PAUSE)
     }
 
-    fn new(config: &Config, oneself: Oneself, files: Arc<dyn Files>, timing: Timing) -> Self {
+    fn new(
+        config: &Config,
+        oneself: Oneself,
+        files: Arc<dyn Files>,
+        crew: Arc<Crew<Job>>,
+        pause: Duration,
+    ) -> Self {
         let root = config.root.clone();
         let around = Surroundings { files, root, users: Arc::new(Mutex::default()) };
-        let crew = Crew::new(timing);
         let users_at = crew.add(Job::Users(UsersFile::new(around.clone())));
         Self {
             config: config.clone(),
             oneself,
             around,
             crew,
+            pause,
             users_at,
             users: None,
             users_bad: None,
@@ -115,7 +112,12 @@ impl Scanner {
             changed |= self.collect();
         }
         let began = Instant::now();
-        let mut round = self.crew.round(deadline, |_| true);
+        let resting: HashSet<usize> =
+            self.homes.iter().filter(|home| home.rests(self.pause)).map(|home| home.at).collect();
+        let mut round = self.crew.round(deadline, |at| !resting.contains(&at));
+        for home in self.homes.iter_mut().filter(|home| !resting.contains(&home.at)) {
+            home.looked = Some(began);
+        }
         changed |= self.collect();
         let users = self.around.users();
         if self.users.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &users)) {
@@ -155,8 +157,8 @@ impl Scanner {
             }
             let at = self.crew.add(Job::Home(Box::new(Home::new(place.clone(), self.around.clone()))));
             new.insert(at);
-            let view = Arc::default();
-            self.homes.push(Known { place, at, view, answered: false, away: None });
+            let (view, looked) = (Arc::default(), Some(Instant::now()));
+            self.homes.push(Known { place, at, view, answered: false, away: None, looked });
         }
         for gone in before {
             self.crew.remove(gone.at);
@@ -176,6 +178,7 @@ impl Scanner {
                     changed = true;
                 }
             }
+            Some(Job::Ahead(_) | Job::Desk(_)) => {}
             None if at == self.users_at => self.users_bad = Some("/etc/passwd: it does not answer".into()),
             None => drop(views.insert(at, None)),
         });
@@ -252,6 +255,16 @@ impl Scanner {
     /// A little less than the deadline, whose end no clock meets exactly.
     fn patience(&self) -> Duration {
         self.config.timeout.mul_f64(0.9)
+    }
+}
+
+impl Known {
+    /// Whether it had no index a moment ago, and nothing was amiss.
+    fn rests(&self, pause: Duration) -> bool {
+        self.answered
+            && self.away.is_none()
+            && *self.view == View::default()
+            && self.looked.is_some_and(|since| since.elapsed() < pause)
     }
 }
 

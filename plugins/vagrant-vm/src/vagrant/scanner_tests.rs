@@ -38,6 +38,32 @@ fn where_nobody_has_machines_it_is_silent_and_reads_nothing() {
     assert_eq!(lab.probe.counted(), (4, Vec::new()), "/etc/passwd, and one for each user");
 }
 
+/// Who has machines, or something amiss, is looked at with each poll.
+#[test]
+fn a_home_without_an_index_is_left_alone_for_a_while() {
+    let mut lab = Lab::new(&["alice", "bob", "carol"]);
+    lab.machines("alice", &[1]);
+    lab.write(&lab.index_of("carol"), "garbage");
+    let mut scanner = lab.scanner_with(&lab.config(), Duration::from_secs(3600));
+    lab.scan(&mut scanner);
+    lab.probe.counted();
+    lab.machines("alice", &[1, 2]);
+    lab.machines("bob", &[3]);
+    lab.machines("carol", &[4]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web4=id-4");
+    // /etc/passwd, two indexes, and for each machine its id and .vm_info
+    assert_eq!(lab.probe.counted().0, 3 + 3 * 2);
+    // its time has come
+    scanner.pause = Duration::ZERO;
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=id-3 web4=id-4");
+    // from then on it is looked at, whatever it is like
+    scanner.pause = Duration::from_secs(3600);
+    lab.machines("bob", &[]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web4=id-4");
+    lab.machines("bob", &[3]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=id-3 web4=id-4");
+}
+
 #[test]
 fn while_nothing_changes_nothing_is_read_and_the_machines_are_the_same() {
     let mut lab = Lab::new(&["alice", "bob"]);
@@ -275,7 +301,7 @@ fn a_machine_whose_id_is_not_known_is_in_no_known_state() {
     lab.write(&lab.id_of("alice", 1), "no such id can be");
     let mut scanner = lab.scanner();
     let scans: Vec<Scan> = (0..3).map(|_| lab.scan(&mut scanner)).collect();
-    let mut roster = crate::roster::Roster::new(lab.config());
+    let mut roster = crate::roster::Roster::new(lab.config(), Arc::clone(&scanner.crew));
     let told = roster.ask(&scans[2].machines, Instant::now(), &mut Notes::default());
     let states: Vec<_> = told.iter().map(|told| (told.vm.to_owned(), told.reading.state)).collect();
     let state = |number, state| (index_id(number), state);

@@ -1,8 +1,8 @@
-//! Threads that work through tasks in turn, because a file system may not answer for hours.
+//! Threads that work through tasks in turn, because a file system, or a hypervisor, may not answer for hours.
 //!
-//! One thread does all tasks, once per round. A task that hangs keeps its thread and nothing else: another thread takes
-//! over the rest. No task is done twice at the same time, so there are never more threads than tasks; when a hanging one
-//! comes back, its thread ends and the task is well again.
+//! One thread does all tasks, once per round: waking one costs as much as a dozen system calls. A task that hangs keeps its
+//! thread and nothing else: another thread takes over the rest. No task is done twice at the same time, so there are never
+//! more threads than tasks; when a hanging one comes back, its thread ends and the task is well again.
 
 use std::{
     collections::VecDeque,
@@ -13,13 +13,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most threads, whatever the number of tasks.
+/// The most threads with tasks that are not urgent, however many there are.
 const MAX_THREADS: usize = 64;
 const STACK_BYTES: usize = 256 << 10;
 
 /// What is to be done again and again.
 pub(crate) trait Task: Send + 'static {
     fn work(&mut self);
+
+    /// Its place among the tasks of a round.
+    fn rank(&self) -> Rank {
+        Rank::Last
+    }
+
+    /// Whether there is something to do.
+    fn is_due(&self) -> bool {
+        true
+    }
+}
+
+/// In what order tasks are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// What others build on. It is waited for as long as it is not slow.
+    First,
+    /// However long it took before, it is waited for; not while a thread has it since an earlier round.
+    Urgent,
+    /// There may be any number of these, and all may hang: a thread is left for the others.
+    Last,
 }
 
 /// How long is waited for what.
@@ -53,7 +74,11 @@ struct Shared<T> {
 
 struct State<T> {
     slots: Vec<Slot<T>>,
+    /// The tasks of the first two ranks, and those of the last.
     queue: VecDeque<usize>,
+    last: VecDeque<usize>,
+    /// How many of the last rank threads have.
+    busy_last: usize,
     awaited: usize,
     /// Threads in all, and those of them without work.
     threads: usize,
@@ -67,6 +92,7 @@ struct State<T> {
 struct Slot<T> {
     /// None while a thread has it.
     task: Option<T>,
+    rank: Rank,
     phase: Phase,
     /// It is of no use any more.
     removed: bool,
@@ -86,6 +112,8 @@ impl<T: Task> Crew<T> {
         let state = State {
             slots: Vec::new(),
             queue: VecDeque::new(),
+            last: VecDeque::new(),
+            busy_last: 0,
             awaited: 0,
             threads: 0,
             idle: 0,
@@ -100,7 +128,9 @@ impl<T: Task> Crew<T> {
     /// A task for the next rounds, and its place.
     pub(crate) fn add(&self, task: T) -> usize {
         let mut state = self.shared.lock();
-        let slot = Slot { task: Some(task), phase: Phase::Idle, removed: false, slow: false, awaited: false };
+        let rank = task.rank();
+        let slot =
+            Slot { task: Some(task), rank, phase: Phase::Idle, removed: false, slow: false, awaited: false };
         let free = state.slots.iter().position(|slot| slot.removed && slot.phase == Phase::Idle);
         match free {
             Some(at) => {
@@ -118,23 +148,35 @@ impl<T: Task> Crew<T> {
     pub(crate) fn remove(&self, at: usize) {
         let mut state = self.shared.lock();
         state.queue.retain(|queued| *queued != at);
+        state.last.retain(|queued| *queued != at);
         let slot = &mut state.slots[at];
         slot.removed = true;
         if slot.phase != Phase::Working {
-            (slot.phase, slot.task) = (Phase::Idle, None);
+            slot.phase = Phase::Idle;
+            let gone = slot.task.take();
+            drop(state);
+            drop(gone);
         }
     }
 
-    /// Has all tasks done that `wants` is true of and that no thread has, and waits for them until `deadline`. The slow
-    /// ones come last, and are not waited for.
+    /// What this says of a task, unless a thread has it.
+    pub(crate) fn with<R>(&self, at: usize, see: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut state = self.shared.lock();
+        state.slots.get_mut(at)?.task.as_mut().map(see)
+    }
+
+    /// Has all tasks done that are due, that `wants` is true of and that no thread has, and waits for them until `deadline`.
+    /// Of a rank, the slow ones come last, and are not waited for.
     ///
     /// # Errors
     /// Where no thread can be made; what is done is done all the same.
     pub(crate) fn round(&self, deadline: Instant, wants: impl Fn(usize) -> bool) -> io::Result<()> {
         let shared = &*self.shared;
         let mut state = shared.lock();
-        for slow in [false, true] {
-            state.enqueue(slow, &wants);
+        for rank in [Rank::First, Rank::Urgent, Rank::Last] {
+            for slow in [false, true] {
+                state.enqueue(rank, slow, &wants);
+            }
         }
         let staffed = self.staff(&mut state);
         if matches!(staffed, Ok(true)) {
@@ -176,17 +218,17 @@ impl<T: Task> Crew<T> {
 
     /// Sees to it that a thread takes the queue: makes one, or tells that one is to be woken.
     fn staff(&self, state: &mut State<T>) -> io::Result<bool> {
-        if state.queue.is_empty() {
+        if !state.has_work() {
             return Ok(false);
         }
         if state.idle > 0 {
             return Ok(true);
         }
-        if state.threads >= MAX_THREADS.min(state.slots.len()) {
+        if state.threads >= state.slots.len() {
             return Ok(false);
         }
         let shared = Arc::clone(&self.shared);
-        let thread = thread::Builder::new().name("vm-vagrant".into()).stack_size(STACK_BYTES);
+        let thread = thread::Builder::new().name("vm-crew".into()).stack_size(STACK_BYTES);
         thread.spawn(move || shared.work_in_turn())?;
         state.threads += 1;
         Ok(false)
@@ -204,6 +246,7 @@ impl<T: Task> Drop for Crew<T> {
         let mut state = self.shared.lock();
         state.closing = true;
         state.queue.clear();
+        state.last.clear();
         self.shared.work.notify_all();
         // Those without work end at once: the plugin's code must not be unloaded before. The others, who knows when.
         let end = Instant::now() + self.shared.timing.slow;
@@ -214,6 +257,10 @@ impl<T: Task> Drop for Crew<T> {
             }
             state = self.shared.wait_for_done(state, left).0;
         }
+        // not when the last of those that hang comes back: some hold connections
+        let gone: Vec<T> = state.slots.iter_mut().filter_map(|slot| slot.task.take()).collect();
+        drop(state);
+        drop(gone);
     }
 }
 
@@ -239,10 +286,11 @@ impl<T: Task> Shared<T> {
     fn work_in_turn(&self) {
         let mut state = self.lock();
         while !state.closing {
-            if let Some(at) = state.queue.pop_front() {
+            if let Some(at) = state.next() {
                 let slot = &mut state.slots[at];
                 let Some(mut task) = slot.task.take() else { continue };
                 slot.phase = Phase::Working;
+                state.busy_last += usize::from(slot.rank == Rank::Last);
                 drop(state);
                 let started = Instant::now();
                 // a task that panics is as it was left, and done again in the next round
@@ -268,14 +316,16 @@ impl<T: Task> Shared<T> {
 }
 
 impl<T: Task> State<T> {
-    fn enqueue(&mut self, slow: bool, wants: &impl Fn(usize) -> bool) {
+    fn enqueue(&mut self, rank: Rank, slow: bool, wants: &impl Fn(usize) -> bool) {
         for (at, slot) in self.slots.iter_mut().enumerate() {
-            if slot.removed || slot.slow != slow || !wants(at) {
+            let due = slot.task.as_ref().is_some_and(T::is_due);
+            if slot.removed || (slot.rank, slot.slow) != (rank, slow) || !due || !wants(at) {
                 continue;
             }
             if slot.phase == Phase::Idle {
                 slot.phase = Phase::Queued;
-                self.queue.push_back(at);
+                let queue = if rank == Rank::Last { &mut self.last } else { &mut self.queue };
+                queue.push_back(at);
             }
             if slot.phase == Phase::Queued && !slow && !slot.awaited {
                 slot.awaited = true;
@@ -284,11 +334,24 @@ impl<T: Task> State<T> {
         }
     }
 
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || (!self.last.is_empty() && self.busy_last < MAX_THREADS)
+    }
+
+    /// The task that is to be done next.
+    fn next(&mut self) -> Option<usize> {
+        match self.queue.pop_front() {
+            None if self.busy_last < MAX_THREADS => self.last.pop_front(),
+            next => next,
+        }
+    }
+
     /// Takes a task back. Tells whether it was the last one that was awaited.
     fn finish(&mut self, at: usize, task: T, slow: bool) -> bool {
         self.finished = self.finished.wrapping_add(1);
         let slot = &mut self.slots[at];
-        (slot.phase, slot.slow) = (Phase::Idle, slow);
+        (slot.phase, slot.slow) = (Phase::Idle, slow && slot.rank != Rank::Urgent);
+        self.busy_last -= usize::from(slot.rank == Rank::Last);
         slot.task = (!slot.removed).then_some(task);
         if !std::mem::take(&mut slot.awaited) {
             return false;
@@ -301,7 +364,7 @@ impl<T: Task> State<T> {
         for slot in self.slots.iter_mut().filter(|slot| slot.awaited) {
             slot.awaited = false;
             // one that was not begun yet is not to blame
-            slot.slow = slot.phase == Phase::Working;
+            slot.slow = slot.phase == Phase::Working && slot.rank != Rank::Urgent;
         }
         self.awaited = 0;
     }
