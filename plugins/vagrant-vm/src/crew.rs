@@ -23,7 +23,7 @@ pub(crate) trait Task: Send + 'static {
 
     /// Its place among the tasks of a round.
     fn rank(&self) -> Rank {
-        Rank::Last
+        Rank::Usual
     }
 
     /// Whether there is something to do.
@@ -32,15 +32,16 @@ pub(crate) trait Task: Send + 'static {
     }
 }
 
-/// In what order tasks are done.
+/// In what order tasks are done. Those that take long as a rule come last, so that no other thread need be woken meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rank {
-    /// What others build on. It is waited for as long as it is not slow.
+    /// What others build on.
     First,
+    /// There may be any number of these, and all may hang: a thread is left for the others, and once one hangs, the others
+    /// go before them.
+    Usual,
     /// However long it took before, it is waited for; not while a thread has it since an earlier round.
-    Urgent,
-    /// There may be any number of these, and all may hang: a thread is left for the others.
-    Last,
+    Long,
 }
 
 /// How long is waited for what.
@@ -74,11 +75,12 @@ struct Shared<T> {
 
 struct State<T> {
     slots: Vec<Slot<T>>,
-    /// The tasks of the first two ranks, and those of the last.
-    queue: VecDeque<usize>,
-    last: VecDeque<usize>,
-    /// How many of the last rank threads have.
-    busy_last: usize,
+    /// By their ranks.
+    queues: [VecDeque<usize>; 3],
+    /// How many of the usual rank threads have.
+    busy: usize,
+    /// Something hangs in this round.
+    hangs: bool,
     awaited: usize,
     /// Threads in all, and those of them without work.
     threads: usize,
@@ -111,9 +113,9 @@ impl<T: Task> Crew<T> {
     pub(crate) fn new(timing: Timing) -> Self {
         let state = State {
             slots: Vec::new(),
-            queue: VecDeque::new(),
-            last: VecDeque::new(),
-            busy_last: 0,
+            queues: Default::default(),
+            busy: 0,
+            hangs: false,
             awaited: 0,
             threads: 0,
             idle: 0,
@@ -147,8 +149,7 @@ impl<T: Task> Crew<T> {
     /// A task that is not to be done again. Its place may become another's.
     pub(crate) fn remove(&self, at: usize) {
         let mut state = self.shared.lock();
-        state.queue.retain(|queued| *queued != at);
-        state.last.retain(|queued| *queued != at);
+        state.queues.iter_mut().for_each(|queue| queue.retain(|queued| *queued != at));
         let slot = &mut state.slots[at];
         slot.removed = true;
         if slot.phase != Phase::Working {
@@ -173,10 +174,9 @@ impl<T: Task> Crew<T> {
     pub(crate) fn round(&self, deadline: Instant, wants: impl Fn(usize) -> bool) -> io::Result<()> {
         let shared = &*self.shared;
         let mut state = shared.lock();
-        for rank in [Rank::First, Rank::Urgent, Rank::Last] {
-            for slow in [false, true] {
-                state.enqueue(rank, slow, &wants);
-            }
+        state.hangs = false;
+        for slow in [false, true] {
+            state.enqueue(slow, &wants);
         }
         let staffed = self.staff(&mut state);
         if matches!(staffed, Ok(true)) {
@@ -192,9 +192,12 @@ impl<T: Task> Crew<T> {
                 break;
             }
             let finished = state.finished;
+            // who waits for the last one need not look after it
+            let patience = if state.has_work() { left.min(shared.timing.handover) } else { left };
             let timed_out;
-            (state, timed_out) = shared.wait_for_done(state, left.min(shared.timing.handover));
+            (state, timed_out) = shared.wait_for_done(state, patience);
             if timed_out && state.finished == finished {
+                state.hangs = true;
                 outcome = self.staff(&mut state).map(|wakes| {
                     if wakes {
                         shared.work.notify_one();
@@ -245,8 +248,7 @@ impl<T: Task> Drop for Crew<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closing = true;
-        state.queue.clear();
-        state.last.clear();
+        state.queues.iter_mut().for_each(VecDeque::clear);
         self.shared.work.notify_all();
         // Those without work end at once: the plugin's code must not be unloaded before. The others, who knows when.
         let end = Instant::now() + self.shared.timing.slow;
@@ -290,7 +292,7 @@ impl<T: Task> Shared<T> {
                 let slot = &mut state.slots[at];
                 let Some(mut task) = slot.task.take() else { continue };
                 slot.phase = Phase::Working;
-                state.busy_last += usize::from(slot.rank == Rank::Last);
+                state.busy += usize::from(slot.rank == Rank::Usual);
                 drop(state);
                 let started = Instant::now();
                 // a task that panics is as it was left, and done again in the next round
@@ -316,16 +318,15 @@ impl<T: Task> Shared<T> {
 }
 
 impl<T: Task> State<T> {
-    fn enqueue(&mut self, rank: Rank, slow: bool, wants: &impl Fn(usize) -> bool) {
+    fn enqueue(&mut self, slow: bool, wants: &impl Fn(usize) -> bool) {
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let due = slot.task.as_ref().is_some_and(T::is_due);
-            if slot.removed || (slot.rank, slot.slow) != (rank, slow) || !due || !wants(at) {
+            if slot.removed || slot.slow != slow || !due || !wants(at) {
                 continue;
             }
             if slot.phase == Phase::Idle {
                 slot.phase = Phase::Queued;
-                let queue = if rank == Rank::Last { &mut self.last } else { &mut self.queue };
-                queue.push_back(at);
+                self.queues[slot.rank as usize].push_back(at);
             }
             if slot.phase == Phase::Queued && !slow && !slot.awaited {
                 slot.awaited = true;
@@ -335,23 +336,28 @@ impl<T: Task> State<T> {
     }
 
     fn has_work(&self) -> bool {
-        !self.queue.is_empty() || (!self.last.is_empty() && self.busy_last < MAX_THREADS)
+        let [first, usual, long] = &self.queues;
+        !(first.is_empty() && long.is_empty()) || (!usual.is_empty() && self.busy < MAX_THREADS)
     }
 
     /// The task that is to be done next.
     fn next(&mut self) -> Option<usize> {
-        match self.queue.pop_front() {
-            None if self.busy_last < MAX_THREADS => self.last.pop_front(),
-            next => next,
-        }
+        let order = if self.hangs {
+            [Rank::First, Rank::Long, Rank::Usual]
+        } else {
+            [Rank::First, Rank::Usual, Rank::Long]
+        };
+        let free = self.busy < MAX_THREADS;
+        let mut may_be_taken = order.into_iter().filter(|rank| free || *rank != Rank::Usual);
+        may_be_taken.find_map(|rank| self.queues[rank as usize].pop_front())
     }
 
     /// Takes a task back. Tells whether it was the last one that was awaited.
     fn finish(&mut self, at: usize, task: T, slow: bool) -> bool {
         self.finished = self.finished.wrapping_add(1);
         let slot = &mut self.slots[at];
-        (slot.phase, slot.slow) = (Phase::Idle, slow && slot.rank != Rank::Urgent);
-        self.busy_last -= usize::from(slot.rank == Rank::Last);
+        (slot.phase, slot.slow) = (Phase::Idle, slow && slot.rank != Rank::Long);
+        self.busy -= usize::from(slot.rank == Rank::Usual);
         slot.task = (!slot.removed).then_some(task);
         if !std::mem::take(&mut slot.awaited) {
             return false;
@@ -364,7 +370,7 @@ impl<T: Task> State<T> {
         for slot in self.slots.iter_mut().filter(|slot| slot.awaited) {
             slot.awaited = false;
             // one that was not begun yet is not to blame
-            slot.slow = slot.phase == Phase::Working && slot.rank != Rank::Urgent;
+            slot.slow = slot.phase == Phase::Working && slot.rank != Rank::Long;
         }
         self.awaited = 0;
     }

@@ -116,3 +116,111 @@ fn threads_end_with_their_owner() {
         thread::yield_now();
     }
 }
+
+/// Notes its name, after its gate.
+struct Named {
+    name: &'static str,
+    rank: Rank,
+    due: bool,
+    gate: Option<Receiver<()>>,
+    log: Sender<&'static str>,
+}
+
+impl Task for Named {
+    fn work(&mut self) {
+        if let Some(gate) = &self.gate {
+            let _ = gate.recv();
+        }
+        let _ = self.log.send(self.name);
+    }
+
+    fn rank(&self) -> Rank {
+        self.rank
+    }
+
+    fn is_due(&self) -> bool {
+        self.due
+    }
+}
+
+/// A crew, where each task's place is, and what was done.
+fn named(tasks: &[(&'static str, Rank)]) -> (Crew<Named>, Receiver<&'static str>) {
+    let (log, done) = channel();
+    let crew = Crew::new(TIMING);
+    for (name, rank) in tasks {
+        crew.add(Named { name, rank: *rank, due: true, gate: None, log: log.clone() });
+    }
+    (crew, done)
+}
+
+#[test]
+fn what_takes_long_comes_last_and_what_others_need_first() {
+    let (crew, done) = named(&[("long", Rank::Long), ("usual", Rank::Usual), ("first", Rank::First)]);
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!(done.try_iter().collect::<Vec<_>>(), ["first", "usual", "long"]);
+    assert_eq!(crew.threads(), 1);
+    crew.with(1, |task| task.due = false).unwrap();
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!(done.try_iter().collect::<Vec<_>>(), ["first", "long"]);
+}
+
+/// However many hang: a thread is left for what takes long, and it need not wait for each of them.
+#[test]
+fn those_of_the_usual_rank_that_hang_do_not_keep_the_others_waiting() {
+    let (crew, done) = named(&[]);
+    let (log, hung) = channel();
+    let gates: Vec<Sender<()>> = (0..MAX_THREADS + 10)
+        .map(|_| {
+            let (open, gate) = channel();
+            crew.add(Named {
+                name: "usual",
+                rank: Rank::Usual,
+                due: true,
+                gate: Some(gate),
+                log: log.clone(),
+            });
+            open
+        })
+        .collect();
+    let long = crew.add(Named { name: "long", rank: Rank::Long, due: true, gate: None, log: log.clone() });
+    crew.round(soon(200), |_| true).unwrap();
+    assert_eq!(hung.try_iter().collect::<Vec<_>>(), ["long"], "once the first of them hung");
+    // in the end all threads that may hang do
+    let bound = soon(60_000);
+    while crew.threads() < MAX_THREADS {
+        assert!(Instant::now() < bound);
+        crew.round(soon(40), |at| at != long).unwrap();
+    }
+    for _ in 0..3 {
+        crew.round(soon(60_000), |at| at == long).unwrap();
+        assert_eq!(hung.try_iter().collect::<Vec<_>>(), ["long"]);
+    }
+    assert!(crew.threads() <= MAX_THREADS + 1, "{}", crew.threads());
+    drop(gates);
+    assert_eq!(done.try_iter().count(), 0);
+}
+
+/// What is always waited for is so in each round, but not while a thread has it since an earlier one.
+#[test]
+fn what_takes_long_is_waited_for_as_often_as_it_does() {
+    let (crew, done) = named(&[]);
+    let (log, said) = channel();
+    let (open, gate) = channel();
+    crew.add(Named { name: "long", rank: Rank::Long, due: true, gate: Some(gate), log });
+    crew.round(soon(30), |_| true).unwrap();
+    assert_eq!(said.try_iter().count(), 0);
+    // away: nobody waits, however far the deadline is
+    crew.round(soon(600_000), |_| true).unwrap();
+    open.send(()).unwrap();
+    assert_eq!(said.recv_timeout(Duration::from_secs(60)), Ok("long"));
+    let bound = soon(60_000);
+    while crew.with(0, |_| ()).is_none() {
+        assert!(Instant::now() < bound);
+        thread::yield_now();
+    }
+    // it was slow, and is waited for all the same
+    open.send(()).unwrap();
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!(said.try_iter().count(), 1);
+    assert_eq!(done.try_iter().count(), 0);
+}

@@ -31,8 +31,8 @@ impl Task for Job {
     fn rank(&self) -> Rank {
         match self {
             Self::Ahead(_) => Rank::First,
-            Self::Desk(_) => Rank::Urgent,
-            Self::Users(_) | Self::Home(_) => Rank::Last,
+            Self::Desk(_) => Rank::Long,
+            Self::Users(_) | Self::Home(_) => Rank::Usual,
         }
     }
 
