@@ -71,6 +71,9 @@ impl Collector for VagrantVm {
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         let mut notes = Notes::default();
         let deadline = Instant::now() + self.timeout;
+        if !self.roster.is_settled() {
+            self.scanner.hurry();
+        }
         self.roster.prepare(deadline);
         let scan = self.scanner.scan(deadline, &mut notes);
         // what a slow home took is not the fault of those providers that are asked only now

@@ -129,6 +129,13 @@ impl Roster {
         }
     }
 
+    /// Whether no machine is on its way in or out: all stand in an index, and their providers have them.
+    pub(crate) fn is_settled(&self) -> bool {
+        let on_its_way =
+            |tracked: &Tracked| !tracked.listed || tracked.unlinked.is_some() || tracked.gone.is_some();
+        !self.tracked.iter().any(on_its_way)
+    }
+
     /// Asks all providers, unless they were just asked, and waits for them until `deadline`. A machine that is not among
     /// the answers is no more.
     pub(crate) fn ask(

@@ -3,7 +3,8 @@
 //!
 //! `cargo bench -p twarga-tests --bench vagrant_cost`; `BENCH_POLLS` sets how many polls are measured (120),
 //! `BENCH_INTERVALS` how far apart (`1 5`, in seconds), `BENCH_CASES` what (`none 2 200`; `host` is this host's own
-//! libvirt, of which the agent must be allowed to ask). Nothing is asserted: a time is true for one machine only.
+//! libvirt, which the agent must be allowed to ask), `BENCH_LIBRARY` another build of the plugin, to compare with. Nothing is
+//! asserted: a time is true for one machine only.
 
 mod lab;
 
@@ -46,14 +47,18 @@ fn measure(case: &str, lab: Option<&Lab>, interval: Duration, polls: u32) {
         "[agent]\ninterval = \"{}ms\"\n[plugins.vagrant-vm]\nmode = \"in_process\"\n{config}",
         interval.as_millis()
     );
-    let mut agent = Home::new(&config).plugin("vagrant-vm").start();
+    let home = Home::new(&config).plugin("vagrant-vm");
+    if let Some(library) = std::env::var_os("BENCH_LIBRARY") {
+        std::fs::copy(library, home.plugins().join("libvagrant_vm.so")).expect("another build");
+    }
+    let mut agent = home.start();
     agent.until_ready();
     sleep(WARM_UP.max(interval * 2));
     let before = Ledger::of(&agent);
     let mut meter = Meter::start(agent.pid()).expect("the agent runs");
     let end = Instant::now() + interval * polls;
     while let Some(left) = end.checked_duration_since(Instant::now()) {
-        sleep(left.min(Duration::from_secs(10)));
+        sleep(left.min(Duration::from_secs(1)));
         meter.look().expect("the agent runs");
     }
     let usage = meter.finish().expect("the agent runs");

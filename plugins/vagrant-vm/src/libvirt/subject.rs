@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     machine::{Owner, Quantity, Reading, Reason, Run, State, Values},
-    process::Process,
+    process::{Kept, Process},
     provider::{Answer, Notes},
 };
 use std::{
@@ -50,6 +50,8 @@ pub(super) struct Subject {
     pub(super) name: String,
     /// Its process, as it was read in this poll.
     pub(super) process: Option<Process>,
+    /// The open status of the process that it had last.
+    status: Option<Kept>,
     /// The process could not be read in this poll, and may be there.
     doubtful: Option<Run>,
     /// Since when its process is gone without a word of libvirt's.
@@ -109,6 +111,7 @@ impl Subject {
             home: None,
             name: String::new(),
             process: None,
+            status: None,
             doubtful: None,
             ended: None,
             state: None,
@@ -149,11 +152,16 @@ impl Subject {
         self.process.is_some_and(|process| matches!(process.state, 'T' | 't'))
     }
 
-    /// Reads its process anew.
-    pub(super) fn refresh(&mut self, host: &Host) {
+    /// Reads its process anew; its status may be kept open.
+    pub(super) fn refresh(&mut self, host: &Host, keep: bool) {
         let run = self.process.map(|process| process.run).or(self.doubtful);
         let ended = |subject: &Self| subject.ended.or_else(|| Some(Instant::now()));
-        (self.process, self.doubtful) = match run.map(|run| (run, host.fate(run))) {
+        let mut fate = |run| if keep { host.fate_again(run, &mut self.status) } else { host.fate(run) };
+        let fate = run.map(|run| (run, fate(run)));
+        if run.is_none() || !keep {
+            self.status = None;
+        }
+        (self.process, self.doubtful) = match fate {
             Some((_, Fate::Lives(process))) => (Some(process), None),
             Some((run, Fate::Unknown)) => (None, Some(run)),
             Some((_, Fate::Ended)) => {

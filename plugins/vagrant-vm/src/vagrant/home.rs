@@ -91,6 +91,11 @@ impl Home {
         &self.view
     }
 
+    /// Whether all is read as it is, nothing is amiss, and nothing has changed just now.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.bad.is_none() && !self.again && self.projects.iter().all(Project::is_settled)
+    }
+
     /// Reads the index, where it changed. Tells whether anything is other than before.
     fn read_index(&mut self) -> bool {
         let files = Arc::clone(&self.around.files);

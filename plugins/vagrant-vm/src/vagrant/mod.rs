@@ -43,8 +43,7 @@ pub(crate) struct Scanner {
     oneself: Oneself,
     around: Surroundings,
     crew: Arc<Crew<Job>>,
-    /// How long a home without an index is left alone.
-    pause: Duration,
+    pauses: Pauses,
     /// Where the crew has /etc/passwd.
     users_at: usize,
     users: Option<Arc<Users>>,
@@ -67,15 +66,28 @@ struct Known {
     away: Option<Instant>,
     /// When it was looked at last.
     looked: Option<Instant>,
+    /// Nothing was amiss then, and nothing had just changed.
+    settled: bool,
 }
 
-/// Most users have no machines: homes without an index are not looked at with each poll, but with every third of those that
-/// are five seconds apart.
-const PAUSE: Duration = Duration::from_secs(14);
+/// How long a home is left alone in which nothing is amiss.
+#[derive(Clone, Copy)]
+struct Pauses {
+    /// With an index. Less than five seconds, the usual time between two polls.
+    calm: Duration,
+    /// Without one, as most are: it is looked at with every third of those polls.
+    bare: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { calm: Duration::from_secs(4), bare: Duration::from_secs(14) }
+    }
+}
 
 impl Scanner {
     pub(crate) fn open(config: &Config, crew: Arc<Crew<Job>>) -> Self {
-        Self::new(config, Oneself::of_process(), Arc::new(Kernel), crew, PAUSE)
+        Self::new(config, Oneself::of_process(), Arc::new(Kernel), crew, Pauses::default())
     }
 
     fn new(
@@ -83,7 +95,7 @@ impl Scanner {
         oneself: Oneself,
         files: Arc<dyn Files>,
         crew: Arc<Crew<Job>>,
-        pause: Duration,
+        pauses: Pauses,
     ) -> Self {
         let root = config.root.clone();
         let around = Surroundings { files, root, users: Arc::new(Mutex::default()) };
@@ -93,7 +105,7 @@ impl Scanner {
             oneself,
             around,
             crew,
-            pause,
+            pauses,
             users_at,
             users: None,
             users_bad: None,
@@ -104,7 +116,13 @@ impl Scanner {
         }
     }
 
-    /// What they say now; of homes that don't answer by `deadline`, what they said last.
+    /// All homes are to be looked at with the next scan: a machine is on its way in or out.
+    pub(crate) fn hurry(&mut self) {
+        self.homes.iter_mut().for_each(|home| home.looked = None);
+    }
+
+    /// What they say now, or a moment ago where nothing was amiss; of homes that don't answer by `deadline`, what they said
+    /// last.
     pub(crate) fn scan(&mut self, deadline: Instant, notes: &mut Notes) -> Scan {
         let mut changed = false;
         if self.homes.iter().any(|home| home.away.is_some()) {
@@ -113,7 +131,7 @@ impl Scanner {
         }
         let began = Instant::now();
         let resting: HashSet<usize> =
-            self.homes.iter().filter(|home| home.rests(self.pause)).map(|home| home.at).collect();
+            self.homes.iter().filter(|home| home.rests(&self.pauses)).map(|home| home.at).collect();
         let mut round = self.crew.round(deadline, |at| !resting.contains(&at));
         for home in self.homes.iter_mut().filter(|home| !resting.contains(&home.at)) {
             home.looked = Some(began);
@@ -158,7 +176,7 @@ impl Scanner {
             let at = self.crew.add(Job::Home(Box::new(Home::new(place.clone(), self.around.clone()))));
             new.insert(at);
             let (view, looked) = (Arc::default(), Some(Instant::now()));
-            self.homes.push(Known { place, at, view, answered: false, away: None, looked });
+            self.homes.push(Known { place, at, view, answered: false, away: None, looked, settled: false });
         }
         for gone in before {
             self.crew.remove(gone.at);
@@ -171,7 +189,9 @@ impl Scanner {
         let mut views = HashMap::new();
         let mut changed = false;
         self.crew.each(|at, job| match job {
-            Some(Job::Home(home)) => drop(views.insert(at, Some(Arc::clone(home.view())))),
+            Some(Job::Home(home)) => {
+                drop(views.insert(at, Some((Arc::clone(home.view()), home.is_settled()))))
+            }
             Some(Job::Users(users)) => {
                 if self.users_bad != users.bad {
                     self.users_bad.clone_from(&users.bad);
@@ -184,8 +204,8 @@ impl Scanner {
         });
         for home in &mut self.homes {
             match views.remove(&home.at) {
-                Some(Some(view)) => {
-                    (home.answered, home.away) = (true, None);
+                Some(Some((view, settled))) => {
+                    (home.answered, home.away, home.settled) = (true, None, settled);
                     if !Arc::ptr_eq(&view, &home.view) {
                         home.view = view;
                         changed = true;
@@ -259,12 +279,11 @@ impl Scanner {
 }
 
 impl Known {
-    /// Whether it had no index a moment ago, and nothing was amiss.
-    fn rests(&self, pause: Duration) -> bool {
-        self.answered
-            && self.away.is_none()
-            && *self.view == View::default()
-            && self.looked.is_some_and(|since| since.elapsed() < pause)
+    /// Whether it was looked at a moment ago, and nothing was amiss.
+    fn rests(&self, pauses: &Pauses) -> bool {
+        let pause = if self.view.file.is_none() { pauses.bare } else { pauses.calm };
+        let well = self.answered && self.settled && self.away.is_none();
+        well && self.looked.is_some_and(|since| since.elapsed() < pause)
     }
 }
 
