@@ -29,6 +29,8 @@ pub(crate) struct Publisher {
 struct Published {
     round: u64,
     labels: [String; 6],
+    /// The log was told that its state is unknown.
+    doubted: bool,
     info: Series,
     states: [Series; State::ALL.len()],
     values: [Series; Quantity::ALL.len()],
@@ -106,17 +108,20 @@ impl Publisher {
         complete(machine, &mut reading);
         let labels = labels(machine, &reading);
         if !self.machines.contains_key(vm) {
-            let published = Published::register(vm, labels.clone(), sink.host())?;
+            let published = Published::register(vm, labels, sink.host())?;
             self.machines.insert(vm.to_owned(), published);
         }
         let Some(published) = self.machines.get_mut(vm) else { return Ok(()) };
         published.round = self.round;
         published.rename(vm, labels, sink.host())?;
         published.put(&reading, sink);
-        let subject = format!("machine {} ({vm})", machine.name);
-        match &reading.doubt {
-            Some(doubt) => notes.say(Level::Debug, subject, format!("state unknown: {doubt}")),
-            None => notes.over(subject),
+        if reading.doubt.is_some() || published.doubted {
+            published.doubted = reading.doubt.is_some();
+            let subject = format!("machine {} ({vm})", machine.name);
+            match &reading.doubt {
+                Some(doubt) => notes.say(Level::Debug, subject, format!("state unknown: {doubt}")),
+                None => notes.over(subject),
+            }
         }
         Ok(())
     }
@@ -137,14 +142,14 @@ fn complete(machine: &Machine, reading: &mut Reading) {
 }
 
 /// The labels of `vm_info` after `vm`.
-fn labels(machine: &Machine, reading: &Reading) -> [String; 6] {
+fn labels<'a>(machine: &'a Machine, reading: &'a Reading) -> [&'a str; 6] {
     let Machine { provider, project, box_name, .. } = machine;
     let address = reading.ip_address.as_deref().unwrap_or_default();
-    [machine.shown_name(), provider, project, box_name, address, machine.owner_name()].map(String::from)
+    [machine.shown_name(), provider, project, box_name, address, machine.owner_name()]
 }
 
 impl Published {
-    fn register(vm: &str, labels: [String; 6], host: &mut Host<'_>) -> Result<Self> {
+    fn register(vm: &str, labels: [&str; 6], host: &mut Host<'_>) -> Result<Self> {
         let mut registered = Registered { host, series: Vec::new() };
         let outcome = registered.machine(vm, labels);
         if outcome.is_err() {
@@ -153,12 +158,12 @@ impl Published {
         outcome
     }
 
-    fn rename(&mut self, vm: &str, labels: [String; 6], host: &mut Host<'_>) -> Result<()> {
-        if labels != self.labels {
-            let info = host.series(&metrics::INFO, &info_labels(vm, &labels))?;
+    fn rename(&mut self, vm: &str, labels: [&str; 6], host: &mut Host<'_>) -> Result<()> {
+        if self.labels.each_ref().map(String::as_str) != labels {
+            let info = host.series(&metrics::INFO, &info_labels(vm, labels))?;
             host.retire(self.info);
             self.info = info;
-            self.labels = labels;
+            self.labels = labels.map(String::from);
         }
         Ok(())
     }
@@ -241,8 +246,8 @@ impl Registered<'_, '_> {
         Ok(series)
     }
 
-    fn machine(&mut self, vm: &str, labels: [String; 6]) -> Result<Published> {
-        let info = self.series(&metrics::INFO, &info_labels(vm, &labels))?;
+    fn machine(&mut self, vm: &str, labels: [&str; 6]) -> Result<Published> {
+        let info = self.series(&metrics::INFO, &info_labels(vm, labels))?;
         let mut states = [info; State::ALL.len()];
         for (slot, state) in states.iter_mut().zip(State::ALL) {
             *slot = self.series(&metrics::STATE, &[vm, state.word()])?;
@@ -255,7 +260,8 @@ impl Registered<'_, '_> {
         let counters = [Counter::default(); Quantity::ALL.len()];
         Ok(Published {
             round: 0,
-            labels,
+            labels: labels.map(String::from),
+            doubted: false,
             info,
             states,
             values,
@@ -281,7 +287,7 @@ fn put_value(sink: &mut Sink<'_>, series: Series, value: Result<&f64, &Reason>) 
     }
 }
 
-fn info_labels<'a>(vm: &'a str, labels: &'a [String; 6]) -> [&'a str; 7] {
+fn info_labels<'a>(vm: &'a str, labels: [&'a str; 6]) -> [&'a str; 7] {
     let [name, provider, project, boxed, address, owner] = labels;
     [vm, name, provider, project, boxed, address, owner]
 }
