@@ -9,7 +9,7 @@ use std::{
     io,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -67,8 +67,6 @@ pub(crate) struct Crew<T: Task> {
 struct Shared<T> {
     timing: Timing,
     state: Mutex<State<T>>,
-    /// There is something in the queue, or the end has come.
-    work: Condvar,
     /// All awaited tasks are done.
     done: Condvar,
 }
@@ -82,9 +80,9 @@ struct State<T> {
     /// Something hangs in this round.
     hangs: bool,
     awaited: usize,
-    /// Threads in all, and those of them without work.
     threads: usize,
-    idle: usize,
+    /// The one of them that is parked for want of work. Who wakes it takes it out.
+    idle: Option<Thread>,
     /// Counts the tasks done, to tell a slow round from a stuck one.
     finished: usize,
     waiting: bool,
@@ -118,13 +116,12 @@ impl<T: Task> Crew<T> {
             hangs: false,
             awaited: 0,
             threads: 0,
-            idle: 0,
+            idle: None,
             finished: 0,
             waiting: false,
             closing: false,
         };
-        let (work, done) = (Condvar::new(), Condvar::new());
-        Self { shared: Arc::new(Shared { timing, state: Mutex::new(state), work, done }) }
+        Self { shared: Arc::new(Shared { timing, state: Mutex::new(state), done: Condvar::new() }) }
     }
 
     /// A task for the next rounds, and its place.
@@ -178,14 +175,16 @@ impl<T: Task> Crew<T> {
         for slow in [false, true] {
             state.enqueue(slow, &wants);
         }
-        let staffed = self.staff(&mut state);
-        if matches!(staffed, Ok(true)) {
-            // not while the lock is held: who is woken then sleeps at once again
-            drop(state);
-            shared.work.notify_one();
-            state = shared.lock();
-        }
-        let mut outcome = staffed.map(drop);
+        let mut outcome = match self.staff(&mut state) {
+            Ok(Some(idle)) => {
+                // not while the lock is held: who is woken then sleeps at once again
+                drop(state);
+                idle.unpark();
+                state = shared.lock();
+                Ok(())
+            }
+            staffed => staffed.map(drop),
+        };
         while state.awaited > 0 && outcome.is_ok() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -198,11 +197,7 @@ impl<T: Task> Crew<T> {
             (state, timed_out) = shared.wait_for_done(state, patience);
             if timed_out && state.finished == finished {
                 state.hangs = true;
-                outcome = self.staff(&mut state).map(|wakes| {
-                    if wakes {
-                        shared.work.notify_one();
-                    }
-                });
+                outcome = self.staff(&mut state).map(|idle| idle.iter().for_each(Thread::unpark));
             }
         }
         state.stop_waiting();
@@ -219,22 +214,22 @@ impl<T: Task> Crew<T> {
         }
     }
 
-    /// Sees to it that a thread takes the queue: makes one, or tells that one is to be woken.
-    fn staff(&self, state: &mut State<T>) -> io::Result<bool> {
+    /// Sees to it that a thread takes the queue: makes one, or tells which one is to be woken.
+    fn staff(&self, state: &mut State<T>) -> io::Result<Option<Thread>> {
         if !state.has_work() {
-            return Ok(false);
+            return Ok(None);
         }
-        if state.idle > 0 {
-            return Ok(true);
+        if let Some(idle) = state.idle.take() {
+            return Ok(Some(idle));
         }
         if state.threads >= state.slots.len() {
-            return Ok(false);
+            return Ok(None);
         }
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("vm-crew".into()).stack_size(STACK_BYTES);
         thread.spawn(move || shared.work_in_turn())?;
         state.threads += 1;
-        Ok(false)
+        Ok(None)
     }
 
     /// How many threads there are.
@@ -249,7 +244,9 @@ impl<T: Task> Drop for Crew<T> {
         let mut state = self.shared.lock();
         state.closing = true;
         state.queues.iter_mut().for_each(VecDeque::clear);
-        self.shared.work.notify_all();
+        if let Some(idle) = state.idle.take() {
+            idle.unpark();
+        }
         // Those without work end at once: the plugin's code must not be unloaded before. The others, who knows when.
         let end = Instant::now() + self.shared.timing.slow;
         while state.threads > state.working() {
@@ -284,6 +281,24 @@ impl<T: Task> Shared<T> {
         (state, waited.timed_out())
     }
 
+    /// Waits for work. Who waits for what was done is told so when the lock is free and stays so: to wake somebody who then
+    /// waits for a lock costs two more wake-ups.
+    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State<T>>, tell: bool) -> MutexGuard<'a, State<T>> {
+        let own = thread::current();
+        state.idle = Some(own.clone());
+        drop(state);
+        if tell {
+            self.done.notify_all();
+        }
+        loop {
+            thread::park();
+            let state = self.lock();
+            if state.idle.as_ref().is_none_or(|idle| idle.id() != own.id()) {
+                return state;
+            }
+        }
+    }
+
     /// The life of a thread.
     fn work_in_turn(&self) {
         let mut state = self.lock();
@@ -300,14 +315,16 @@ impl<T: Task> Shared<T> {
                 let slow = started.elapsed() > self.timing.slow;
                 state = self.lock();
                 if state.finish(at, task, slow) && state.waiting {
-                    self.done.notify_all();
+                    if state.is_at_rest() {
+                        state = self.rest(state, true);
+                    } else {
+                        self.done.notify_all();
+                    }
                 }
-            } else if state.idle > 0 {
+            } else if state.idle.is_some() {
                 break; // another one waits for work already
             } else {
-                state.idle += 1;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.idle -= 1;
+                state = self.rest(state, false);
             }
         }
         state.threads -= 1;
@@ -333,6 +350,11 @@ impl<T: Task> State<T> {
                 self.awaited += 1;
             }
         }
+    }
+
+    /// Whether a thread may lie down.
+    fn is_at_rest(&self) -> bool {
+        !self.closing && self.idle.is_none() && !self.has_work()
     }
 
     fn has_work(&self) -> bool {
