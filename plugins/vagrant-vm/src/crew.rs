@@ -86,6 +86,8 @@ struct State<T> {
     /// Counts the tasks done, to tell a slow round from a stuck one.
     finished: usize,
     waiting: bool,
+    /// A thread without work stays for the next round.
+    lasting: bool,
     closing: bool,
 }
 
@@ -119,6 +121,7 @@ impl<T: Task> Crew<T> {
             idle: None,
             finished: 0,
             waiting: false,
+            lasting: true,
             closing: false,
         };
         Self { shared: Arc::new(Shared { timing, state: Mutex::new(state), done: Condvar::new() }) }
@@ -141,6 +144,15 @@ impl<T: Task> Crew<T> {
                 state.slots.len() - 1
             }
         }
+    }
+
+    /// Whether a thread stays between rounds, or each round makes one: rounds may be few.
+    pub(crate) fn last(&self, lasting: bool) {
+        let mut state = self.shared.lock();
+        state.lasting = lasting;
+        let idle = state.idle.take_if(|_| !lasting);
+        drop(state);
+        idle.iter().for_each(Thread::unpark);
     }
 
     /// A task that is not to be done again. Its place may become another's.
@@ -321,8 +333,8 @@ impl<T: Task> Shared<T> {
                         self.done.notify_all();
                     }
                 }
-            } else if state.idle.is_some() {
-                break; // another one waits for work already
+            } else if state.idle.is_some() || !state.lasting {
+                break; // another one waits for work already, or none is to
             } else {
                 state = self.rest(state, false);
             }
@@ -354,7 +366,7 @@ impl<T: Task> State<T> {
 
     /// Whether a thread may lie down.
     fn is_at_rest(&self) -> bool {
-        !self.closing && self.idle.is_none() && !self.has_work()
+        self.lasting && !self.closing && self.idle.is_none() && !self.has_work()
     }
 
     fn has_work(&self) -> bool {

@@ -100,6 +100,31 @@ fn a_task_that_panics_is_done_again() {
 }
 
 #[test]
+fn a_crew_that_is_not_to_last_has_threads_in_its_rounds_alone() {
+    let crew = Crew::new(TIMING);
+    crew.add(free());
+    let ended = |crew: &Crew<Counting>| {
+        let bound = soon(60_000);
+        while crew.threads() > 0 {
+            assert!(Instant::now() < bound);
+            thread::yield_now();
+        }
+    };
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!(crew.threads(), 1);
+    crew.last(false);
+    ended(&crew);
+    for round in 2..5 {
+        crew.round(soon(60_000), |_| true).unwrap();
+        assert_eq!(counts(&crew), [Some(round)]);
+        ended(&crew);
+    }
+    crew.last(true);
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!((counts(&crew), crew.threads()), (vec![Some(5)], 1));
+}
+
+#[test]
 fn threads_end_with_their_owner() {
     let (open, hanging) = gated();
     let crew = Crew::new(TIMING);

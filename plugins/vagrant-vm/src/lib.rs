@@ -26,6 +26,7 @@ mod virtualbox;
 
 pub use config::Config;
 use crew::{Crew, Timing};
+use job::Job;
 #[doc(hidden)]
 pub use libvirt::read_as_reply;
 use provider::{Notes, Said};
@@ -40,11 +41,14 @@ use vagrant::{Scan, Scanner};
 
 /// The collector.
 pub struct VagrantVm {
+    crew: Arc<Crew<Job>>,
     scanner: Scanner,
     roster: Roster,
     publisher: Publisher,
     said: Said,
     timeout: Duration,
+    /// There are machines.
+    machines: bool,
     /// `vm_indexes_unread`, once there is something to tell.
     unread: Option<Series>,
 }
@@ -58,10 +62,14 @@ impl Collector for VagrantVm {
     fn new(config: Config, _: &mut Host<'_>) -> Result<Self> {
         config.check()?;
         let crew = Arc::new(Crew::new(Timing::default()));
+        // where there are no machines, no thread waits for any
+        crew.last(false);
         Ok(Self {
             scanner: Scanner::open(&config, Arc::clone(&crew)),
             timeout: config.timeout,
-            roster: Roster::new(config, crew),
+            roster: Roster::new(config, Arc::clone(&crew)),
+            crew,
+            machines: false,
             publisher: Publisher::default(),
             said: Said::default(),
             unread: None,
@@ -79,9 +87,14 @@ impl Collector for VagrantVm {
         // what a slow home took is not the fault of those providers that are asked only now
         let deadline = Instant::now() + self.timeout;
         let told = self.roster.ask(&scan.machines, deadline, &mut notes);
+        let told_any = !told.is_empty();
         let published = self.publisher.publish(told, sink, &mut notes);
         for (level, line) in self.said.news(&mut notes) {
             sink.host().log(level, &line);
+        }
+        if self.machines != told_any {
+            self.machines = told_any;
+            self.crew.last(told_any);
         }
         self.put_unread(&scan, sink)?;
         published?;

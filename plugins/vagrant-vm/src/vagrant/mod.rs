@@ -132,7 +132,10 @@ impl Scanner {
         let began = Instant::now();
         let resting: HashSet<usize> =
             self.homes.iter().filter(|home| home.rests(&self.pauses)).map(|home| home.at).collect();
-        let mut round = self.crew.round(deadline, |at| !resting.contains(&at));
+        // where all rest, who the users are can wait too
+        let all_rest = !self.homes.is_empty() && resting.len() == self.homes.len();
+        let users = (self.users_at, all_rest && self.users_bad.is_none());
+        let mut round = self.crew.round(deadline, |at| !resting.contains(&at) && (at, true) != users);
         for home in self.homes.iter_mut().filter(|home| !resting.contains(&home.at)) {
             home.looked = Some(began);
         }
