@@ -18,7 +18,7 @@ use files::{Files, Kernel};
 pub(crate) use home::{Home, UsersFile};
 use home::{Surroundings, View};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -130,16 +130,22 @@ impl Scanner {
             changed |= self.collect();
         }
         let began = Instant::now();
-        let resting: HashSet<usize> =
-            self.homes.iter().filter(|home| home.rests(&self.pauses)).map(|home| home.at).collect();
-        // where all rest, who the users are can wait too
-        let all_rest = !self.homes.is_empty() && resting.len() == self.homes.len();
-        let users = (self.users_at, all_rest && self.users_bad.is_none());
-        let mut round = self.crew.round(deadline, |at| !resting.contains(&at) && (at, true) != users);
-        for home in self.homes.iter_mut().filter(|home| !resting.contains(&home.at)) {
-            home.looked = Some(began);
+        let mut resting = Vec::new();
+        for home in &mut self.homes {
+            if home.rests(&self.pauses) {
+                resting.resize(resting.len().max(home.at + 1), false);
+                resting[home.at] = true;
+            } else {
+                home.looked = Some(began);
+            }
         }
-        changed |= self.collect();
+        // where all rest, who the users are can wait too
+        let rests = |at: &usize| resting.get(*at) == Some(&true);
+        let all_rest = !self.homes.is_empty()
+            && self.users_bad.is_none()
+            && self.homes.iter().all(|home| rests(&home.at));
+        let mut round = self.crew.round(deadline, |at| !rests(&at) && !(all_rest && at == self.users_at));
+        changed |= !all_rest && self.collect();
         let users = self.around.users();
         if self.users.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &users)) {
             let new = self.follow(users);
@@ -189,11 +195,13 @@ impl Scanner {
 
     /// Takes what the threads brought. Tells whether any of it is new.
     fn collect(&mut self) -> bool {
-        let mut views = HashMap::new();
+        // by the places of the tasks
+        let mut views = Vec::new();
         let mut changed = false;
         self.crew.each(|at, job| match job {
             Some(Job::Home(home)) => {
-                drop(views.insert(at, Some((Arc::clone(home.view()), home.is_settled()))))
+                views.resize(views.len().max(at + 1), None);
+                views[at] = Some((Arc::clone(home.view()), home.is_settled()));
             }
             Some(Job::Users(users)) => {
                 if self.users_bad != users.bad {
@@ -203,18 +211,18 @@ impl Scanner {
             }
             Some(Job::Ahead(_) | Job::Desk(_)) => {}
             None if at == self.users_at => self.users_bad = Some("/etc/passwd: it does not answer".into()),
-            None => drop(views.insert(at, None)),
+            None => {}
         });
         for home in &mut self.homes {
-            match views.remove(&home.at) {
-                Some(Some((view, settled))) => {
+            match views.get_mut(home.at).and_then(Option::take) {
+                Some((view, settled)) => {
                     (home.answered, home.away, home.settled) = (true, None, settled);
                     if !Arc::ptr_eq(&view, &home.view) {
                         home.view = view;
                         changed = true;
                     }
                 }
-                _ => home.away = home.away.or_else(|| Some(Instant::now())),
+                None => home.away = home.away.or_else(|| Some(Instant::now())),
             }
         }
         changed
