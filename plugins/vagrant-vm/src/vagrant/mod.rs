@@ -144,7 +144,7 @@ impl Scanner {
         let all_rest = !self.homes.is_empty()
             && self.users_bad.is_none()
             && self.homes.iter().all(|home| rests(&home.at));
-        let mut round = self.crew.round(deadline, |at| !rests(&at) && !(all_rest && at == self.users_at));
+        let mut round = self.crew.round(deadline, |at| !(rests(&at) || (all_rest && at == self.users_at)));
         changed |= !all_rest && self.collect();
         let users = self.around.users();
         if self.users.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &users)) {
@@ -203,15 +203,12 @@ impl Scanner {
                 views.resize(views.len().max(at + 1), None);
                 views[at] = Some((Arc::clone(home.view()), home.is_settled()));
             }
-            Some(Job::Users(users)) => {
-                if self.users_bad != users.bad {
-                    self.users_bad.clone_from(&users.bad);
-                    changed = true;
-                }
+            Some(Job::Users(users)) if self.users_bad != users.bad => {
+                self.users_bad.clone_from(&users.bad);
+                changed = true;
             }
-            Some(Job::Ahead(_) | Job::Desk(_)) => {}
             None if at == self.users_at => self.users_bad = Some("/etc/passwd: it does not answer".into()),
-            None => {}
+            Some(Job::Users(_) | Job::Ahead(_) | Job::Desk(_)) | None => {}
         });
         for home in &mut self.homes {
             match views.get_mut(home.at).and_then(Option::take) {
