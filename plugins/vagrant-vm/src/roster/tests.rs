@@ -274,3 +274,44 @@ fn a_machine_without_a_service_is_gone_once_neither_the_index_nor_a_process_has_
     let states = states(&listed);
     assert_eq!(states[0], ("vq_a".to_owned(), State::Shutoff));
 }
+
+/// Counts how often it is asked; all its machines run.
+struct Counts(Arc<Mutex<usize>>);
+
+impl Provider for Counts {
+    fn read(&mut self, machines: &[Machine], _: Instant, _: &mut Notes) -> Vec<Answer> {
+        *self.0.lock().unwrap() += 1;
+        let mut reading = Reading::unknown("");
+        (reading.state, reading.doubt) = (State::Running, None);
+        machines.iter().map(|_| Answer::Reading(reading.clone().into())).collect()
+    }
+}
+
+#[test]
+fn who_was_asked_in_advance_is_not_asked_again_unless_the_machines_are_others() {
+    let count = Arc::new(Mutex::new(0));
+    let asked = || std::mem::take(&mut *count.lock().unwrap());
+    let counted = Arc::clone(&count);
+    let open: Opener = Box::new(move |_, _| Box::new(Counts(Arc::clone(&counted))));
+    let crew = crew();
+    let mut roster = Roster::opening(Config::default(), Arc::clone(&crew), LONG, open);
+    let far = || Instant::now() + Duration::from_secs(20);
+    let one = Arc::new(vec![machine("a", Some("1"), "libvirt")]);
+    // nobody is known yet
+    roster.prepare(far());
+    assert_eq!((all_told(&mut roster, &one), asked()), (vec!["1 running".to_owned()], 1));
+    for _ in 0..3 {
+        roster.prepare(far());
+        crew.round(far(), |_| true).unwrap();
+        assert_eq!(asked(), 1);
+        assert_eq!((all_told(&mut roster, &one), asked()), (vec!["1 running".to_owned()], 0));
+    }
+    // an answer is of one poll
+    assert_eq!((all_told(&mut roster, &one), asked()), (vec!["1 running".to_owned()], 1));
+    roster.prepare(far());
+    crew.round(far(), |_| true).unwrap();
+    let two = Arc::new(vec![machine("a", Some("1"), "libvirt"), machine("b", Some("2"), "libvirt")]);
+    assert_eq!(all_told(&mut roster, &two), ["1 running", "2 running"]);
+    assert_eq!(asked(), 2);
+    assert!(roster.is_settled());
+}
