@@ -111,10 +111,16 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     Harness::new(vagrant_vm::plugin(), &config.to_string()).unwrap();
 }
 
-/// Every reason that VirtualBox's and QEMU's sources can give stands in the guide, with what to do.
+/// Every reason that the providers' sources can give stands in the guide, with what to do.
 #[test]
 fn the_guide_explains_every_reason() {
     let sources = [
+        include_str!("../src/libvirt/client.rs"),
+        include_str!("../src/libvirt/disks.rs"),
+        include_str!("../src/libvirt/host.rs"),
+        include_str!("../src/libvirt/mod.rs"),
+        include_str!("../src/libvirt/stats.rs"),
+        include_str!("../src/libvirt/subject.rs"),
         include_str!("../src/virtualbox/mod.rs"),
         include_str!("../src/virtualbox/output.rs"),
         include_str!("../src/virtualbox/command.rs"),
@@ -133,6 +139,11 @@ fn the_guide_explains_every_reason() {
             "none(\"",
             "Borrowed(\"",
             "ok_or(\"",
+            "flawed(\"",
+            "const SILENT: &str = \"",
+            "const NO_TIME: &str = \"",
+            "const ENDED: &str = \"",
+            "Some(\"qemu ",
             "Some(\"its ",
             "told(format!(\"",
         ]
