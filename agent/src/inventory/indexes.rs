@@ -39,7 +39,7 @@ impl Indexes {
     }
 
     /// What the store should keep, where that changed; with `all`, the times too.
-    pub(super) fn to_keep(&mut self, all: bool) -> Option<String> {
+    pub(super) fn take_changes(&mut self, all: bool) -> Option<String> {
         let keep = std::mem::take(&mut self.changed) || (all && !self.ever_read.is_empty());
         // of texts and numbers alone: can always be written as JSON
         keep.then(|| serde_json::to_string(&Kept(self.ever_read.clone())).ok()).flatten()

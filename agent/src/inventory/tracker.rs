@@ -123,7 +123,7 @@ impl Inventory {
         {
             kept.push((SEEN.into(), text));
         }
-        kept.extend(self.indexes.to_keep(all).map(|text| (indexes::KEPT.into(), text)));
+        kept.extend(self.indexes.take_changes(all).map(|text| (indexes::KEPT.into(), text)));
     }
 
     /// Remembers which collectors have told what there is.
