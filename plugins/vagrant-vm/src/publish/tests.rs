@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::machine::{Owner, Values, VmInfo};
+use crate::{
+    machine::{Owner, Values, VmInfo},
+    provider::Note,
+};
 use std::{cell::RefCell, rc::Rc};
 use twarga_plugin_api::{
     Collector,
@@ -13,6 +16,8 @@ type Script = Rc<RefCell<Vec<(Machine, Reading)>>>;
 
 thread_local! {
     static SCRIPT: Script = Script::default();
+    /// What was said at the last collection.
+    static NOTES: RefCell<Vec<Note>> = RefCell::default();
 }
 
 /// Publishes what the test's thread put into [`SCRIPT`].
@@ -34,7 +39,10 @@ impl Collector for Scripted {
             machine,
             reading: reading.clone(),
         });
-        self.0.publish(told.collect(), sink, &mut Notes::default())
+        let mut notes = Notes::default();
+        self.0.publish(told.collect(), sink, &mut notes);
+        NOTES.with(|told| *told.borrow_mut() = notes.take());
+        Ok(())
     }
 }
 
