@@ -12,9 +12,11 @@ pub(crate) struct Indexes {
 }
 
 impl Indexes {
+    /// `follows_all`: whether all that was read of that user is told of.
     pub(crate) fn publish(
         &mut self,
         indexes: &Arc<BTreeMap<String, bool>>,
+        follows_all: impl Fn(&str) -> bool,
         sink: &mut Sink<'_>,
         notes: &mut Notes,
     ) {
@@ -40,7 +42,7 @@ impl Indexes {
                     }
                 },
             };
-            sink.put(series, f64::from(u8::from(*read)));
+            sink.put(series, f64::from(u8::from(*read && follows_all(owner))));
         }
         match failure {
             Some(error) => notes.say(Level::Warn, metrics::INDEX_READ.name(), error),

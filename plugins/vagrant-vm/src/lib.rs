@@ -69,7 +69,8 @@ impl Collector for VagrantVm {
         let deadline = Instant::now() + self.timeout;
         let told = self.roster.ask(&scan.machines, deadline, &mut notes);
         self.publisher.publish(told, sink, &mut notes);
-        self.indexes.publish(&scan.indexes, sink, &mut notes);
+        let follows_all = |owner: &str| self.roster.follows_all_of(owner);
+        self.indexes.publish(&scan.indexes, follows_all, sink, &mut notes);
         for (level, line) in self.said.news(&mut notes) {
             sink.host().log(level, &line);
         }

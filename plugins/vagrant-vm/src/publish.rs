@@ -21,6 +21,9 @@ const MAX_LABEL: usize = 1024;
 /// A shorter time gives no honest rate.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// A machine for which there was no room waits for so many rounds: trying costs the host more than a collection.
+const RETRY: u64 = 60;
+
 /// The subject of machines without series.
 const UNREGISTERED: &str = "machines without series";
 
@@ -28,6 +31,10 @@ const UNREGISTERED: &str = "machines without series";
 #[derive(Default)]
 pub(crate) struct Publisher {
     machines: HashMap<String, Published>,
+    /// Those that could not be registered, and in which round that was tried.
+    refused: HashMap<String, u64>,
+    /// Why not.
+    refusal: String,
     round: u64,
 }
 
@@ -90,17 +97,22 @@ impl Publisher {
     /// A machine that can't have its series is noted, and costs the others nothing.
     pub(crate) fn publish(&mut self, told: Vec<Told<'_>>, sink: &mut Sink<'_>, notes: &mut Notes) {
         self.round += 1;
-        let mut failure = None;
+        let round = self.round;
+        self.refused.retain(|_, tried| round - *tried < RETRY);
+        let mut failed = false;
         for told in told {
+            if self.refused.contains_key(told.vm) {
+                continue;
+            }
             if let Err(error) = self.put(told, sink, notes) {
-                failure = failure.or_else(|| Some(error.to_string()));
+                self.refusal = error.to_string();
+                failed = true;
             }
         }
-        match failure {
-            Some(error) => notes.say(Level::Warn, UNREGISTERED, error),
-            None => notes.over(UNREGISTERED),
+        match failed || !self.refused.is_empty() {
+            true => notes.say(Level::Warn, UNREGISTERED, self.refusal.as_str()),
+            false => notes.over(UNREGISTERED),
         }
-        let round = self.round;
         self.machines.retain(|_, published| {
             let lives = published.round == round;
             if !lives {
@@ -115,8 +127,13 @@ impl Publisher {
         let Told { vm, machine, mut reading } = told;
         let labels = labels(machine, &reading);
         if !self.machines.contains_key(vm) {
-            let published = Published::register(vm, labels.clone(), sink.host())?;
-            self.machines.insert(vm.to_owned(), published);
+            match Published::register(vm, labels.clone(), sink.host()) {
+                Ok(published) => self.machines.insert(vm.to_owned(), published),
+                Err(error) => {
+                    self.refused.insert(vm.to_owned(), self.round);
+                    return Err(error);
+                }
+            };
         }
         let Some(published) = self.machines.get_mut(vm) else { return Ok(()) };
         published.round = self.round;

@@ -8,19 +8,18 @@
 
 mod admission;
 mod claims;
+mod source;
 
 use crate::{
     config::Config,
-    libvirt::Libvirt,
     machine::{Machine, Reading, State, Values},
     provider::{Answer, Desk, Notes, Outcome},
-    qemu::Qemu,
-    virtualbox::VirtualBox,
 };
 use admission::Admission;
 use claims::{Claim, Claims, LeftOut, Seat, Taken};
+use source::Source;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -30,48 +29,6 @@ use twarga_plugin_api::Level;
 /// A machine that vanished from its provider, or lost its id, while it stands in the index may be on its way out:
 /// `vagrant destroy` removes one after the other. Only after so long it is taken for one that was not created.
 const SETTLED: Duration = Duration::from_secs(60);
-
-/// Which source reads a provider's machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Source {
-    Libvirt,
-    VirtualBox,
-    Qemu,
-}
-
-impl Source {
-    fn of(provider: &str) -> Self {
-        match provider {
-            "libvirt" => Self::Libvirt,
-            "virtualbox" => Self::VirtualBox,
-            _ => Self::Qemu,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Libvirt => "libvirt",
-            Self::VirtualBox => "virtualbox",
-            Self::Qemu => "qemu",
-        }
-    }
-
-    fn is_enabled(self, config: &Config) -> bool {
-        match self {
-            Self::Libvirt => config.libvirt.enabled,
-            Self::VirtualBox => config.virtualbox.enabled,
-            Self::Qemu => config.qemu.enabled,
-        }
-    }
-
-    fn open(self, config: &Config) -> io::Result<Desk> {
-        match self {
-            Self::Libvirt => Desk::open(self.name(), Libvirt::new(config)),
-            Self::VirtualBox => Desk::open(self.name(), VirtualBox::new(config)),
-            Self::Qemu => Desk::open(self.name(), Qemu::new(config)),
-        }
-    }
-}
 
 /// A machine and what is true of it now.
 pub(crate) struct Told<'a> {
@@ -114,6 +71,8 @@ pub(crate) struct Roster {
     admission: Admission,
     /// Why machines are left out, by owner.
     left_out: LeftOut,
+    /// Owners some of whose machines were not admitted.
+    crowded: BTreeSet<String>,
     /// The machines with an id, by desk, as they were handed out; made anew after a change.
     asked: BTreeMap<Seat, Asked>,
     desks: BTreeMap<Seat, Desk>,
@@ -134,6 +93,7 @@ impl Roster {
             rivals: Vec::new(),
             admission: Admission::default(),
             left_out: LeftOut::default(),
+            crowded: BTreeSet::new(),
             asked: BTreeMap::new(),
             desks: BTreeMap::new(),
         }
@@ -155,6 +115,11 @@ impl Roster {
         self.told(answers)
     }
 
+    /// Whether all machines that were found in this user's index are followed.
+    pub(crate) fn follows_all_of(&self, owner: &str) -> bool {
+        !self.crowded.contains(owner)
+    }
+
     /// Takes over what the indexes say.
     fn follow(&mut self, machines: &Arc<Vec<Machine>>) {
         let settled = self.settled;
@@ -172,6 +137,7 @@ impl Roster {
         let mut claims = Claims::of(&before);
         let mut round = self.admission.round(now);
         self.left_out.clear();
+        self.crowded.clear();
         let mut new = Vec::new();
         for listed in machines.iter() {
             let known = by_index.get(&(listed.owner.uid, &*listed.index_id));
@@ -204,7 +170,10 @@ impl Roster {
             let is_met = is_met || claims.knows(tracked.machine.vm());
             match round.admit(tracked.machine.owner.uid, is_met) {
                 Ok(()) => self.tracked.push(tracked),
-                Err(why) => self.left_out.add(&tracked.machine, why),
+                Err(why) => {
+                    self.left_out.add(&tracked.machine, why);
+                    self.crowded.insert(tracked.machine.owner.name);
+                }
             }
         }
         drop(by_index);

@@ -301,6 +301,7 @@ fn no_owner_floods_the_others() {
     let (told, notes) = told_by(&mut bench.roster, &bench.scan.clone(), deadline);
     assert_eq!(told.len(), MAX_OF_OWNER + 1);
     assert_eq!(told.last().unwrap(), "a not_created");
+    assert_eq!(["mallory", "me"].map(|owner| bench.roster.follows_all_of(owner)), [false, true]);
     let line = "machines of mallory: name-of-m500 in /project is left out: its owner has too many machines; others, too";
     assert_eq!(notes, [line]);
     // another index of other machines, at once: those that are known stay
@@ -314,6 +315,7 @@ fn no_owner_floods_the_others() {
     // destroyed and created, a machine is one new one; destroyed again, none
     bench.scan(&[machine("a", Some("1"), "libvirt")]).says("me 1 libvirt", State::Running);
     assert_eq!(owned(&mut bench), ["me 1 running"]);
+    assert!(bench.roster.follows_all_of("mallory"));
     bench.scan(&[machine("a", None, "libvirt")]);
     assert_eq!(owned(&mut bench), ["me 1 running"]);
     bench.roster.settled = Duration::ZERO;

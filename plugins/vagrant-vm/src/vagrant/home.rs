@@ -44,14 +44,14 @@ pub(crate) struct View {
     pub(crate) missing: Option<String>,
     pub(crate) troubles: Vec<Trouble>,
     /// The file that they were read from.
-    pub(crate) file: Option<Source>,
+    pub(crate) file: Option<IndexFile>,
     /// None where there is no index.
-    pub(crate) index: Option<Known>,
+    pub(crate) index: Option<IndexState>,
 }
 
 /// The file of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
+pub(crate) struct IndexFile {
     pub(crate) place: files::Place,
     /// It belongs to the user in whose home it was found.
     pub(crate) own: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Source {
 
 /// What is known of an index that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct IndexState {
     /// Empty where nobody can tell.
     pub(crate) owner: String,
     /// It was read, and what each of its machines is called is known.
@@ -77,7 +77,7 @@ pub(crate) struct Home {
     projects: Vec<Project>,
     left_out: Vec<LeftOut>,
     /// What was read last, since there is an index.
-    good: Option<Source>,
+    good: Option<IndexFile>,
     bad: Option<Bad>,
     view: Arc<View>,
 }
@@ -137,7 +137,7 @@ impl Home {
                 match index::parse(&content.bytes) {
                     Ok(index) => {
                         let own = content.stamp.uid == reader.uid;
-                        self.take(index, Source { place: content.stamp.place, own })
+                        self.take(index, IndexFile { place: content.stamp.place, own })
                     }
                     Err(problem) => self.is_bad_because(problem.to_string(), false),
                 }
@@ -177,7 +177,7 @@ impl Home {
         }
     }
 
-    fn take(&mut self, Index { mut entries, mut left_out }: Index, from: Source) -> bool {
+    fn take(&mut self, Index { mut entries, mut left_out }: Index, from: IndexFile) -> bool {
         let was_good = self.bad.take().is_none() && self.good == Some(from);
         self.good = Some(from);
         if entries.len() > MAX_OF_OWNER {
@@ -262,7 +262,7 @@ impl Home {
         }
         view.index = (self.good.is_some() || self.bad.is_some()).then(|| {
             let owner = self.owner.as_ref().map(|owner| owner.name.clone());
-            Known { owner: owner.unwrap_or_default(), read }
+            IndexState { owner: owner.unwrap_or_default(), read }
         });
         view
     }
