@@ -10,6 +10,7 @@ mod config;
 mod finder;
 #[doc(hidden)]
 pub mod fuzzing;
+mod indexes;
 mod libvirt;
 mod machine;
 mod metrics;
@@ -22,6 +23,7 @@ mod vagrant;
 mod virtualbox;
 
 pub use config::Config;
+use indexes::Indexes;
 #[doc(hidden)]
 pub use libvirt::read_as_reply;
 use provider::{Notes, Said};
@@ -29,7 +31,7 @@ use publish::Publisher;
 use roster::Roster;
 use std::time::{Duration, Instant};
 use twarga_plugin_api::prelude::*;
-use vagrant::{Scan, Scanner};
+use vagrant::Scanner;
 
 /// The collector.
 pub struct VagrantVm {
@@ -38,8 +40,7 @@ pub struct VagrantVm {
     publisher: Publisher,
     said: Said,
     timeout: Duration,
-    /// `vm_indexes_unread`, once there is something to tell.
-    unread: Option<Series>,
+    indexes: Indexes,
 }
 
 impl Collector for VagrantVm {
@@ -56,7 +57,7 @@ impl Collector for VagrantVm {
             roster: Roster::new(config),
             publisher: Publisher::default(),
             said: Said::default(),
-            unread: None,
+            indexes: Indexes::default(),
         })
     }
 
@@ -67,30 +68,17 @@ impl Collector for VagrantVm {
         // what a slow home took is not the providers' fault
         let deadline = Instant::now() + self.timeout;
         let told = self.roster.ask(&scan.machines, deadline, &mut notes);
-        let published = self.publisher.publish(told, sink, &mut notes);
+        self.publisher.publish(told, sink, &mut notes);
+        let follows_all = |owner: &str| self.roster.follows_all_of(owner);
+        self.indexes.publish(&scan.indexes, follows_all, sink, &mut notes);
         for (level, line) in self.said.news(&mut notes) {
             sink.host().log(level, &line);
         }
-        self.put_unread(&scan, sink)?;
-        published?;
         match scan.missing {
             // where others are read about, one user's broken index is no failure: those would be read less often for it
             Some(why) if scan.machines.is_empty() => Err(Error::transient(why)),
             _ => Ok(()),
         }
-    }
-}
-
-impl VagrantVm {
-    /// Nothing on a host without machines.
-    fn put_unread(&mut self, scan: &Scan, sink: &mut Sink<'_>) -> Result<()> {
-        if self.unread.is_none() && (scan.unread > 0 || !scan.machines.is_empty()) {
-            self.unread = Some(sink.host().series(&metrics::UNREAD, &[])?);
-        }
-        if let Some(unread) = self.unread {
-            sink.put(unread, scan.unread as f64);
-        }
-        Ok(())
     }
 }
 

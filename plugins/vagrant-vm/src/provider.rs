@@ -106,7 +106,6 @@ struct Request {
 
 /// The answers to a request, of its machines in their order.
 struct Told {
-    machines: Arc<Vec<Machine>>,
     answers: Vec<Answer>,
     notes: Notes,
 }
@@ -121,8 +120,8 @@ pub(crate) struct Desk {
 
 /// What came of asking.
 pub(crate) enum Outcome {
-    /// The answers for the machines that were asked for.
-    Answers(Arc<Vec<Machine>>, Vec<Answer>),
+    /// The answers for the machines that were asked for, in their order.
+    Answers(Vec<Answer>),
     /// Nothing in time.
     Late,
     /// Its thread ended: it panicked.
@@ -140,7 +139,7 @@ impl Desk {
             for Request { machines, deadline } in asked {
                 let mut notes = Notes::default();
                 let answers = provider.read(&machines, deadline, &mut notes);
-                if answer.send(Told { machines, answers, notes }).is_err() {
+                if answer.send(Told { answers, notes }).is_err() {
                     return;
                 }
             }
@@ -170,7 +169,7 @@ impl Desk {
             Ok(told) => {
                 self.outstanding = false;
                 notes.append(told.notes);
-                Outcome::Answers(told.machines, told.answers)
+                Outcome::Answers(told.answers)
             }
             Err(RecvTimeoutError::Timeout) => Outcome::Late,
             Err(RecvTimeoutError::Disconnected) => Outcome::Ended,
