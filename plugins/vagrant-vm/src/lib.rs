@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod libvirt;
 mod machine;
 mod metrics;
+mod owned;
 mod process;
 mod provider;
 mod publish;
