@@ -320,7 +320,7 @@ impl Libvirt {
             let Some(place) = self.places.get_mut(&key).filter(|_| late != Some(key)) else { continue };
             let began = Instant::now();
             let shortest = SHORTEST.min(patience / (2 * SHARE));
-            if until < began + shortest || subject.look_up(place, told, until).is_err() {
+            if until < began + shortest || subject.look_up((key, place), told, until).is_err() {
                 late = Some(key);
             }
             place.spent += began.elapsed();

@@ -171,21 +171,31 @@ impl Subject {
         self.uuid.is_some() && self.process.is_none() && self.doubtful.is_none() && lives
     }
 
-    /// What is asked for once in a run, or now and then.
+    /// This place has it. What another one said of it says nothing of this one.
+    fn is_at(&mut self, key: Key) {
+        if self.home.is_some_and(|home| home != key) {
+            (self.state, self.run, self.told, self.drives) = (None, None, None, None);
+            self.address = Address::default();
+        }
+        self.home = Some(key);
+    }
+
+    /// What is asked for once in a run, or now and then, of the place that has it.
     ///
     /// # Errors
     /// [`CallError::Late`] where the service has no time for more.
     pub(super) fn look_up(
         &mut self,
-        place: &mut Place,
+        (key, place): (Key, &mut Place),
         told: &Told,
         until: Instant,
     ) -> Result<(), CallError> {
+        self.is_at(key);
         let domain = Domain { name: asked_name(&told.name), uuid: told.uuid, id: told.id };
-        let key = self.run_key(told.id);
+        let run_key = self.run_key(told.id);
         let names = told.stats.blocks().iter().map(|block| &block.name);
         let lives = told.stats.state(None).is_ok_and(State::lives);
-        let known = |drives: &Drives| drives.run == key && names.clone().eq(&drives.names);
+        let known = |drives: &Drives| drives.run == run_key && names.clone().eq(&drives.names);
         // a stopped QEMU's disks are not told, and those that were are still there
         if !told.stats.blocks().is_empty() && !self.drives.as_ref().is_some_and(known) {
             let definition = place.call(until, |connection| {
@@ -193,16 +203,16 @@ impl Subject {
             });
             let names: Vec<String> = names.cloned().collect();
             self.drives = match definition {
-                Ok(removable) => Some(Drives { run: key, names, removable }),
-                Err(CallError::Remote(_)) => Some(Drives { run: key, names, removable: Err(UNREAD) }),
+                Ok(removable) => Some(Drives { run: run_key, names, removable }),
+                Err(CallError::Remote(_)) => Some(Drives { run: run_key, names, removable: Err(UNREAD) }),
                 Err(CallError::Late) => return Err(CallError::Late),
                 // asked again with the next poll
                 Err(_) => None,
             };
         }
         let Address { run, next, pause, known } = &mut self.address;
-        if !lives || *run != Some(key) {
-            self.address = Address { run: Some(key), pause: FIRST_LOOK, ..Address::default() };
+        if !lives || *run != Some(run_key) {
+            self.address = Address { run: Some(run_key), pause: FIRST_LOOK, ..Address::default() };
         } else if next.is_some_and(|next| Instant::now() < next) {
             return Ok(());
         } else {
@@ -232,11 +242,7 @@ impl Subject {
         notes: &mut Notes,
     ) -> Answer {
         let Told { at, name, id, mut stats, .. } = told;
-        if self.home.is_some_and(|home| home != key) {
-            // what another place said of it says nothing of this one
-            (self.state, self.run, self.told, self.drives) = (None, None, None, None);
-        }
-        self.home = Some(key);
+        self.is_at(key);
         self.name = name;
         let state = match stats.state(self.state) {
             Ok(state) => state,
