@@ -68,7 +68,7 @@ impl Disks {
         Self::with(PATIENCE, Arc::new(move |path, whose| host.extent(path, whose.uid)))
     }
 
-    fn with(patience: Duration, look: Arc<Look>) -> Self {
+    pub(super) fn with(patience: Duration, look: Arc<Look>) -> Self {
         Self { look, patience, worker: None, stuck: HashMap::new(), took: HashMap::new() }
     }
 
