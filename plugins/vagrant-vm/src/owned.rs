@@ -51,7 +51,7 @@ mod tests {
         symlink("/dev/null", folder.path().join("device")).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
-            &folder.path().join("pipe"),
+            folder.path().join("pipe"),
             rustix::fs::FileType::Fifo,
             0o600.into(),
             0,
