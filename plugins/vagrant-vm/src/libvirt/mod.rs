@@ -4,10 +4,12 @@
 //! Processor time and uptime are the process's own, so that they go on while the service does not answer. Which service has
 //! a machine, the system's or that of its owner, is learnt by its UUID.
 
+mod asking;
 mod client;
 mod definitions;
 mod disks;
 mod host;
+mod images;
 mod place;
 mod stats;
 mod subject;
@@ -17,62 +19,27 @@ mod wire;
 
 use crate::{
     config::Config,
-    machine::{Machine, Reason},
+    machine::Machine,
     provider::{Answer, Notes, Provider},
 };
-use client::CallError;
+use asking::{Heard, SHARE};
 use definitions::{Definitions, Folder};
-use disks::{Disks, Whose};
+use disks::Disks;
 use host::{Host, RunsAs};
-use place::{Place, Survey, Wanted};
+pub(crate) use images::{Images, Used};
+use place::Place;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 use subject::{Source, Subject};
-use twarga_plugin_api::Level;
 
 /// Reads bytes as replies of libvirt, for fuzzing.
 #[doc(hidden)]
 pub fn read_as_reply(bytes: &[u8]) {
     wire::read_as_everything(bytes);
-}
-
-/// What images take, or why nobody can tell, by their paths and the users whom they must belong to.
-pub(crate) type Used = HashMap<(PathBuf, u32), Result<u64, Reason>>;
-
-/// Images of users' machines of any provider, looked at so that one that hangs costs no other anything.
-pub(crate) struct Images(Disks);
-
-impl Images {
-    pub(crate) fn below(root: &Path) -> Self {
-        Self(Disks::new(Arc::new(Host::below(root))))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn with(look: impl Fn(&Path, u32) -> Result<u64, Reason> + Send + Sync + 'static) -> Self {
-        let look = move |path: &Path, whose: Whose| look(path, whose.owner).map(stats::Extent::File);
-        Self(Disks::with(Duration::from_secs(1), Arc::new(look)))
-    }
-
-    /// What these take, as far as that can be told by then.
-    pub(crate) fn look(&mut self, files: HashSet<(PathBuf, u32)>, until: Instant) -> Used {
-        if files.is_empty() {
-            return Used::new();
-        }
-        let whose = |uid| Whose { uid: Some(uid), owner: uid };
-        let images = files.into_iter().map(|(path, uid)| (path, whose(uid))).collect();
-        let told = self.0.look(images, until).into_iter().map(|((path, whose), extent)| {
-            let bytes = extent.and_then(|extent| match extent {
-                stats::Extent::File(bytes) => Ok(bytes),
-                stats::Extent::Device => Err("a disk that is no file".into()),
-            });
-            ((path, whose.owner), bytes)
-        });
-        told.collect()
-    }
 }
 
 const SYSTEM: &[&str] = &["qemu:///system"];
@@ -84,9 +51,6 @@ const SEARCH_AFTER: Duration = Duration::from_secs(15);
 
 /// In less time nothing more is asked.
 const SHORTEST: Duration = Duration::from_millis(50);
-
-/// A user's own service gets this part of a poll's time, whatever it does; so much is also left by the system's.
-const SHARE: u32 = 4;
 
 /// Which service it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,22 +80,6 @@ pub(crate) struct Libvirt {
     disks: Disks,
     definitions: Definitions,
     searched: Option<Instant>,
-}
-
-/// What came of asking the places for one machine.
-#[derive(Default)]
-struct Heard {
-    told: Option<(Key, place::Told)>,
-    /// The places that answered, and don't have it.
-    without: Vec<Key>,
-    /// Those that did not answer, and why.
-    failed: Vec<(Key, Reason, bool)>,
-}
-
-impl Heard {
-    fn asked(&self, key: Key) -> bool {
-        self.without.contains(&key) || self.failed.iter().any(|(failed, ..)| *failed == key)
-    }
 }
 
 impl Libvirt {
@@ -173,110 +121,6 @@ impl Libvirt {
                 }
                 Key::Configured(number) => Place::new(vec![self.configured[number].clone()], EITHER, None),
             });
-        }
-    }
-
-    /// Asks all places, each for the machines that it has or may have.
-    fn survey(&mut self, subjects: &[Subject], deadline: Instant, notes: &mut Notes) -> Vec<Heard> {
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let mut heard: Vec<Heard> = subjects.iter().map(|_| Heard::default()).collect();
-        let candidates: Vec<Vec<Key>> = subjects.iter().map(|subject| self.places_of(subject.uid)).collect();
-        // the system's comes first, then the quick ones; in the second round a machine is looked for where it was not before
-        let mut order: Vec<Key> = self.places.keys().copied().collect();
-        order.sort_by_key(|key| (key.uid().is_some(), self.places[key].took));
-        self.places.values_mut().for_each(|place| place.spent = Duration::ZERO);
-        for round in 0..2 {
-            for key in &order {
-                let wanted: Vec<usize> = (0..subjects.len())
-                    .filter(|at| {
-                        let heard = &heard[*at];
-                        let unsure = *key == Key::System && !subjects[*at].not_the_systems;
-                        let at_home =
-                            subjects[*at].home.is_none_or(|home| home == *key || unsure || round > 0);
-                        // its own place keeps a machine until it says that it has it no more
-                        let at_large =
-                            round == 0 || subjects[*at].home.is_none_or(|home| heard.without.contains(&home));
-                        subjects[*at].uuid.is_some() && heard.told.is_none() && at_home && at_large
-                    })
-                    .filter(|at| candidates[*at].contains(key) && !heard[*at].asked(*key))
-                    .collect();
-                if !wanted.is_empty() {
-                    let others = subjects.iter().any(|subject| subject.home != Some(Key::System));
-                    let until = self.until(*key, others, patience, deadline);
-                    self.ask(*key, &wanted, subjects, &mut heard, until, notes);
-                }
-            }
-        }
-        heard
-    }
-
-    /// Until when a place may be asked: no user's service takes the time of others, nor does the system's where there
-    /// may be others.
-    fn until(&self, key: Key, others: bool, patience: Duration, deadline: Instant) -> Instant {
-        let share = match key {
-            Key::Session(_) => patience / SHARE,
-            Key::System if others => patience - patience / SHARE,
-            Key::System | Key::Configured(_) => return deadline,
-        };
-        let spent = self.places.get(&key).map_or(Duration::ZERO, |place| place.spent);
-        deadline.min(Instant::now() + share.saturating_sub(spent))
-    }
-
-    fn ask(
-        &mut self,
-        key: Key,
-        wanted: &[usize],
-        subjects: &[Subject],
-        heard: &mut [Heard],
-        deadline: Instant,
-        notes: &mut Notes,
-    ) {
-        let Some(place) = self.places.get_mut(&key) else { return };
-        // several users may name one machine
-        let mut listed = HashSet::with_capacity(wanted.len());
-        let machines = wanted.iter().filter_map(|at| subjects[*at].wanted());
-        let machines: Vec<Wanted<'_>> = machines.filter(|wanted| listed.insert(wanted.domain.uuid)).collect();
-        let started = Instant::now();
-        let outcome = place.survey(&machines, deadline);
-        let took = started.elapsed();
-        place.spent += took;
-        // one that is slow now and then is a slow one
-        place.took = took.max(place.took * 7 / 8);
-        let note = place.subject();
-        match outcome {
-            Ok(Survey { told, late }) => {
-                notes.over(note);
-                let mut told: HashMap<[u8; 16], place::Told> =
-                    told.into_iter().map(|told| (told.uuid, told)).collect();
-                for at in wanted {
-                    let Some(uuid) = subjects[*at].uuid else { continue };
-                    let last = listed.len() == wanted.len();
-                    match if last { told.remove(&uuid) } else { told.get(&uuid).cloned() } {
-                        Some(told) => heard[*at].told = Some((key, told)),
-                        None if late.contains(&uuid) => {
-                            heard[*at].failed.push((key, CallError::Late.to_string().into(), false));
-                        }
-                        None => heard[*at].without.push(key),
-                    }
-                }
-            }
-            Err(error) => {
-                let absent = matches!(error, CallError::Absent);
-                let reason = if absent && !self.host.has_libvirt() {
-                    "libvirt is not installed".to_owned()
-                } else {
-                    error.to_string()
-                };
-                match (absent, key) {
-                    // most users have none
-                    (true, Key::Session(_)) => notes.over(note),
-                    (true, _) => notes.say(Level::Info, note, reason.clone()),
-                    (false, _) => notes.say(Level::Warn, note, reason.clone()),
-                }
-                for at in wanted {
-                    heard[*at].failed.push((key, reason.clone().into(), absent));
-                }
-            }
         }
     }
 
