@@ -44,10 +44,9 @@ impl Libvirt {
         let patience = deadline.saturating_duration_since(Instant::now());
         let mut heard: Vec<Heard> = subjects.iter().map(|_| Heard::default()).collect();
         let candidates: Vec<Vec<Key>> = subjects.iter().map(|subject| self.places_of(subject.uid)).collect();
-        // the system's comes first, then the quick ones; in the second round a machine is looked for where it was not before
-        let mut order: Vec<Key> = self.places.keys().copied().collect();
-        order.sort_by_key(|key| (key.uid().is_some(), self.places[key].took));
+        let order = self.order();
         self.places.values_mut().for_each(|place| place.spent = Duration::ZERO);
+        // in the second round a machine is looked for where it was not before
         for round in 0..2 {
             for key in &order {
                 let wanted: Vec<usize> = (0..subjects.len())
@@ -71,6 +70,13 @@ impl Libvirt {
             }
         }
         heard
+    }
+
+    /// The system's service comes first, then the quick ones.
+    pub(super) fn order(&self) -> Vec<Key> {
+        let mut order: Vec<Key> = self.places.keys().copied().collect();
+        order.sort_by_key(|key| (key.uid().is_some(), self.places[key].took));
+        order
     }
 
     /// Until when a place may be asked: no user's service takes the time of others, nor does the system's where there

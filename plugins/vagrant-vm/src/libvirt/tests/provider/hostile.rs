@@ -160,6 +160,30 @@ fn a_users_service_takes_no_time_of_the_systems() {
     assert!(began.elapsed() < TIMEOUT / 2, "{:?}", began.elapsed());
 }
 
+#[test]
+fn the_systems_service_is_asked_first_and_then_the_quick_ones() {
+    let mut lab = Lab::with(3);
+    for (number, machine) in lab.machines.iter_mut().enumerate() {
+        machine.owner.uid = 2000 + number as u32;
+    }
+    lab.readings();
+    let key = |number: u32| super::super::super::Key::Session(2000 + number);
+    let system = super::super::super::Key::System;
+    let mut takes = |key, millis| {
+        lab.libvirt.places.get_mut(&key).expect("a place").took = Duration::from_millis(millis);
+    };
+    takes(system, 800);
+    takes(key(0), 100);
+    takes(key(1), 200);
+    takes(key(2), 0);
+    assert_eq!(lab.libvirt.order(), [system, key(2), key(0), key(1)]);
+    // who was slow once is not quick at once
+    lab.machines.iter_mut().for_each(|machine| machine.id = machine.id.take().map(|id| id.replace('a', "b")));
+    lab.poll();
+    assert_eq!(lab.libvirt.order(), [system, key(2), key(0), key(1)]);
+    assert!(lab.libvirt.places[&key(1)].took > Duration::from_millis(100));
+}
+
 /// Processor time is of when the process was read, though another machine delayed the answer.
 #[test]
 fn a_delay_makes_no_processor_time() {
