@@ -134,6 +134,22 @@ fn a_pid_file_that_is_a_link_is_none() {
     assert_eq!(lab.first().run, None);
 }
 
+#[test]
+fn a_socket_that_is_a_link_is_not_even_connected_to() {
+    let mut lab = Lab::with(1);
+    lab.fake.domains(Vec::clear);
+    lab.end_process(1000);
+    let listener = std::os::unix::net::UnixListener::bind(lab.path("roots")).expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
+    let folder = lab.path(&format!("run/user/{}/libvirt", own()));
+    fs::create_dir_all(&folder).expect("a folder");
+    symlink(lab.path("roots"), folder.join("libvirt-sock")).expect("a link");
+    let told = lab.first();
+    let expected = "the socket's service belongs to another user";
+    assert_eq!((told.state, told.doubt.as_deref()), (State::Unknown, Some(expected)));
+    assert!(listener.accept().is_err(), "it was connected to");
+}
+
 /// Fast in one poll and silent in the next, a user's service sorts before others now and then.
 #[test]
 fn a_users_service_takes_no_time_of_the_systems() {
