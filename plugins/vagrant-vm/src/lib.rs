@@ -14,6 +14,7 @@ mod indexes;
 mod libvirt;
 mod machine;
 mod metrics;
+mod owned;
 mod process;
 mod provider;
 mod publish;

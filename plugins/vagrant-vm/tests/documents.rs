@@ -118,6 +118,7 @@ fn the_guide_explains_every_reason() {
         include_str!("../src/libvirt/client.rs"),
         include_str!("../src/libvirt/disks.rs"),
         include_str!("../src/libvirt/host.rs"),
+        include_str!("../src/libvirt/images.rs"),
         include_str!("../src/libvirt/mod.rs"),
         include_str!("../src/libvirt/stats.rs"),
         include_str!("../src/libvirt/subject.rs"),
