@@ -231,6 +231,9 @@ fn family(metric: &RawMetric<'_>) -> Family {
     }
 }
 
+/// As the agent has it.
+const MAX_LABEL_VALUE: usize = 1024;
+
 impl HostServices for TestHost {
     fn metric(&mut self, metric: &RawMetric<'_>) -> std::result::Result<u32, String> {
         let name = metric.name.as_str();
@@ -261,6 +264,10 @@ impl HostServices for TestHost {
         if family.label_keys.len() != labels.len() {
             let (name, want) = (&family.name, family.label_keys.len());
             return Err(format!("metric `{name}` has {want} labels, not {}", labels.len()));
+        }
+        if labels.iter().any(|value| value.as_str().len() > MAX_LABEL_VALUE) {
+            let name = &family.name;
+            return Err(format!("metric `{name}`: a label's value has over {MAX_LABEL_VALUE} bytes"));
         }
         let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
         let known = |series: &Registered| {

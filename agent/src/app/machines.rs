@@ -22,12 +22,12 @@ pub(super) fn listed(machine: &Machine, snapshot: &Snapshot, context: &ViewConte
         vm_name: info.name.clone(),
         vm_status: machine.state.status().into(),
         state: machine.state.word().into(),
-        reason: (machine.state == State::Unknown).then(|| why_unknown(told("vm_state"))),
+        reason: (machine.state == State::Unknown).then(|| why_unknown(snapshot, &info.vm, context.now)),
         fresh: told("vm_state").is_ok() || told("vm_info").is_ok(),
         provider: info.provider.clone(),
         project: info.project.clone(),
         owner: info.owner.clone(),
-        ip_address: info.ip_address.clone(),
+        ip_address: info.ip_address.clone().filter(|_| machine.state != State::Destroyed),
         uptime_seconds: uptime.map(|seconds| seconds as i64),
         last_seen: machine.last_seen,
     }
@@ -46,8 +46,18 @@ fn told(snapshot: &Snapshot, metric: &str, vm: &str, now: Timestamp) -> Result<(
     Err(first.unwrap_or(nothing))
 }
 
-fn why_unknown(told: Result<(), Missing>) -> String {
-    told.map_or_else(|missing| missing.to_string(), |()| NOT_KNOWN.into())
+/// The plugin's own reason, which it gives for the states that it can't tell, whether or not it says `unknown` beside
+/// them; else why there is no state.
+fn why_unknown(snapshot: &Snapshot, vm: &str, now: Timestamp) -> String {
+    let mut states = views::series_with(snapshot, "vm_state", Some(("vm", vm)));
+    let given = states.find_map(|(_, index)| match snapshot.value(index, now) {
+        Err(Missing::Unavailable(reason)) => Some(reason.to_string()),
+        _ => None,
+    });
+    given.unwrap_or_else(|| match told(snapshot, "vm_state", vm, now) {
+        Ok(()) => NOT_KNOWN.into(),
+        Err(missing) => missing.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +103,8 @@ mod tests {
     }
 
     fn vm(state: State, snapshot: &Snapshot, seconds: i64) -> Vm {
-        let info = Arc::new(Info { vm: "u-1".into(), ..Info::default() });
+        let address = Some("192.0.2.1".into());
+        let info = Arc::new(Info { vm: "u-1".into(), ip_address: address, ..Info::default() });
         let machine = Machine { vm_id: 1, info, state, last_seen: None };
         let now = Timestamp::from_millis(100_000 + seconds * 1000);
         listed(&machine, snapshot, &ViewContext { disk: "/", now, timestamps: TimestampStyle::Rfc3339 })
@@ -114,6 +125,7 @@ mod tests {
         let away = Err(Missing::Unavailable("libvirt is away".into()));
         for (values, fresh, reason) in [
             (&[("vm_state", away.clone()), ("vm_info", Ok(1.0))][..], true, "libvirt is away"),
+            (&[("vm_state", Ok(1.0)), ("vm_state", away.clone())], true, "libvirt is away"),
             (&[("vm_state", away)], false, "libvirt is away"),
             (&[("vm_state", Ok(0.0)), ("vm_state", Ok(0.0))], true, "not_known"),
             (&[], false, "no_series"),
@@ -125,9 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn a_destroyed_machine_has_no_uptime_of_before() {
+    fn a_destroyed_machine_has_nothing_of_before() {
         let told = snapshot(&[("vm_uptime_seconds", Ok(5.0))]);
         assert_eq!(vm(State::Running, &told, 0).uptime_seconds, Some(5));
-        assert_eq!(vm(State::Destroyed, &told, 0).uptime_seconds, None);
+        assert_eq!(vm(State::Running, &told, 0).ip_address.as_deref(), Some("192.0.2.1"));
+        let gone = vm(State::Destroyed, &told, 0);
+        assert_eq!((gone.uptime_seconds, gone.ip_address), (None, None));
     }
 }

@@ -32,14 +32,18 @@ async fn look(managing: &Managing) -> io::Result<()> {
     // not a pipe, but read and waited for as one: the ways that are made for any descriptor are unsafe
     let mut notices = Receiver::from_owned_fd_unchecked(inotify.try_clone()?)?;
     let mut seen = Seen::of(&managing.overview().config);
+    let mut watched = Watched::new();
     loop {
-        watch_folders(&inotify, &managing.overview().config);
-        something_happens(&mut notices).await?;
-        let began = Instant::now();
-        while began.elapsed() < LONGEST {
-            match timeout(QUIET, something_happens(&mut notices)).await {
-                Ok(happened) => happened?,
-                Err(_) => break,
+        let before = std::mem::replace(&mut watched, watch_folders(&inotify, &managing.overview().config));
+        // of what came into a folder before it was watched there is no notice
+        if watched == before {
+            something_happens(&mut notices).await?;
+            let began = Instant::now();
+            while began.elapsed() < LONGEST {
+                match timeout(QUIET, something_happens(&mut notices)).await {
+                    Ok(happened) => happened?,
+                    Err(_) => break,
+                }
             }
         }
         let now = Seen::of(&managing.overview().config);
@@ -52,8 +56,12 @@ async fn look(managing: &Managing) -> io::Result<()> {
     }
 }
 
+/// The folders that are watched, with the kernel's numbers: a folder that was made anew has another one.
+type Watched = BTreeMap<PathBuf, i32>;
+
 /// The folders of the configuration's files and those of plugins. One that is not there is not looked at.
-fn watch_folders(notices: &OwnedFd, config: &Config) {
+fn watch_folders(notices: &OwnedFd, config: &Config) -> Watched {
+    let mut watched = Watched::new();
     let changes = WatchFlags::CLOSE_WRITE
         | WatchFlags::MOVE
         | WatchFlags::CREATE
@@ -63,10 +71,12 @@ fn watch_folders(notices: &OwnedFd, config: &Config) {
     let files = config.files.iter().filter_map(|file| file.parent().map(Path::to_path_buf));
     for folder in files.chain(drop_ins(config)).chain(config.agent.plugin_dirs.clone()) {
         match inotify::add_watch(notices, &folder, changes) {
-            Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {}
+            Ok(number) => drop(watched.insert(folder, number)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {}
             Err(error) => tracing::warn!("{}: changes can't be noticed: {error}", folder.display()),
         }
     }
+    watched
 }
 
 /// Waits, and forgets what happened: what matters is what is there now.

@@ -1,9 +1,9 @@
 //! What is followed of one machine.
 
-use super::{Info, Machine, Machines, State, transition};
+use super::{Info, Machine, Machines, State, indexes::Indexes, transition};
 use crate::model::{Event, Missing, Snapshot, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 /// What of a machine outlives a restart, as JSON under `machine/<vm_id>`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub(super) struct Track {
     pub(super) collector: Arc<str>,
     /// It had series in the catalog before.
     pub(super) lived: bool,
-    /// It had series since the agent's start.
+    /// It had series since its collector's start.
     pub(super) met: bool,
     /// Its series ended, or none was seen since the start: how many collections its collector had brought by then.
     /// Destroyed, once its collector goes on without it.
@@ -105,11 +105,13 @@ impl Track {
         snapshot: &Snapshot,
         now: Timestamp,
         collections: &impl Fn(&str) -> u64,
-        partial: &BTreeSet<Arc<str>>,
+        indexes: &Indexes,
     ) {
         let state = match self.gone_since {
-            // nobody has read of it since the start, but not everything could be read
-            Some(_) if !self.met && partial.contains(&self.collector) => return,
+            // nobody has read of it since the start, and where it would stand was not read
+            Some(_) if !self.met && indexes.may_hide(&self.collector, machine.info.owner.as_deref()) => {
+                return;
+            }
             // its collector went on without it
             Some(then) if collections(&self.collector) > then => {
                 self.gone_since = None;

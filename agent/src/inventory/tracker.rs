@@ -2,6 +2,7 @@
 
 use super::{
     Info, Machine, Machines, State,
+    indexes::{self, Indexes},
     track::{Record, Track},
 };
 use crate::model::{Catalog, CollectorId, Event, Kind, Snapshot, Timestamp};
@@ -12,9 +13,6 @@ use std::{
 
 /// Under this name the store keeps which collectors ever brought a collection, as a JSON list.
 const SEEN: &str = "machines.collectors";
-
-/// A gauge of a collector of machines: how many lists of machines it could never read since its start.
-const UNREAD: &str = "vm_indexes_unread";
 
 /// What the inventory needs of the store. The error is for the log.
 pub trait Registry {
@@ -40,6 +38,8 @@ pub struct Inventory {
     seen: BTreeSet<String>,
     /// [`seen`](Self::seen) has to be kept anew.
     seen_changed: bool,
+    /// Which lists of machines were read.
+    indexes: Indexes,
     /// A machine of the catalog has no number yet: the store failed.
     incomplete: bool,
 }
@@ -53,7 +53,8 @@ impl Inventory {
         let mut known = registry.vms()?;
         known.sort();
         let seen = registry.meta(SEEN)?.and_then(|text| serde_json::from_str(&text).ok());
-        let mut inventory = Self { seen: seen.unwrap_or_default(), ..Self::default() };
+        let indexes = Indexes::load(registry.meta(indexes::KEPT)?.as_deref());
+        let mut inventory = Self { seen: seen.unwrap_or_default(), indexes, ..Self::default() };
         for (vm_id, vm) in known {
             let text = registry.meta(&key(vm_id))?;
             // a record that can't be read is as good as none: the machine keeps its number
@@ -92,10 +93,10 @@ impl Inventory {
             self.resolve(&snapshot.catalog, registry, &collections);
             self.catalog = Arc::downgrade(&snapshot.catalog);
         }
-        let partial = partial(snapshot, now);
+        self.indexes.follow(snapshot, now);
         for (machine, track) in self.machines.list.iter_mut().zip(&mut self.tracks) {
             track.follow_info(machine, snapshot);
-            track.follow_state(machine, snapshot, now, &collections, &partial);
+            track.follow_state(machine, snapshot, now, &collections, &self.indexes);
         }
         for (machine, track) in self.machines.list.iter().zip(&mut self.tracks) {
             track.transition(machine, &self.machines, now, events);
@@ -122,6 +123,7 @@ impl Inventory {
         {
             kept.push((SEEN.into(), text));
         }
+        kept.extend(self.indexes.take_changes(all).map(|text| (indexes::KEPT.into(), text)));
     }
 
     /// Remembers which collectors have told what there is.
@@ -159,7 +161,15 @@ impl Inventory {
                 self.incomplete = true;
             }
         }
+        let told_of: BTreeSet<Arc<str>> = self
+            .tracks
+            .iter()
+            .filter(|track| track.lives())
+            .map(|track| Arc::clone(&track.collector))
+            .collect();
         for track in &mut self.tracks {
+            // one that tells of nothing any more may have ended; its successor has to meet them anew
+            track.met &= told_of.contains(&track.collector);
             if track.lives() {
                 (track.gone_since, track.met) = (None, true);
             } else if track.lived {
@@ -272,17 +282,6 @@ fn told(catalog: &Catalog) -> impl Iterator<Item = Told<'_>> {
             tells.then_some(Told { vm, state, index, collector })
         })
     })
-}
-
-/// The collectors that could not read all they should since their start (`vm_indexes_unread`): a machine that they don't
-/// tell of may be there all the same.
-fn partial(snapshot: &Snapshot, now: Timestamp) -> BTreeSet<Arc<str>> {
-    let catalog = &snapshot.catalog;
-    let unread = catalog
-        .of_metric(UNREAD)
-        .iter()
-        .filter(|index| snapshot.value(**index, now).is_ok_and(|unread| unread > 0.0));
-    unread.filter_map(|index| Some(collector_name(catalog, catalog.series.get(*index)?.collector))).collect()
 }
 
 /// What a machine was before it was told of for the first time: not created where its collector had told what there is;

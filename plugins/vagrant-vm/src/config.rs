@@ -14,7 +14,7 @@ pub struct Config {
     pub(crate) index: Vec<PathBuf>,
     /// Where proc, run and etc lie, and the users' homes.
     pub(crate) root: PathBuf,
-    /// A provider, or a home, that has not answered for so long is reported, and nothing else waits for it.
+    /// A provider, or a home, that has not answered for so long is reported; the machines of others are read all the same.
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Duration,
     pub(crate) libvirt: Libvirt,

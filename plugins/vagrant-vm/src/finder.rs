@@ -26,14 +26,21 @@ pub(crate) enum Found {
     Hidden,
 }
 
+/// A machine's owner and id: two users may name the same machine.
+type Whose = (u32, String);
+
+fn whose(machine: &Machine) -> Whose {
+    (machine.owner.uid, machine.vm().to_owned())
+}
+
 /// See the [module](self).
 pub(crate) struct Finder {
     processes: Processes,
     /// Whether the process with these arguments is that of the machine with this id.
     is_of: fn(&[String], &str) -> bool,
-    known: HashMap<String, Run>,
+    known: HashMap<Whose, Run>,
     /// The machines that the last walk did not find.
-    missing: HashSet<String>,
+    missing: HashSet<Whose>,
     /// How often each process was looked at.
     looks: HashMap<u32, u8>,
     pause: u32,
@@ -53,24 +60,26 @@ impl Finder {
         let mut found: Vec<Option<Process>> = machines
             .iter()
             .map(|machine| {
-                let run = *self.known.get(machine.vm())?;
+                let whose = whose(machine);
+                let run = *self.known.get(&whose)?;
                 let process = self.alive(run);
                 if process.is_none() {
-                    self.known.remove(machine.vm());
+                    self.known.remove(&whose);
                     lost = true;
                 }
                 process
             })
             .collect();
-        let missing: HashSet<String> = machines
+        let missing: HashSet<Whose> = machines
             .iter()
             .zip(&found)
             .filter(|(_, found)| found.is_none())
-            .map(|(machine, _)| machine.vm().to_owned())
+            .map(|(machine, _)| whose(machine))
             .collect();
         if self.known.len() + missing.len() > machines.len() {
-            let ids: HashSet<&str> = machines.iter().map(Machine::vm).collect();
-            self.known.retain(|id, _| ids.contains(id.as_str()));
+            let all: HashSet<(u32, &str)> =
+                machines.iter().map(|machine| (machine.owner.uid, machine.vm())).collect();
+            self.known.retain(|(uid, id), _| all.contains(&(*uid, id.as_str())));
         }
         if !missing.is_empty() {
             let anew = lost || !missing.is_subset(&self.missing);
@@ -123,13 +132,13 @@ impl Finder {
             if !(self.is_of)(&arguments, machine.vm()) {
                 continue;
             }
-            let Some(process) = self.verified(pid, &arguments, machine) else { return };
+            // somebody else may have named a machine as a part of this one's command line
+            let Some(process) = self.verified(pid, &arguments, machine) else { continue };
             let age = |process: &Process| (process.run.start, process.run.pid);
             if found.is_none_or(|found| age(&process) > age(&found)) {
-                self.known.insert(machine.vm().to_owned(), process.run);
+                self.known.insert(whose(machine), process.run);
                 *found = Some(process);
             }
-            return;
         }
     }
 
@@ -263,6 +272,27 @@ pub(crate) mod tests {
         assert_eq!(finder.look(&[machine("qemu", "a")]), [Found::None]);
         process(root.path(), 8, 80, 'S', 0, &["vm", "b"]);
         assert_eq!(pids(&finder.look(&[machine("qemu", "b")])), [8], "root may start a user's machine");
+    }
+
+    /// Whatever others name among the arguments, and in whatever order, the machine has its process.
+    #[test]
+    fn a_claim_of_somebody_else_takes_no_process_away() {
+        let root = root();
+        process(root.path(), 7, 70, 'S', 1000, &["vm", "a", "q35"]);
+        let claim = |id: &str, uid: u32| {
+            let mut machine = machine("qemu", id);
+            machine.owner.uid = uid;
+            machine
+        };
+        let machines = [claim("q35", 1001), claim("a", 1001), claim("a", 1000), claim("a", 1002)];
+        let mut finder = finder(root.path());
+        for _ in 0..5 {
+            assert_eq!(pids(&finder.look(&machines)), [0, 0, 7, 0]);
+        }
+        // root's may be anybody's
+        process(root.path(), 8, 80, 'S', 0, &["vm", "b", "q35"]);
+        let machines = [claim("q35", 1001), claim("b", 1000)];
+        assert_eq!(pids(&finder.look(&machines))[1], 8);
     }
 
     #[test]

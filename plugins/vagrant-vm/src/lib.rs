@@ -12,10 +12,12 @@ mod crew;
 mod finder;
 #[doc(hidden)]
 pub mod fuzzing;
+mod indexes;
 mod job;
 mod libvirt;
 mod machine;
 mod metrics;
+mod owned;
 mod process;
 mod provider;
 mod publish;
@@ -26,6 +28,7 @@ mod virtualbox;
 
 pub use config::Config;
 use crew::{Crew, Timing};
+use indexes::Indexes;
 use job::Job;
 #[doc(hidden)]
 pub use libvirt::read_as_reply;
@@ -37,7 +40,7 @@ use std::{
     time::{Duration, Instant},
 };
 use twarga_plugin_api::prelude::*;
-use vagrant::{Scan, Scanner};
+use vagrant::Scanner;
 
 /// The collector.
 pub struct VagrantVm {
@@ -49,8 +52,7 @@ pub struct VagrantVm {
     timeout: Duration,
     /// There are machines.
     machines: bool,
-    /// `vm_indexes_unread`, once there is something to tell.
-    unread: Option<Series>,
+    indexes: Indexes,
 }
 
 impl Collector for VagrantVm {
@@ -72,7 +74,7 @@ impl Collector for VagrantVm {
             machines: false,
             publisher: Publisher::default(),
             said: Said::default(),
-            unread: None,
+            indexes: Indexes::default(),
         })
     }
 
@@ -88,7 +90,9 @@ impl Collector for VagrantVm {
         let deadline = Instant::now() + self.timeout;
         let told = self.roster.ask(&scan.machines, deadline, &mut notes);
         let told_any = !told.is_empty();
-        let published = self.publisher.publish(told, sink, &mut notes);
+        self.publisher.publish(told, sink, &mut notes);
+        let follows_all = |owner: &str| self.roster.follows_all_of(owner);
+        self.indexes.publish(&scan.indexes, follows_all, sink, &mut notes);
         for (level, line) in self.said.news(&mut notes) {
             sink.host().log(level, &line);
         }
@@ -96,26 +100,11 @@ impl Collector for VagrantVm {
             self.machines = told_any;
             self.crew.last(told_any);
         }
-        self.put_unread(&scan, sink)?;
-        published?;
         match scan.missing {
             // where others are read about, one user's broken index is no failure: those would be read less often for it
             Some(why) if scan.machines.is_empty() => Err(Error::transient(why)),
             _ => Ok(()),
         }
-    }
-}
-
-impl VagrantVm {
-    /// Nothing on a host without machines.
-    fn put_unread(&mut self, scan: &Scan, sink: &mut Sink<'_>) -> Result<()> {
-        if self.unread.is_none() && (scan.unread > 0 || !scan.machines.is_empty()) {
-            self.unread = Some(sink.host().series(&metrics::UNREAD, &[])?);
-        }
-        if let Some(unread) = self.unread {
-            sink.put(unread, scan.unread as f64);
-        }
-        Ok(())
     }
 }
 

@@ -82,6 +82,9 @@ pub(crate) struct VmInfo {
     pub(crate) vcpus: Option<f64>,
 }
 
+/// The most machines of one owner: each has a score of series, and nobody's crowd shall cost the others theirs.
+pub(crate) const MAX_OF_OWNER: usize = 500;
+
 /// A machine of a machine index.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Machine {

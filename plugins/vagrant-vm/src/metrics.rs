@@ -13,11 +13,12 @@ pub(crate) const CPU_USAGE: Metric = gauge(
 );
 
 /// Beside the machines: what the agent, too, must know to tell a machine that is gone from one that nobody can read about.
-pub(crate) const UNREAD: Metric = Metric::gauge(
-    "vm_indexes_unread",
+pub(crate) const INDEX_READ: Metric = Metric::gauge(
+    "vm_index_read",
     Unit::NONE,
-    "Machine indexes that are there and could not be read since the start.",
-);
+    "1 where the user's machine index was read and the id of each machine in it is known, else 0.",
+)
+.labels("owner");
 
 const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Metric<'static> {
     Metric::gauge(name, unit, help).labels("vm")
@@ -51,7 +52,7 @@ pub(crate) const METRICS: &[Metric<'static>] = &{
     let mut all = [STATE; 4 + Quantity::ALL.len()];
     all[1] = INFO;
     all[2] = CPU_USAGE;
-    all[3] = UNREAD;
+    all[3] = INDEX_READ;
     let mut index = 0;
     while index < QUANTITIES.len() {
         all[4 + index] = QUANTITIES[index];

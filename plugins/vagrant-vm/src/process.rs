@@ -11,6 +11,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 /// A process, as /proc/PID/stat tells.
@@ -23,6 +24,8 @@ pub(crate) struct Process {
     pub(crate) cpu_seconds: f64,
     /// Resident memory.
     pub(crate) rss_bytes: f64,
+    /// When this was read.
+    pub(crate) at: Instant,
 }
 
 /// Reads /proc below a root.
@@ -207,7 +210,7 @@ impl Processes {
         let cpu_seconds = (number(14)? as f64 + number(15)? as f64) / self.ticks_per_second;
         let start = number(22)?;
         let rss_bytes = number(24)? as f64 * self.page_bytes;
-        Some(Process { run: Run { pid, start }, state, cpu_seconds, rss_bytes })
+        Some(Process { run: Run { pid, start }, state, cpu_seconds, rss_bytes, at: Instant::now() })
     }
 }
 
@@ -246,9 +249,12 @@ mod tests {
     fn a_captured_process_is_read() {
         let (_root, processes) = captured(STAT.as_bytes());
         let run = Run { pid: 4415, start: 308_214 };
-        let process =
-            Process { run, state: 'S', cpu_seconds: (3890.0 + 2384.0) / 100.0, rss_bytes: 87292.0 * 4096.0 };
-        assert_eq!(processes.read(4415).unwrap(), process);
+        let before = Instant::now();
+        let process = processes.read(4415).unwrap();
+        assert!(before <= process.at && process.at <= Instant::now());
+        assert_eq!((process.run, process.state), (run, 'S'));
+        assert_eq!(process.cpu_seconds, (3890.0 + 2384.0) / 100.0);
+        assert_eq!(process.rss_bytes, 87292.0 * 4096.0);
         assert_eq!(processes.uid(4415).unwrap(), 64055);
         assert!((processes.age(run).unwrap() - (3200.5 - 3082.14)).abs() < 1e-6);
         let arguments = processes.arguments(4415).unwrap();

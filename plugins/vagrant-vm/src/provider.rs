@@ -118,6 +118,8 @@ pub(crate) struct Desk {
     provider: Box<dyn Provider>,
     request: Option<Request>,
     told: Option<Told>,
+    /// Of answers that nobody took, since there were other machines.
+    notes: Notes,
     /// It was asked, and did not come to an end.
     failed: bool,
 }
@@ -127,7 +129,7 @@ impl Desk {
     pub(crate) fn work(&mut self) {
         let Some(Request { number, machines, deadline }) = self.request.take() else { return };
         self.failed = true;
-        let mut notes = Notes::default();
+        let mut notes = std::mem::take(&mut self.notes);
         let answers = self.provider.read(&machines, deadline, &mut notes);
         self.failed = false;
         self.told = Some(Told { number, answers, notes });
@@ -140,7 +142,7 @@ impl Desk {
 
 /// What came of asking.
 pub(crate) enum Outcome {
-    /// One for each machine that was asked for.
+    /// The answers for the machines that were asked for, in their order.
     Answers(Vec<Answer>),
     /// Nothing in time.
     Late,
@@ -162,7 +164,7 @@ pub(crate) struct Seat {
 impl Seat {
     pub(crate) fn open(crew: &Arc<Crew<Job>>, mut provider: Box<dyn Provider>) -> Self {
         let ahead = provider.ahead().map(|work| crew.add(Job::Ahead(Ahead { work, due: false })));
-        let desk = Desk { provider, request: None, told: None, failed: false };
+        let desk = Desk { provider, request: None, told: None, notes: Notes::default(), failed: false };
         let desk = crew.add(Job::Desk(desk));
         Self { crew: Arc::clone(crew), desk, ahead, number: 0, laid: None }
     }
@@ -200,7 +202,10 @@ impl Seat {
         let request = Request { number: self.number, machines: Arc::clone(machines), deadline };
         let laid = self.crew.with(self.desk, |job| {
             if let Job::Desk(desk) = job {
-                (desk.request, desk.told) = (Some(request), None);
+                desk.request = Some(request);
+                if let Some(untaken) = desk.told.take() {
+                    desk.notes.append(untaken.notes);
+                }
             }
         });
         laid.is_some()

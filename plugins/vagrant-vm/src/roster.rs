@@ -2,19 +2,26 @@
 //!
 //! A machine stays until its provider says that it is gone: one that only left the index (a project that was moved, an
 //! index that was lost) is still read as long as its hypervisor has it.
+//!
+//! Indexes are written by users, who may name whatever they like: see `claims` for machines that several of them claim,
+//! and `admission` for how many one of them may bring.
+
+mod admission;
+mod claims;
+mod source;
 
 use crate::{
     config::Config,
     crew::Crew,
     job::Job,
-    libvirt::Libvirt,
     machine::{Machine, Reading, State, Values},
     provider::{Answer, Notes, Outcome, Provider, Seat},
-    qemu::Qemu,
-    virtualbox::VirtualBox,
 };
+use admission::Admission;
+use claims::{Claim, Claims, DeskKey, LeftOut, Taken};
+use source::Source;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,48 +30,6 @@ use twarga_plugin_api::Level;
 /// A machine that vanished from its provider, or lost its id, while it stands in the index may be on its way out:
 /// `vagrant destroy` removes one after the other. Only after so long it is taken for one that was not created.
 const SETTLED: Duration = Duration::from_secs(60);
-
-/// Which source reads a provider's machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Source {
-    Libvirt,
-    VirtualBox,
-    Qemu,
-}
-
-impl Source {
-    fn of(provider: &str) -> Self {
-        match provider {
-            "libvirt" => Self::Libvirt,
-            "virtualbox" => Self::VirtualBox,
-            _ => Self::Qemu,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Libvirt => "libvirt",
-            Self::VirtualBox => "virtualbox",
-            Self::Qemu => "qemu",
-        }
-    }
-
-    fn is_enabled(self, config: &Config) -> bool {
-        match self {
-            Self::Libvirt => config.libvirt.enabled,
-            Self::VirtualBox => config.virtualbox.enabled,
-            Self::Qemu => config.qemu.enabled,
-        }
-    }
-
-    fn open(self, config: &Config) -> Box<dyn Provider> {
-        match self {
-            Self::Libvirt => Box::new(Libvirt::new(config)),
-            Self::VirtualBox => Box::new(VirtualBox::new(config)),
-            Self::Qemu => Box::new(Qemu::new(config)),
-        }
-    }
-}
 
 /// A machine and what is true of it now.
 pub(crate) struct Told<'a> {
@@ -83,10 +48,17 @@ struct Tracked {
     unlinked: Option<Instant>,
     /// Its provider does not know it: since when.
     gone: Option<Instant>,
+    claim: Claim,
 }
 
 /// Makes a source.
 type Opener = Box<dyn FnMut(Source, &Config) -> Box<dyn Provider> + Send>;
+
+/// What is asked of one desk, and whose places among the tracked the answers are of.
+struct Asked {
+    machines: Arc<Vec<Machine>>,
+    of: Vec<usize>,
+}
 
 /// See the [module](self).
 pub(crate) struct Roster {
@@ -96,9 +68,16 @@ pub(crate) struct Roster {
     settled: Duration,
     scanned: Arc<Vec<Machine>>,
     tracked: Vec<Tracked>,
-    /// The machines with an id, by source, as they were handed out; made anew after a change.
-    asked: BTreeMap<Source, Arc<Vec<Machine>>>,
-    seats: BTreeMap<Source, Seat>,
+    /// The places of those that have the same id, where there is more than one.
+    rivals: Vec<Vec<usize>>,
+    admission: Admission,
+    /// Why machines are left out, by owner.
+    left_out: LeftOut,
+    /// Owners some of whose machines were not admitted.
+    crowded: BTreeSet<String>,
+    /// The machines with an id, by desk, as they were handed out; made anew after a change.
+    asked: BTreeMap<DeskKey, Asked>,
+    seats: BTreeMap<DeskKey, Seat>,
 }
 
 impl Roster {
@@ -114,6 +93,10 @@ impl Roster {
             settled,
             scanned: Arc::default(),
             tracked: Vec::new(),
+            rivals: Vec::new(),
+            admission: Admission::default(),
+            left_out: LeftOut::default(),
+            crowded: BTreeSet::new(),
             asked: BTreeMap::new(),
             seats: BTreeMap::new(),
         }
@@ -122,8 +105,8 @@ impl Roster {
     /// Has the providers asked for the machines that are known already, in the crew's next round, whoever waits for that:
     /// as long as the machines stay the same, [`Roster::ask`] need not wake a thread once more.
     pub(crate) fn prepare(&mut self, deadline: Instant) {
-        for (source, seat) in &mut self.seats {
-            if let Some(machines) = self.asked.get(source) {
+        for (key, seat) in &mut self.seats {
+            if let Some(Asked { machines, .. }) = self.asked.get(key) {
                 seat.prepare(machines, deadline);
             }
         }
@@ -144,135 +127,199 @@ impl Roster {
         deadline: Instant,
         notes: &mut Notes,
     ) -> Vec<Told<'_>> {
-        self.follow(machines, notes);
+        self.follow(machines);
         let mut answers = self.answers(deadline, notes);
-        self.note_gone(&answers);
-        self.told(&mut answers)
+        self.settle_claims(&answers);
+        self.note_gone(&mut answers);
+        self.left_out.say(&self.tracked, notes);
+        self.told(answers)
+    }
+
+    /// Whether all machines that were found in this user's index are followed.
+    pub(crate) fn follows_all_of(&self, owner: &str) -> bool {
+        !self.crowded.contains(owner)
     }
 
     /// Takes over what the indexes say.
-    fn follow(&mut self, machines: &Arc<Vec<Machine>>, notes: &mut Notes) {
+    fn follow(&mut self, machines: &Arc<Vec<Machine>>) {
         let settled = self.settled;
         let expired = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() >= settled);
         let unlinked = self.tracked.iter().any(|tracked| expired(tracked.unlinked));
-        if Arc::ptr_eq(machines, &self.scanned) && !unlinked {
+        let now = Instant::now();
+        if Arc::ptr_eq(machines, &self.scanned) && !unlinked && !self.admission.is_worth_asking(now) {
             return;
         }
         self.scanned = Arc::clone(machines);
         self.asked.clear();
-        let mut before: HashMap<String, Tracked> =
-            self.tracked.drain(..).map(|known| (known.machine.index_id.clone(), known)).collect();
-        let mut taken = HashSet::new();
-        for machine in machines.iter() {
-            let mut machine = machine.clone();
-            let known = before.remove(&machine.index_id);
+        let before = std::mem::take(&mut self.tracked);
+        let by_index: HashMap<(u32, &str), &Tracked> =
+            before.iter().map(|known| ((known.machine.owner.uid, &*known.machine.index_id), known)).collect();
+        let mut claims = Claims::of(&before);
+        let mut round = self.admission.round(now);
+        self.left_out.clear();
+        self.crowded.clear();
+        let mut new = Vec::new();
+        for listed in machines.iter() {
+            let known = by_index.get(&(listed.owner.uid, &*listed.index_id));
+            let mut machine = listed.clone();
             let mut unlinked = None;
             if machine.id.is_none()
-                && let Some(known) = &known
+                && let Some(known) = known
                 && known.machine.id.is_some()
                 && !expired(known.unlinked)
             {
-                unlinked = known.unlinked.or_else(|| Some(Instant::now()));
+                unlinked = known.unlinked.or(Some(now));
                 machine.id.clone_from(&known.machine.id);
             }
-            if !taken.insert(machine.vm().to_owned()) {
-                let text = format!("{} has the id of another machine, it is left out", machine.name);
-                notes.say(Level::Warn, format!("project {}", machine.project), text);
-                continue;
+            let tracked = Tracked { machine, listed: true, unlinked, gone: None, claim: Claim::default() };
+            match claims.take(&tracked.machine) {
+                Taken::Known(claim, gone) => {
+                    round.counts(tracked.machine.owner.uid);
+                    self.tracked.push(Tracked { claim, gone, ..tracked });
+                }
+                Taken::Twice => self.left_out.add(&tracked.machine, claims::TWICE),
+                // the machine that is no more leaves one that was not created, which is no other
+                Taken::New => {
+                    let is_met = known.is_some_and(|known| known.machine.index_id == tracked.machine.vm());
+                    new.push((tracked, is_met));
+                }
             }
-            let gone = known.filter(|known| known.machine.id == machine.id).and_then(|known| known.gone);
-            self.tracked.push(Tracked { machine, listed: true, unlinked, gone });
         }
-        // what left the index: its provider has the last word, unless another entry has taken it over
-        for (_, mut known) in before {
+        // who is tracked already is served first
+        for (tracked, is_met) in new {
+            let is_met = is_met || claims.knows(tracked.machine.vm());
+            match round.admit(tracked.machine.owner.uid, is_met) {
+                Ok(()) => self.tracked.push(tracked),
+                Err(why) => {
+                    self.left_out.add(&tracked.machine, why);
+                    self.crowded.insert(tracked.machine.owner.name);
+                }
+            }
+        }
+        drop(by_index);
+        // what left the index: its provider has the last word, unless another entry of its owner has taken it over
+        let entries: HashSet<(u32, &str)> =
+            machines.iter().map(|machine| (machine.owner.uid, &*machine.index_id)).collect();
+        for mut known in before {
             if known.machine.id.is_some()
                 && known.gone.is_none()
-                && taken.insert(known.machine.vm().to_owned())
+                && known.claim.shown
+                && !entries.contains(&(known.machine.owner.uid, &*known.machine.index_id))
+                && claims.is_free(&known.machine)
             {
                 known.listed = false;
                 self.tracked.push(known);
             }
         }
+        self.in_order();
+        self.rivals = claims::rivals(&mut self.tracked, &mut self.left_out);
     }
 
-    /// What the providers say, by the label `vm`.
-    fn answers(&mut self, deadline: Instant, notes: &mut Notes) -> HashMap<String, Answer> {
+    /// The order of the indexes; at the end, what left them.
+    fn in_order(&mut self) {
+        let places: HashMap<(u32, &str), usize> = self
+            .scanned
+            .iter()
+            .enumerate()
+            .map(|(at, machine)| ((machine.owner.uid, &*machine.index_id), at))
+            .collect();
+        let place = |tracked: &Tracked| match tracked.listed {
+            true => places.get(&(tracked.machine.owner.uid, &*tracked.machine.index_id)).copied(),
+            false => None,
+        };
+        self.tracked.sort_by_cached_key(|tracked| place(tracked).unwrap_or(usize::MAX));
+    }
+
+    /// What the providers say, of each that is tracked.
+    fn answers(&mut self, deadline: Instant, notes: &mut Notes) -> Vec<Option<Answer>> {
         if self.asked.is_empty() {
-            let mut lists: BTreeMap<Source, Vec<Machine>> = BTreeMap::new();
-            for Tracked { machine, .. } in self.tracked.iter().filter(|tracked| tracked.machine.id.is_some())
-            {
-                lists.entry(Source::of(&machine.provider)).or_default().push(machine.clone());
+            let mut lists: BTreeMap<DeskKey, (Vec<Machine>, Vec<usize>)> = BTreeMap::new();
+            for (at, tracked) in self.tracked.iter().enumerate() {
+                if tracked.machine.id.is_some() {
+                    let list = lists.entry(tracked.desk()).or_default();
+                    list.0.push(tracked.machine.clone());
+                    list.1.push(at);
+                }
             }
-            self.asked = lists.into_iter().map(|(source, list)| (source, Arc::new(list))).collect();
+            let asked = |(machines, of)| Asked { machines: Arc::new(machines), of };
+            self.asked = lists.into_iter().map(|(key, list)| (key, asked(list))).collect();
         }
-        self.seats.retain(|source, _| self.asked.contains_key(source));
-        let mut answers = HashMap::with_capacity(self.tracked.len());
+        self.seats.retain(|key, _| self.asked.contains_key(key));
+        let mut answers = vec![None; self.tracked.len()];
         let mut round = Vec::new();
-        for (source, machines) in &self.asked {
+        for (key, Asked { machines, of }) in &self.asked {
+            let source = key.0;
             if !source.is_enabled(&self.config) {
-                for machine in machines.iter() {
-                    let reason = format!("{} is disabled in the configuration", source.name());
-                    answers.insert(machine.vm().to_owned(), Answer::unknown(reason));
+                let reason = format!("{} is disabled in the configuration", source.name());
+                for at in of {
+                    answers[*at] = Some(Answer::unknown(reason.clone()));
                 }
                 continue;
             }
-            let seat = self.seats.entry(*source);
-            let seat = seat.or_insert_with(|| Seat::open(&self.crew, (self.open)(*source, &self.config)));
+            let seat = self.seats.entry(*key);
+            let seat = seat.or_insert_with(|| Seat::open(&self.crew, (self.open)(source, &self.config)));
             if seat.ask(machines, deadline) {
-                round.push(*source);
+                round.push(*key);
             }
         }
         if !round.is_empty() {
             let seats = &self.seats;
-            let asked =
-                |at: usize| round.iter().any(|source| seats.get(source).is_some_and(|seat| seat.is_at(at)));
+            let asked = |at: usize| round.iter().any(|key| seats.get(key).is_some_and(|seat| seat.is_at(at)));
             if let Err(error) = self.crew.round(deadline, asked) {
                 notes.say(Level::Error, "providers", format!("no thread: {error}"));
             } else {
                 notes.over("providers");
             }
         }
-        let sources: Vec<Source> = self.seats.keys().copied().collect();
-        for source in sources {
-            self.take(source, notes, &mut answers);
+        let keys: Vec<DeskKey> = self.seats.keys().copied().collect();
+        for key in keys {
+            self.take(key, notes, &mut answers);
         }
         answers
     }
 
-    /// Takes the answers of one provider, or the reason why there are none.
-    fn take(&mut self, source: Source, notes: &mut Notes, answers: &mut HashMap<String, Answer>) {
-        let subject = format!("provider {}", source.name());
-        let (Some(machines), Some(seat)) = (self.asked.get(&source), self.seats.get_mut(&source)) else {
+    /// Takes the answers of one desk, or the reason why there are none.
+    fn take(&mut self, key: DeskKey, notes: &mut Notes, answers: &mut [Option<Answer>]) {
+        let subject = subject(key);
+        let (Some(Asked { of, .. }), Some(seat)) = (self.asked.get(&key), self.seats.get_mut(&key)) else {
             return;
         };
+        let name = key.0.name();
         let reason = match seat.outcome(notes) {
             Outcome::Answers(told) => {
-                let told =
-                    machines.iter().zip(told).map(|(machine, answer)| (machine.vm().to_owned(), answer));
-                answers.extend(told);
+                for (at, answer) in of.iter().zip(told) {
+                    answers[*at] = Some(answer);
+                }
                 notes.over(subject);
                 return;
             }
             Outcome::Late => {
                 notes.say(Level::Warn, subject, "does not answer");
-                format!("{} does not answer", source.name())
+                format!("{name} does not answer")
             }
             Outcome::Failed => {
-                self.seats.remove(&source);
+                self.seats.remove(&key);
                 notes.say(Level::Error, subject, "it failed, it is started anew");
-                format!("{} failed", source.name())
+                format!("{name} failed")
             }
         };
-        for machine in machines.iter() {
-            answers.insert(machine.vm().to_owned(), Answer::unknown(reason.clone()));
+        for at in of {
+            answers[*at] = Some(Answer::unknown(reason.clone()));
         }
     }
 
+    /// Decides, where there are several, which machine is the one of its id.
+    fn settle_claims(&mut self, answers: &[Option<Answer>]) {
+        for (tracked, answer) in self.tracked.iter_mut().zip(answers) {
+            tracked.claim.hears(Source::of(&tracked.machine.provider), answer.as_ref());
+        }
+        claims::settle(&self.rivals, &mut self.tracked);
+    }
+
     /// Notes who is gone, and forgets those that are gone from the index, too.
-    fn note_gone(&mut self, answers: &HashMap<String, Answer>) {
-        let before = self.tracked.len();
-        for tracked in &mut self.tracked {
-            match answers.get(tracked.machine.vm()) {
+    fn note_gone(&mut self, answers: &mut Vec<Option<Answer>>) {
+        for (tracked, answer) in self.tracked.iter_mut().zip(&*answers) {
+            match answer {
                 Some(Answer::Gone) => tracked.gone = tracked.gone.or_else(|| Some(Instant::now())),
                 // processes are all that tells of these: without one, the index has the last word
                 Some(Answer::Reading(reading))
@@ -286,35 +333,76 @@ impl Roster {
                 None => {}
             }
         }
-        self.tracked.retain(|tracked| tracked.listed || tracked.gone.is_none());
-        if self.tracked.len() != before {
-            self.asked.clear();
+        let stays = |tracked: &Tracked| tracked.listed || (tracked.gone.is_none() && tracked.claim.shown);
+        if self.tracked.iter().all(stays) {
+            return;
         }
+        let mut kept = Vec::with_capacity(answers.len());
+        let mut told = answers.drain(..);
+        self.tracked.retain(|tracked| {
+            let answer = told.next().flatten();
+            let stays = stays(tracked);
+            if stays {
+                kept.push(answer);
+            }
+            stays
+        });
+        drop(told);
+        *answers = kept;
+        self.asked.clear();
+        self.rivals = claims::rivals(&mut self.tracked, &mut self.left_out);
     }
 
-    fn told(&self, answers: &mut HashMap<String, Answer>) -> Vec<Told<'_>> {
+    fn told(&self, answers: Vec<Option<Answer>>) -> Vec<Told<'_>> {
         let mut all = Vec::with_capacity(self.tracked.len());
-        for Tracked { machine, gone, .. } in &self.tracked {
-            let (vm, reading) = match answers.remove(machine.vm()) {
-                Some(Answer::Reading(reading)) => (machine.vm(), *reading),
-                None if machine.id.is_some() => {
-                    (machine.vm(), Reading::unknown("its provider said nothing of it"))
-                }
+        let mut destroyed = Vec::new();
+        for (tracked, answer) in self.tracked.iter().zip(answers) {
+            let Tracked { machine, gone, claim, .. } = tracked;
+            if !claim.shown {
+                continue;
+            }
+            let reading = match answer {
+                Some(Answer::Reading(reading)) => *reading,
+                None if machine.id.is_some() => Reading::unknown("its provider said nothing of it"),
                 // destroyed behind Vagrant's back; in its place stands one that was not created, once that has settled
-                Some(Answer::Gone) => match gone {
-                    Some(since) if since.elapsed() >= self.settled => {
-                        (machine.index_id.as_str(), not_created())
+                Some(Answer::Gone) => {
+                    if gone.is_some_and(|since| since.elapsed() >= self.settled) {
+                        destroyed.push((all.len() + destroyed.len(), machine));
                     }
-                    _ => continue,
-                },
+                    continue;
+                }
                 None => match &machine.unread {
-                    Some(reason) => (machine.vm(), Reading::unknown(reason.clone())),
-                    None => (machine.vm(), not_created()),
+                    Some(reason) => Reading::unknown(reason.clone()),
+                    None => not_created(),
                 },
             };
-            all.push(Told { vm, machine, reading });
+            all.push(Told { vm: machine.vm(), machine, reading });
+        }
+        if !destroyed.is_empty() {
+            // another machine may go by this name already
+            let mut taken: HashSet<&str> = all.iter().map(|told| told.vm).collect();
+            for (at, machine) in destroyed {
+                if taken.insert(&machine.index_id) {
+                    let told = Told { vm: &machine.index_id, machine, reading: not_created() };
+                    all.insert(at.min(all.len()), told);
+                }
+            }
         }
         all
+    }
+}
+
+impl Tracked {
+    fn desk(&self) -> DeskKey {
+        (Source::of(&self.machine.provider), self.claim.layer.unwrap_or_default())
+    }
+}
+
+/// What the log calls a desk.
+fn subject((source, layer): DeskKey) -> String {
+    match layer {
+        0 => format!("provider {}", source.name()),
+        more => format!("provider {} (machines of one id, {})", source.name(), more + 1),
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Domain {
     pub hangs: bool,
     /// Whether the service is busy with it, such that nobody learns anything of it: it is being stopped.
     pub locked: bool,
+    /// Whether nobody is answered who asks for its definition.
+    pub hangs_at_xml: bool,
 }
 
 impl Domain {
@@ -51,6 +53,7 @@ impl Domain {
             addresses: vec![format!("192.168.121.{}", number % 250 + 2)],
             hangs: false,
             locked: false,
+            hangs_at_xml: false,
         };
         domain.set_int("state.state", 1);
         domain.set_int("state.reason", 1);

@@ -147,6 +147,12 @@ fn carry_out(service: &Service, procedure: u32, arguments: &[u8]) -> Reply {
         14 | 353 => match reader.domain() {
             Some(uuid) => {
                 drop(shared);
+                let hangs = |shared: &Shared| {
+                    shared.domains.iter().any(|domain| domain.uuid == uuid && domain.hangs_at_xml)
+                };
+                if procedure == 14 && !service.wait(|shared| !hangs(shared)) {
+                    return Reply::End;
+                }
                 if unlocked(service, uuid) { about(&service.lock(), procedure, uuid) } else { Reply::End }
             }
             None => unreadable(),

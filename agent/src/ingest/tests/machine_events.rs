@@ -298,37 +298,79 @@ fn a_crash_before_the_commit_loses_no_creation() {
     assert_eq!(bench.event_kinds(), ["vm_created", "vm_started"]);
 }
 
+fn index_of(owner: &'static str) -> Arc<SeriesDef> {
+    def("vm_index_read", Kind::Gauge, &[("owner", owner)])
+}
+
+/// A collection in which the index of `me` is read or not, and its machines are in these states.
+fn with_index(bench: &mut Bench, read: f64, machines: &[(Place, &str)]) {
+    bench.batch(|batch| {
+        machines.iter().for_each(|(place, word)| tell(batch, *place, word));
+        batch.samples.push(sample(90, read));
+    });
+}
+
 #[test]
 fn what_could_not_be_read_about_since_the_start_was_not_destroyed() {
+    let both = [(WEB, "running"), (DB, "running")];
     let mut bench = Bench::new();
-    first(&mut bench, &[(WEB, "web", "running"), (DB, "db", "running")]);
+    bench.batch(|batch| {
+        both.iter().for_each(|(place, _)| register(batch, *place, "one"));
+        batch.registered.push((90, index_of("me")));
+        batch.samples.push(sample(90, 1.0));
+    });
+    with_index(&mut bench, 1.0, &both);
     let mut bench = bench.restart(Duration::from_secs(60), Vec::new());
-    // one index can't be read: that of db may be the one
+    bench.batch(|batch| {
+        register(batch, WEB, "one");
+        tell(batch, WEB, "running");
+        batch.registered.push((90, index_of("me")));
+        batch.samples.push(sample(90, 0.0));
+    });
+    for _ in 0..3 {
+        with_index(&mut bench, 0.0, &[(WEB, "running")]);
+    }
+    assert_eq!(bench.event_kinds(), [""; 0]);
+    assert_eq!(state_of(&bench, 2), State::Running, "as it was known last");
+    // what stood in it is destroyed, once it is read and does not have it
+    for _ in 0..2 {
+        with_index(&mut bench, 1.0, &[(WEB, "running")]);
+    }
+    assert_eq!(bench.event_kinds(), ["vm_destroyed"]);
+    assert_eq!(state_of(&bench, 2), State::Destroyed);
+    // and what was met is destroyed, however the index is now
+    bench.batch(|batch| {
+        end(batch, WEB);
+        register(batch, DB, "two");
+        tell(batch, DB, "running");
+        batch.samples.push(sample(90, 0.0));
+    });
+    with_index(&mut bench, 0.0, &[(DB, "running")]);
+    assert_eq!(bench.events().last().unwrap().vm_id, Some(1));
+    assert_eq!(state_of(&bench, 1), State::Destroyed);
+}
+
+#[test]
+fn machines_of_a_home_that_is_away_are_not_destroyed() {
+    let mut bench = Bench::new();
     bench.batch(|batch| {
         register(batch, WEB, "web");
         tell(batch, WEB, "running");
-        batch.registered.push((90, def("vm_indexes_unread", Kind::Gauge, &[])));
+        batch.registered.push((90, index_of("me")));
         batch.samples.push(sample(90, 1.0));
     });
-    let still_unread = |bench: &mut Bench, word: &'static str| {
-        bench.batch(|batch| {
-            tell(batch, WEB, word);
-            batch.samples.push(sample(90, 1.0));
-        });
-    };
-    still_unread(&mut bench, "running");
+    // nobody finds an index any more
+    let mut bench = bench.restart(Duration::from_secs(60), Vec::new());
+    for _ in 0..3 {
+        bench.batch(|_| {});
+    }
     assert_eq!(bench.event_kinds(), [""; 0]);
-    assert_eq!(state_of(&bench, 2), State::Running, "as it was known last");
-    // what was read about since the start is destroyed all the same
+    assert_eq!(state_of(&bench, 1), State::Running);
+    // it is back, without the machine
     bench.batch(|batch| {
-        end(batch, WEB);
+        batch.registered.push((90, index_of("me")));
         batch.samples.push(sample(90, 1.0));
     });
     bench.batch(|batch| batch.samples.push(sample(90, 1.0)));
     assert_eq!(bench.event_kinds(), ["vm_destroyed"]);
-    assert_eq!(bench.events()[0].vm_id, Some(1));
-    bench.batch(|batch| batch.samples.push(sample(90, 0.0)));
-    bench.batch(|batch| batch.samples.push(sample(90, 0.0)));
-    assert_eq!(bench.event_kinds(), ["vm_destroyed", "vm_destroyed"]);
-    assert_eq!(state_of(&bench, 2), State::Destroyed);
 }

@@ -6,6 +6,7 @@ use super::wire::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, lstat},
     io::Errno,
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send,
@@ -137,6 +138,13 @@ const KEPT: usize = 1 << 20;
 impl Connection {
     /// Of the service of a user, `uid` must run it.
     pub(super) fn connect(path: &Path, uid: Option<u32>) -> Result<Self> {
+        if let Some(uid) = uid {
+            // in a user's folder, it may be a link to a service of root's that nobody else may wake
+            let found = lstat(path)?;
+            if FileType::from_raw_mode(found.st_mode) != FileType::Socket || found.st_uid != uid {
+                return Err(CallError::Foreign);
+            }
+        }
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         // a local socket connects at once, or never: its queue is full

@@ -6,7 +6,7 @@
 use super::{host::Host, stats::Extent};
 use crate::machine::Reason;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::{
@@ -17,17 +17,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Images that hang, each with a thread that waits for it. With so many, no more are looked at.
+/// Images that hang, each with a thread that waits for it. With so many of one owner, no more of that owner's are looked at;
+/// with so many in all, nobody's.
 const MAX_STUCK: usize = 4;
+const MAX_STUCK_IN_ALL: usize = 32;
+/// One owner's images get this part of the time that is left, where there are others.
+const SHARE: u32 = 4;
 /// An image that takes longer to be looked at hangs.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 const SILENT: &str = "its disk does not answer";
 
-/// An image, and the user whom it must belong to.
-pub(super) type Image = (PathBuf, Option<u32>);
+/// Whose an image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Whose {
+    /// The user whom it must belong to; none where a user's own word doesn't name it.
+    pub(super) uid: Option<u32>,
+    /// The owner of the machine: what hangs counts against this user.
+    pub(super) owner: u32,
+}
+
+pub(super) type Image = (PathBuf, Whose);
 pub(super) type Extents = HashMap<Image, Result<Extent, Reason>>;
-type Look = dyn Fn(&Path, Option<u32>) -> Result<Extent, Reason> + Send + Sync;
+type Look = dyn Fn(&Path, Whose) -> Result<Extent, Reason> + Send + Sync;
 
 /// What is to be looked at, in this order, and what came of it so far.
 type Round = Arc<(Vec<Image>, Mutex<Vec<Result<Extent, Reason>>>)>;
@@ -54,8 +66,8 @@ impl Ahead {
             ahead.began = Some(Instant::now());
             Arc::clone(&ahead.images)
         };
-        for (path, uid) in &*images {
-            let extent = look(path, *uid);
+        for (path, whose) in &*images {
+            let extent = look(path, *whose);
             let mut ahead = lock();
             if !Arc::ptr_eq(&images, &ahead.images) {
                 return; // it took long, and there are others now
@@ -82,6 +94,8 @@ pub(super) struct Disks {
     worker: Option<Worker>,
     /// Images that hung, until the thread that waits for them ends.
     stuck: HashMap<Image, Weak<()>>,
+    /// How long each owner's take: the last time, or a time before, which counts ever less.
+    took: HashMap<u32, Duration>,
 }
 
 struct Worker {
@@ -94,11 +108,18 @@ struct Worker {
 
 impl Disks {
     pub(super) fn new(host: Arc<Host>) -> Self {
-        Self::with(PATIENCE, Arc::new(move |path, uid| host.extent(path, uid)))
+        Self::with(PATIENCE, Arc::new(move |path, whose| host.extent(path, whose.uid)))
     }
 
-    fn with(patience: Duration, look: Arc<Look>) -> Self {
-        Self { look, patience, ahead: Arc::default(), worker: None, stuck: HashMap::new() }
+    pub(super) fn with(patience: Duration, look: Arc<Look>) -> Self {
+        Self {
+            look,
+            patience,
+            ahead: Arc::default(),
+            worker: None,
+            stuck: HashMap::new(),
+            took: HashMap::new(),
+        }
     }
 
     /// The work that may be done ahead of each [`Disks::look`].
@@ -116,7 +137,10 @@ impl Disks {
             self.worker = None;
             return extents;
         }
-        let mut left: Vec<Image> = Vec::with_capacity(images.len());
+        // whoever was slow is, even where not all of that owner's are looked at now
+        let whose: HashSet<u32> = images.iter().map(|(_, whose)| whose.owner).collect();
+        self.took.retain(|owner, _| whose.contains(owner));
+        let mut left: BTreeMap<u32, Vec<Image>> = BTreeMap::new();
         for image in images {
             if extents.contains_key(&image) {
                 continue;
@@ -124,11 +148,29 @@ impl Disks {
             if self.stuck.contains_key(&image) {
                 extents.insert(image, Err(SILENT.into()));
             } else {
-                left.push(image);
+                left.entry(image.1.owner).or_default().push(image);
             }
         }
+        let mut owners: Vec<(Duration, u32, Vec<Image>)> = left
+            .into_iter()
+            .map(|(owner, images)| (self.took.get(&owner).copied().unwrap_or_default(), owner, images))
+            .collect();
+        owners.sort_by_key(|(took, ..)| *took);
+        let share = if owners.len() > 1 { SHARE } else { 1 };
+        for (took, owner, images) in owners {
+            let began = Instant::now();
+            let until = until.min(began + until.saturating_duration_since(began) / share);
+            self.look_at(owner, images, until, &mut extents);
+            self.took.insert(owner, began.elapsed().max(took * 7 / 8));
+        }
+        extents
+    }
+
+    /// Looks at the images of one owner.
+    fn look_at(&mut self, owner: u32, mut left: Vec<Image>, until: Instant, extents: &mut Extents) {
         while !left.is_empty() {
-            let full = self.stuck.len() >= MAX_STUCK;
+            let own = self.stuck.keys().filter(|(_, whose)| whose.owner == owner).count();
+            let full = own >= MAX_STUCK || self.stuck.len() >= MAX_STUCK_IN_ALL;
             if full || Instant::now() >= until {
                 let reason = if full { "too many disks do not answer" } else { NO_TIME };
                 extents.extend(left.drain(..).map(|image| (image, Err(reason.into()))));
@@ -151,7 +193,6 @@ impl Disks {
             left = rest.collect();
             extents.extend(round.0.iter().cloned().zip(told));
         }
-        extents
     }
 
     /// What was looked up ahead of these images; all of them are looked at ahead of the next poll, but for those that hang.
@@ -163,7 +204,10 @@ impl Disks {
         if !known || !self.stuck.is_empty() {
             extents.retain(|image, _| images.contains(image));
             let next = images.iter().filter(|image| !self.stuck.contains_key(*image));
-            ahead.images = Arc::new(next.cloned().collect());
+            let mut next: Vec<Image> = next.cloned().collect();
+            // those of owners whose images took long keep no other's from being told
+            next.sort_by_key(|(_, whose)| self.took.get(&whose.owner).copied().unwrap_or_default());
+            ahead.images = Arc::new(next);
         }
         extents
     }
@@ -206,8 +250,8 @@ impl Worker {
         thread::Builder::new().name("vm-disks".to_owned()).stack_size(128 << 10).spawn(move || {
             let _token = token;
             for (number, round) in to_do {
-                for (path, uid) in &round.0 {
-                    let extent = look(path, *uid);
+                for (path, whose) in &round.0 {
+                    let extent = look(path, *whose);
                     // nobody waits for what took too long: its round was given up, and so is this thread
                     if Arc::strong_count(&round) == 1 {
                         return;
@@ -232,7 +276,7 @@ mod tests {
     }
 
     fn image(name: &str) -> Image {
-        (PathBuf::from(name), None)
+        (PathBuf::from(name), Whose { uid: None, owner: 0 })
     }
 
     #[test]
@@ -370,5 +414,38 @@ mod tests {
         while disks.look(images.clone(), soon()).values().any(Result::is_err) {
             assert!(Instant::now() < until, "they do not come back");
         }
+    }
+
+    /// Whoever has images that hang, or are slow now and then, takes neither places nor time of others.
+    #[test]
+    fn one_owners_images_cost_no_other_owner_anything() {
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().expect("a lock");
+        let behind = Arc::clone(&gate);
+        let look = move |path: &Path, _| {
+            if path.starts_with("/hangs") {
+                let _open = behind.lock().expect("a lock");
+            } else if path.starts_with("/slow") {
+                thread::sleep(Duration::from_millis(15));
+            }
+            Ok(Extent::File(7))
+        };
+        let mut disks = Disks::with(Duration::from_millis(200), Arc::new(look));
+        let of = |owner: u32, folder: &'static str, count: usize| {
+            let whose = Whose { uid: None, owner };
+            (0..count).map(move |number| (PathBuf::from(format!("{folder}/{number}")), whose))
+        };
+        let images = || -> HashSet<Image> {
+            of(1, "/hangs", 8).chain(of(2, "/slow", 1000)).chain(of(3, "/well", 8)).collect()
+        };
+        for _ in 0..3 {
+            let extents = disks.look(images(), Instant::now() + Duration::from_secs(2));
+            assert_eq!(extents.len(), 1016);
+            for (image, extent) in extents.iter().filter(|((_, whose), _)| whose.owner == 3) {
+                assert_eq!(*extent, Ok(Extent::File(7)), "{}", image.0.display());
+            }
+        }
+        assert!(disks.stuck.keys().filter(|(_, whose)| whose.owner == 1).count() <= MAX_STUCK);
+        drop(closed);
     }
 }

@@ -3,24 +3,17 @@
 use super::stats::Extent;
 use crate::{
     machine::{Reason, Run},
+    owned,
     process::{Kept, Process, Processes},
 };
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-};
+use rustix::io::Errno;
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
-
-/// A definition that is longer than this is none.
-const MAX_DEFINITION: u64 = 1 << 20;
-/// A folder with more definitions than this is not looked through.
-const MAX_DEFINITIONS: usize = 2000;
 
 /// See the [module](self).
 pub(super) struct Host {
@@ -85,84 +78,78 @@ impl Host {
         folder: &Path,
         name: &str,
         id: &str,
-        uid: Option<u32>,
+        runs_as: RunsAs,
     ) -> Option<Process> {
         if name.is_empty() || name.contains('/') {
             return None;
         }
-        let file = open_regular(&folder.join(format!("{name}.pid"))).ok()?;
+        let uid = if let RunsAs::User(uid) = runs_as { Some(uid) } else { None };
+        let file = owned::open(&folder.join(format!("{name}.pid")), uid).ok()?;
         let mut text = String::new();
         file.take(32).read_to_string(&mut text).ok()?;
-        self.verified(text.trim().parse().ok()?, id, uid)
+        self.verified(text.trim().parse().ok()?, id, runs_as)
     }
 
-    /// The process of this pid, where it is QEMU with this UUID and belongs to that user, or to whomever.
-    fn verified(&self, pid: u32, id: &str, uid: Option<u32>) -> Option<Process> {
+    /// The process of this pid, where it is QEMU with this UUID and runs as it should.
+    pub(super) fn verified(&self, pid: u32, id: &str, runs_as: RunsAs) -> Option<Process> {
         let process = self.processes.read(pid).ok()?;
-        let arguments = self.processes.arguments(pid).ok()?;
-        let told = arguments.iter().skip_while(|argument| *argument != "-uuid").nth(1)?;
-        let owner =
-            || fs::metadata(self.root.join("proc").join(pid.to_string())).ok().map(|found| found.uid());
-        let is_its = told.eq_ignore_ascii_case(id) && (uid.is_none() || owner() == uid);
+        let is_its = self.uuid_of(pid).is_some_and(|told| told.eq_ignore_ascii_case(id))
+            && runs_as.allows(self.processes.uid(pid).ok()?);
         // it may have ended, and another may have its pid
-        (is_its && !matches!(process.state, 'Z' | 'X') && matches!(self.fate(process.run), Fate::Lives(_)))
-            .then_some(process)
+        if !is_its || matches!(process.state, 'Z' | 'X') {
+            return None;
+        }
+        if let Fate::Lives(process) = self.fate(process.run) { Some(process) } else { None }
+    }
+
+    /// The UUID with which this QEMU was started. Anybody may give any program such an argument.
+    fn uuid_of(&self, pid: u32) -> Option<String> {
+        let mut arguments = self.processes.arguments(pid).ok()?.into_iter();
+        let path = arguments.next()?;
+        let program = path.rsplit('/').next().unwrap_or_default();
+        if !(program.starts_with("qemu") || program == "kvm") {
+            return None;
+        }
+        arguments.skip_while(|argument| argument != "-uuid").nth(1)
     }
 
     /// The processes of QEMU that were started with a UUID: all of /proc is looked through.
     pub(super) fn search(&self) -> Vec<(String, u32)> {
         let Ok(pids) = self.processes.pids() else { return Vec::new() };
-        let found = pids.filter_map(|pid| {
-            let arguments = self.processes.arguments(pid).ok()?;
-            let id = arguments.iter().skip_while(|argument| *argument != "-uuid").nth(1)?;
-            Some((id.to_ascii_lowercase(), pid))
-        });
-        found.collect()
+        pids.filter_map(|pid| Some((self.uuid_of(pid)?.to_ascii_lowercase(), pid))).collect()
     }
 
     /// One that was found so.
-    pub(super) fn found(&self, found: &[(String, u32)], id: &str, uid: Option<u32>) -> Option<Process> {
-        found.iter().filter(|(told, _)| told == id).find_map(|(_, pid)| self.verified(*pid, id, uid))
+    pub(super) fn found(&self, found: &[(String, u32)], id: &str, runs_as: RunsAs) -> Option<Process> {
+        found.iter().filter(|(told, _)| told == id).find_map(|(_, pid)| self.verified(*pid, id, runs_as))
     }
 
-    /// What a disk takes. Those of a user's own service must be the user's: root's agent says nothing of others' files.
+    /// Whether a process of this user would be seen, if there was one; none is the system's.
+    pub(super) fn shows_processes_of(&self, uid: Option<u32>) -> bool {
+        uid == Some(rustix::process::getuid().as_raw()) || self.processes.shows_others()
+    }
+
+    /// What a disk takes. Those of a user's own service must be the user's: root's agent says nothing of others' files,
+    /// not even whether they are there.
     pub(super) fn extent(&self, path: &Path, uid: Option<u32>) -> Result<Extent, Reason> {
-        let found = fs::metadata(self.reach(path)).map_err(|error| match error.kind() {
+        let found = fs::metadata(self.reach(path));
+        if let Some(uid) = uid {
+            return match found {
+                Ok(found) if found.uid() == uid && found.is_file() => extent(&found),
+                _ => Err("a disk image is not there, or is no file of its owner's".into()),
+            };
+        }
+        let found = found.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Reason::Borrowed("a disk image is missing"),
             kind => format!("a disk image can't be looked at: {kind}").into(),
         })?;
-        if uid.is_some_and(|uid| found.uid() != uid) {
-            return Err("a disk image belongs to another user".into());
-        }
         if found.is_file() {
-            return found.blocks().checked_mul(512).map(Extent::File).ok_or("impossible sizes".into());
-        }
-        if found.file_type().is_block_device() {
+            extent(&found)
+        } else if found.file_type().is_block_device() {
             Ok(Extent::Device)
         } else {
             Err("a disk that is no file".into())
         }
-    }
-
-    /// Whether in this folder of definitions is, or may be, one of this machine.
-    pub(super) fn may_define(&self, folder: &Path, id: &str) -> bool {
-        let entries = match fs::read_dir(self.reach(folder)) {
-            Ok(entries) => entries,
-            Err(error) => return error.kind() == io::ErrorKind::PermissionDenied,
-        };
-        let mut definitions = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "xml"));
-        let found = definitions.by_ref().take(MAX_DEFINITIONS).any(|path| match open_regular(&path) {
-            Ok(file) => {
-                let mut text = Vec::new();
-                // what can't be read may be the one
-                file.take(MAX_DEFINITION).read_to_end(&mut text).is_err()
-                    || String::from_utf8_lossy(&text).to_ascii_lowercase().contains(id)
-            }
-            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
-        });
-        found || definitions.next().is_some()
     }
 
     /// Whether there are traces of libvirt on this host.
@@ -171,11 +158,30 @@ impl Host {
     }
 }
 
-/// Opens a file that may be anything: a pipe must hold up nobody.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+fn extent(found: &fs::Metadata) -> Result<Extent, Reason> {
+    found.blocks().checked_mul(512).map(Extent::File).ok_or("impossible sizes".into())
+}
+
+/// Whose a machine's process may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunsAs {
+    /// This user's.
+    User(u32),
+    /// Root's, or that of an account which no person has: libvirt's usual set-up.
+    System,
+    /// Anybody's, since it is named by a file that root alone writes.
+    Anybody,
+}
+
+impl RunsAs {
+    fn allows(self, uid: u32) -> bool {
+        match self {
+            Self::User(user) => uid == user,
+            // people have those from 1000 on, their name spaces those above 65535; 65534 is nobody
+            Self::System => uid < 1000 || (60_000..65_534).contains(&uid),
+            Self::Anybody => true,
+        }
+    }
 }
 
 /// Seconds since 1970.

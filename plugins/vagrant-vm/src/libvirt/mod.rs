@@ -4,9 +4,12 @@
 //! Processor time and uptime are the process's own, so that they go on while the service does not answer. Which service has
 //! a machine, the system's or that of its owner, is learnt by its UUID.
 
+mod asking;
 mod client;
+mod definitions;
 mod disks;
 mod host;
+mod images;
 mod place;
 mod stats;
 mod subject;
@@ -16,21 +19,22 @@ mod wire;
 
 use crate::{
     config::Config,
-    machine::{Machine, Reason},
+    machine::Machine,
     provider::{Answer, Notes, Provider},
 };
-use client::CallError;
+use asking::{Heard, SHARE};
+use definitions::{Definitions, Folder};
 use disks::Disks;
-use host::Host;
-use place::{Place, Survey, Wanted};
+use host::{Host, RunsAs};
+pub(crate) use images::{Images, Used};
+use place::Place;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 use subject::{Source, Subject};
-use twarga_plugin_api::Level;
 
 /// Reads bytes as replies of libvirt, for fuzzing.
 #[doc(hidden)]
@@ -74,26 +78,11 @@ pub(crate) struct Libvirt {
     host: Arc<Host>,
     configured: Vec<PathBuf>,
     places: BTreeMap<Key, Place>,
-    /// By the machine's id.
-    subjects: HashMap<String, Subject>,
+    /// By the owner and the machine's id: who names another's machine takes nothing from that one.
+    subjects: HashMap<(u32, String), Subject>,
     disks: Disks,
+    definitions: Definitions,
     searched: Option<Instant>,
-}
-
-/// What came of asking the places for one machine.
-#[derive(Default)]
-struct Heard {
-    told: Option<(Key, place::Told)>,
-    /// The places that answered, and don't have it.
-    without: Vec<Key>,
-    /// Those that did not answer, and why.
-    failed: Vec<(Key, Reason, bool)>,
-}
-
-impl Heard {
-    fn asked(&self, key: Key) -> bool {
-        self.without.contains(&key) || self.failed.iter().any(|(failed, ..)| *failed == key)
-    }
 }
 
 impl Libvirt {
@@ -105,6 +94,7 @@ impl Libvirt {
             configured: config.libvirt.sockets.clone(),
             places: BTreeMap::new(),
             subjects: HashMap::new(),
+            definitions: Definitions::default(),
             searched: None,
         }
     }
@@ -137,89 +127,10 @@ impl Libvirt {
         }
     }
 
-    /// Asks all places, each for the machines that it has or may have.
-    fn survey(&mut self, subjects: &[Subject], deadline: Instant, notes: &mut Notes) -> Vec<Heard> {
-        let mut heard: Vec<Heard> = subjects.iter().map(|_| Heard::default()).collect();
-        let candidates: Vec<Vec<Key>> = subjects.iter().map(|subject| self.places_of(subject.uid)).collect();
-        // a slow place takes nobody else's time; in the second round a machine is looked for where it was not before
-        let mut order: Vec<Key> = self.places.keys().copied().collect();
-        order.sort_by_key(|key| self.places[key].took);
-        for round in 0..2 {
-            for key in &order {
-                let wanted: Vec<usize> = (0..subjects.len())
-                    .filter(|at| {
-                        let heard = &heard[*at];
-                        let at_home = subjects[*at].home.is_none_or(|home| home == *key || round > 0);
-                        // its own place keeps a machine until it says that it has it no more
-                        let at_large =
-                            round == 0 || subjects[*at].home.is_none_or(|home| heard.without.contains(&home));
-                        subjects[*at].uuid.is_some() && heard.told.is_none() && at_home && at_large
-                    })
-                    .filter(|at| candidates[*at].contains(key) && !heard[*at].asked(*key))
-                    .collect();
-                if !wanted.is_empty() {
-                    self.ask(*key, &wanted, subjects, &mut heard, deadline, notes);
-                }
-            }
-        }
-        heard
-    }
-
-    fn ask(
-        &mut self,
-        key: Key,
-        wanted: &[usize],
-        subjects: &[Subject],
-        heard: &mut [Heard],
-        deadline: Instant,
-        notes: &mut Notes,
-    ) {
-        let Some(place) = self.places.get_mut(&key) else { return };
-        let machines: Vec<Wanted<'_>> = wanted.iter().filter_map(|at| subjects[*at].wanted()).collect();
-        let started = Instant::now();
-        let outcome = place.survey(&machines, deadline);
-        place.took = started.elapsed();
-        let note = place.subject();
-        match outcome {
-            Ok(Survey { told, late }) => {
-                notes.over(note);
-                let mut told: HashMap<[u8; 16], place::Told> =
-                    told.into_iter().map(|told| (told.uuid, told)).collect();
-                for at in wanted {
-                    let Some(uuid) = subjects[*at].uuid else { continue };
-                    match told.remove(&uuid) {
-                        Some(told) => heard[*at].told = Some((key, told)),
-                        None if late.contains(&uuid) => {
-                            heard[*at].failed.push((key, CallError::Late.to_string().into(), false));
-                        }
-                        None => heard[*at].without.push(key),
-                    }
-                }
-            }
-            Err(error) => {
-                let absent = matches!(error, CallError::Absent);
-                let reason = if absent && !self.host.has_libvirt() {
-                    "libvirt is not installed".to_owned()
-                } else {
-                    error.to_string()
-                };
-                match (absent, key) {
-                    // most users have none
-                    (true, Key::Session(_)) => notes.over(note),
-                    (true, _) => notes.say(Level::Info, note, reason.clone()),
-                    (false, _) => notes.say(Level::Warn, note, reason.clone()),
-                }
-                for at in wanted {
-                    heard[*at].failed.push((key, reason.clone().into(), absent));
-                }
-            }
-        }
-    }
-
-    /// Where the pid files of its machines lie.
-    fn pid_folders(&self, key: Option<Key>, uid: u32) -> Vec<(PathBuf, Option<u32>)> {
-        let system = (self.host.root.join("run/libvirt/qemu"), None);
-        let session = (self.host.root.join(format!("run/user/{uid}/libvirt/qemu/run")), Some(uid));
+    /// Where the pid files of its machines lie, and whose those processes may be.
+    fn pid_folders(&self, key: Option<Key>, uid: u32) -> Vec<(PathBuf, RunsAs)> {
+        let system = (self.host.root.join("run/libvirt/qemu"), RunsAs::Anybody);
+        let session = (self.host.root.join(format!("run/user/{uid}/libvirt/qemu/run")), RunsAs::User(uid));
         match key {
             Some(Key::System) => vec![system],
             Some(Key::Session(_)) => vec![session],
@@ -230,16 +141,29 @@ impl Libvirt {
     /// Looks for the processes of those that should have one.
     fn find_processes(&mut self, subjects: &mut [Subject], heard: &[Heard]) {
         for (subject, heard) in subjects.iter_mut().zip(heard) {
-            if !subject.lacks_process(heard.told.as_ref().map(|(_, told)| told)) {
+            let told = heard.told.as_ref();
+            // one that was found before anybody had said where the machine is has yet to prove itself
+            let unproved =
+                subject.process.filter(|_| told.is_some_and(|(key, _)| subject.found_for != Some(*key)));
+            if unproved.is_some() {
+                subject.process = None;
+            }
+            if !subject.lacks_process(told.map(|(_, told)| told)) {
                 continue;
             }
-            let name = heard.told.as_ref().map_or(subject.name.as_str(), |(_, told)| told.name.as_str());
-            let key = heard.told.as_ref().map(|(key, _)| *key).or(subject.home);
-            let process = self
+            let name = told.map_or(subject.name.as_str(), |(_, told)| told.name.as_str());
+            let key = told.map(|(key, _)| *key).or(subject.home);
+            let by_file = self
                 .pid_folders(key, subject.uid)
                 .into_iter()
-                .find_map(|(folder, uid)| self.host.by_pid_file(&folder, name, &subject.id, uid));
-            subject.process = process;
+                .find_map(|(folder, runs_as)| self.host.by_pid_file(&folder, name, &subject.id, runs_as));
+            let proved = || {
+                let pid = unproved?.run.pid;
+                let verified = |runs_as: &RunsAs| self.host.verified(pid, &subject.id, *runs_as);
+                runs_as(key, subject.uid).iter().find_map(verified)
+            };
+            subject.process = by_file.or_else(proved);
+            subject.found_for = key;
         }
         let mut missing: Vec<&mut Subject> = subjects
             .iter_mut()
@@ -255,36 +179,55 @@ impl Libvirt {
         self.searched = Some(Instant::now());
         let found = self.host.search();
         for subject in &mut missing {
-            let uid = subject.home.and_then(Key::uid);
-            subject.process = self.host.found(&found, &subject.id, uid);
+            let found = |runs_as: &RunsAs| self.host.found(&found, &subject.id, *runs_as);
+            subject.process = runs_as(subject.found_for, subject.uid).iter().find_map(found);
         }
     }
 
     /// Asks for what need not be asked for each time. What there is no time for is asked with the next poll.
     fn look_up(&mut self, subjects: &mut [Subject], heard: &[Heard], deadline: Instant) {
-        let mut late = HashSet::new();
-        for (subject, heard) in subjects.iter_mut().zip(heard) {
-            if let Some((key, told)) = &heard.told
-                && !late.contains(key)
-                && let Some(place) = self.places.get_mut(key)
-                && (deadline < Instant::now() + SHORTEST || subject.look_up(place, told, deadline).is_err())
-            {
-                late.insert(*key);
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let mut told: Vec<(Key, &mut Subject, &place::Told)> = subjects
+            .iter_mut()
+            .zip(heard)
+            .filter_map(|(subject, heard)| heard.told.as_ref().map(|(key, told)| (*key, subject, told)))
+            .collect();
+        // the system's come first
+        told.sort_by_key(|(key, ..)| *key);
+        let others = told.last().is_some_and(|(key, ..)| key.uid().is_some());
+        self.places.values_mut().for_each(|place| place.spent = Duration::ZERO);
+        let mut late = None;
+        for (key, subject, told) in told.into_iter() {
+            let until = self.until(key, others, patience, deadline);
+            let Some(place) = self.places.get_mut(&key).filter(|_| late != Some(key)) else { continue };
+            let began = Instant::now();
+            let shortest = SHORTEST.min(patience / (2 * SHARE));
+            if until < began + shortest || subject.look_up((key, place), told, until).is_err() {
+                late = Some(key);
             }
+            place.spent += began.elapsed();
         }
     }
 
     /// Whether none of these places, which nobody listens at, has the machine's definition.
-    fn defined_nowhere(&self, subject: &mut Subject, absent: &[Key]) -> bool {
-        let host = &self.host;
-        subject.defined_nowhere(|subject| {
-            !absent.iter().any(|key| match key {
-                Key::System => host.may_define(Path::new("/etc/libvirt/qemu"), &subject.id),
-                Key::Session(_) => {
-                    host.may_define(&subject.owner_home.join(".config/libvirt/qemu"), &subject.id)
+    fn defined_nowhere(&mut self, subject: &Subject, absent: &[Key], until: Instant) -> bool {
+        let Some(uuid) = subject.uuid else { return false };
+        !absent.iter().any(|key| {
+            let folder = match key {
+                Key::System => Folder {
+                    path: self.host.reach("/etc/libvirt/qemu".as_ref()),
+                    uid: None,
+                    traces: Vec::new(),
+                },
+                Key::Session(uid) => {
+                    let home = self.host.reach(&subject.owner_home);
+                    let runs = self.host.root.join(format!("run/user/{uid}/libvirt"));
+                    let traces = vec![home.join(".config/libvirt"), home.join(".cache/libvirt"), runs];
+                    Folder { path: home.join(".config/libvirt/qemu"), uid: Some(*uid), traces }
                 }
-                Key::Configured(_) => true,
-            })
+                Key::Configured(_) => return true,
+            };
+            self.definitions.may_have(&folder, uuid, until)
         })
     }
 
@@ -293,12 +236,14 @@ impl Libvirt {
         subject: &mut Subject,
         heard: Heard,
         source: &Source<'_>,
+        until: Instant,
         notes: &mut Notes,
     ) -> Answer {
         if let Some(flaw) = subject.flaw {
             return Answer::unknown(flaw);
         }
-        let Heard { told, failed, .. } = heard;
+        let Heard { told, failed, without } = heard;
+        subject.not_the_systems |= without.contains(&Key::System);
         if let Some((key, told)) = told {
             let held_up = self.places.get(&key).is_some_and(Place::is_held_up);
             return subject.told(key, told, held_up, source, notes);
@@ -306,12 +251,13 @@ impl Libvirt {
         let absent: Vec<Key> = failed.iter().filter(|(.., absent)| *absent).map(|(key, ..)| *key).collect();
         let all_absent = absent.len() == failed.len();
         let at_home = subject.home.is_some_and(|home| failed.iter().any(|(key, ..)| *key == home));
-        let answered = !heard.without.is_empty();
+        // whoever had it knows best
+        let left_home = subject.home.is_some_and(|home| without.contains(&home));
         if all_absent
-            && answered
+            && !without.is_empty()
             && !at_home
             && subject.process.is_none()
-            && self.defined_nowhere(subject, &absent)
+            && (left_home || self.defined_nowhere(subject, &absent, until))
         {
             subject.forget();
             return Answer::Gone;
@@ -322,7 +268,16 @@ impl Libvirt {
             of_home.or_else(|| failed.iter().find(|(.., absent)| !absent)).or_else(|| failed.first());
         let reason =
             reason.map_or_else(|| "libvirt does not know it".into(), |(_, reason, _)| reason.clone());
-        subject.untold(&reason, all_absent, source)
+        subject.untold(&reason, source)
+    }
+}
+
+/// Whose a machine's process may be that no pid file names.
+fn runs_as(key: Option<Key>, uid: u32) -> Vec<RunsAs> {
+    match key {
+        Some(Key::System) => vec![RunsAs::System],
+        Some(Key::Session(uid)) => vec![RunsAs::User(uid)],
+        Some(Key::Configured(_)) | None => vec![RunsAs::System, RunsAs::User(uid)],
     }
 }
 
@@ -338,10 +293,12 @@ impl Provider for Libvirt {
             .iter()
             .map(|machine| {
                 let id = machine.vm().to_ascii_lowercase();
-                if !taken.insert(id.clone()) {
+                let key = (machine.owner.uid, id);
+                if taken.contains(&key) {
                     return Subject::flawed("another machine has the same id");
                 }
-                let mut subject = before.remove(&id).unwrap_or_else(|| Subject::new(id));
+                let mut subject = before.remove(&key).unwrap_or_else(|| Subject::new(key.1.clone()));
+                taken.insert(key);
                 subject.belongs_to(&machine.owner);
                 subject
             })
@@ -362,9 +319,9 @@ impl Provider for Libvirt {
         let source = Source::now(&host, &extents);
         let mut answers = Vec::with_capacity(machines.len());
         for (mut subject, heard) in subjects.into_iter().zip(heard) {
-            answers.push(self.answer(&mut subject, heard, &source, notes));
+            answers.push(self.answer(&mut subject, heard, &source, deadline, notes));
             if subject.flaw.is_none() {
-                self.subjects.insert(subject.id.clone(), subject);
+                self.subjects.insert((subject.uid, subject.id.clone()), subject);
             }
         }
         answers

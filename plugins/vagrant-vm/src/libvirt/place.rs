@@ -23,6 +23,9 @@ const MAX_WAITING: usize = 6;
 /// How long a machine is waited for that the service seems to be stopping, or did not answer about before.
 const ENDING: Duration = Duration::from_millis(100);
 
+/// A longer name is none: no file could be called so.
+const MAX_NAME: usize = 255;
+
 /// A machine that is asked for.
 pub(super) struct Wanted<'a> {
     pub(super) domain: Domain<'a>,
@@ -59,7 +62,11 @@ struct Waiting {
 }
 
 /// What the service said of a machine.
+#[derive(Clone)]
 pub(super) struct Told {
+    /// When.
+    pub(super) at: Instant,
+    /// Empty where it is no name.
     pub(super) name: String,
     pub(super) uuid: [u8; 16],
     pub(super) id: i32,
@@ -74,7 +81,10 @@ impl Waiting {
 
 impl Told {
     fn of(domain: Domain<'_>, params: &[Param<'_>]) -> Self {
-        Self { name: domain.name.to_owned(), uuid: domain.uuid, id: domain.id, stats: Stats::of(params) }
+        // it becomes a file's name, and part of lines of the log
+        let is_name = domain.name.len() <= MAX_NAME && !domain.name.chars().any(char::is_control);
+        let name = if is_name { domain.name.to_owned() } else { String::new() };
+        Self { at: Instant::now(), name, uuid: domain.uuid, id: domain.id, stats: Stats::of(params) }
     }
 }
 
@@ -87,15 +97,18 @@ pub(super) struct Place {
     uid: Option<u32>,
     connection: Option<Connection>,
     waiting: Vec<Waiting>,
-    /// How long the last survey took.
+    /// How long surveys take: the last one, or one before, which counts ever less.
     pub(super) took: Duration,
+    /// How much of this poll's time it took.
+    pub(super) spent: Duration,
 }
 
 type Result<T> = std::result::Result<T, CallError>;
 
 impl Place {
     pub(super) fn new(sockets: Vec<PathBuf>, uris: &'static [&'static str], uid: Option<u32>) -> Self {
-        Self { sockets, uris, uid, connection: None, waiting: Vec::new(), took: Duration::ZERO }
+        let (took, spent) = (Duration::ZERO, Duration::ZERO);
+        Self { sockets, uris, uid, connection: None, waiting: Vec::new(), took, spent }
     }
 
     /// The subject of notes about it.

@@ -151,12 +151,7 @@ impl Stats {
     /// The values of a machine in this state.
     pub(super) fn values(&self, state: State, known: &Known<'_>) -> Values {
         let mut values = Values::none("not told by libvirt");
-        values[Quantity::Vcpus] = self.vcpus.map(|count| count as f64).ok_or_else(|| known.untold());
-        values[Quantity::MemoryTotal] =
-            self.balloon.current.map(|size| size as f64 * KIBIBYTE).ok_or_else(|| known.untold());
-        values[Quantity::DiskCapacity] =
-            self.disks(known, |block| block.capacity.ok_or_else(|| known.untold()));
-        values[Quantity::DiskUsed] = self.disk_used(known);
+        self.put_sizes(&mut values, known);
         if let Some(absence) = state.absence() {
             for quantity in Quantity::ALL.into_iter().filter(|quantity| !quantity.outlives_a_run()) {
                 values[quantity] = Err(absence.into());
@@ -178,11 +173,19 @@ impl Stats {
         values
     }
 
+    /// What belongs to its definition.
+    pub(super) fn put_sizes(&self, values: &mut Values, known: &Known<'_>) {
+        values[Quantity::Vcpus] = self.vcpus.map(|count| count as f64).ok_or_else(|| known.untold());
+        values[Quantity::MemoryTotal] =
+            self.balloon.current.map(|size| size as f64 * KIBIBYTE).ok_or_else(|| known.untold());
+        values[Quantity::DiskCapacity] =
+            self.disks(known, |block| block.capacity.ok_or_else(|| known.untold()));
+        values[Quantity::DiskUsed] = self.disk_used(known);
+    }
+
     /// What its disks take on the host.
     pub(super) fn disk_used(&self, known: &Known<'_>) -> Value {
-        self.disks(known, |block| {
-            known.disk_used(block.path.as_deref(), block.capacity.ok_or_else(|| known.untold()))
-        })
+        self.disks(known, |block| known.disk_used(block.path.as_deref()))
     }
 
     fn memory_used(&self, known: &Known<'_>) -> Value {
@@ -252,7 +255,7 @@ fn numbered<'list, 'text, T: Default>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     File(u64),
-    /// As much as it has.
+    /// Nobody can tell: a thin volume takes less than it offers.
     Device,
 }
 
@@ -287,12 +290,12 @@ impl Known<'_> {
         Ok((host_age - process.run.start as f64 / self.ticks_per_second).max(0.0))
     }
 
-    /// What a disk of this capacity takes.
-    fn disk_used(&self, path: Option<&str>, capacity: Result<u64, Reason>) -> Result<u64, Reason> {
+    /// What a disk takes.
+    fn disk_used(&self, path: Option<&str>) -> Result<u64, Reason> {
         let path = path.map(Path::new).filter(|path| path.is_absolute());
         match (self.extent)(path.ok_or("a disk that is no file")?)? {
             Extent::File(bytes) => Ok(bytes),
-            Extent::Device => capacity,
+            Extent::Device => Err("a disk that is a device, which does not tell what it takes".into()),
         }
     }
 }

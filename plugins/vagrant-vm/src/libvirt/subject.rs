@@ -3,7 +3,7 @@
 use super::{
     Key,
     client::CallError,
-    disks::{Extents, Image},
+    disks::{Extents, Image, Whose},
     host::{Fate, Host, wall_clock},
     place::{Condition, Place, Told, Wanted},
     stats::{Known, QEMU_SILENT, Stats, removable},
@@ -26,11 +26,6 @@ use twarga_plugin_api::Level;
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
-/// How long it is believed that no definition of a machine is about.
-const DEFINITIONS: Duration = Duration::from_secs(30);
-
-/// So long libvirt has time to say how a machine ended whose process is gone.
-const SAYS_SOON: Duration = Duration::from_secs(30);
 const ENDED: &str = "its process ended, and libvirt has not said how";
 
 const UNREAD: &str = "its definition can't be read";
@@ -46,30 +41,37 @@ pub(super) struct Subject {
     pub(super) owner_home: PathBuf,
     /// Which place has it.
     pub(super) home: Option<Key>,
+    /// The system's service has said that it doesn't have it: only then a user's own may be believed for good.
+    pub(super) not_the_systems: bool,
     /// libvirt's name for it; empty until it is known.
     pub(super) name: String,
     /// Its process, as it was read in this poll.
     pub(super) process: Option<Process>,
     /// The open status of the process that it had last.
     status: Option<Kept>,
+    /// Which place was taken to have it when its process was found.
+    pub(super) found_for: Option<Key>,
     /// The process could not be read in this poll, and may be there.
     doubtful: Option<Run>,
-    /// Since when its process is gone without a word of libvirt's.
-    ended: Option<Instant>,
+    /// Its process is gone without a word of libvirt's.
+    ended: bool,
     /// The last state that libvirt told, and of which process.
     state: Option<State>,
     run: Option<Run>,
-    /// libvirt's number of the run, and what QEMU told in it at last.
-    told: Option<(i32, Stats)>,
+    /// What QEMU told at last, and in which run.
+    told: Option<(RunKey, Stats)>,
     drives: Option<Drives>,
     address: Address,
-    nowhere: Option<(Instant, bool)>,
     noted: bool,
 }
 
+/// libvirt's number of a run, which is -1 for all times when it is off and may come again after a restart of the service;
+/// and the process.
+type RunKey = (i32, Option<Run>);
+
 /// Which of its disks are drives for removable media.
 struct Drives {
-    run: i32,
+    run: RunKey,
     /// The target names of all of them.
     names: Vec<String>,
     removable: Result<BTreeSet<String>, &'static str>,
@@ -78,7 +80,7 @@ struct Drives {
 /// Its address in one run.
 #[derive(Default)]
 struct Address {
-    run: Option<i32>,
+    run: Option<RunKey>,
     known: Option<IpAddr>,
     next: Option<Instant>,
     pause: Duration,
@@ -90,12 +92,11 @@ pub(super) struct Source<'a> {
     extents: &'a Extents,
     host_age: Option<f64>,
     wall_clock: u64,
-    at: Instant,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn now(host: &'a Host, extents: &'a Extents) -> Self {
-        Self { host, extents, host_age: host.age(), wall_clock: wall_clock(), at: Instant::now() }
+        Self { host, extents, host_age: host.age(), wall_clock: wall_clock() }
     }
 }
 
@@ -109,17 +110,18 @@ impl Subject {
             uid: 0,
             owner_home: PathBuf::new(),
             home: None,
+            not_the_systems: false,
             name: String::new(),
             process: None,
             status: None,
+            found_for: None,
             doubtful: None,
-            ended: None,
+            ended: false,
             state: None,
             run: None,
             told: None,
             drives: None,
             address: Address::default(),
-            nowhere: None,
             noted: false,
         }
     }
@@ -135,12 +137,12 @@ impl Subject {
         }
     }
 
-    /// As the service wants to be asked for it. It looks at the UUID alone, but a name there must be.
+    /// As the service wants to be asked for it.
     pub(super) fn wanted(&self) -> Option<Wanted<'_>> {
-        let name = if self.name.is_empty() { "-" } else { &self.name };
+        let name = asked_name(&self.name);
         let process = if self.is_stopped() {
             Condition::Stopped
-        } else if self.ended.is_some() {
+        } else if self.ended {
             Condition::Ended
         } else {
             Condition::Well
@@ -155,7 +157,6 @@ impl Subject {
     /// Reads its process anew; its status may be kept open.
     pub(super) fn refresh(&mut self, host: &Host, keep: bool) {
         let run = self.process.map(|process| process.run).or(self.doubtful);
-        let ended = |subject: &Self| subject.ended.or_else(|| Some(Instant::now()));
         let mut fate = |run| if keep { host.fate_again(run, &mut self.status) } else { host.fate(run) };
         let fate = run.map(|run| (run, fate(run)));
         if run.is_none() || !keep {
@@ -165,7 +166,7 @@ impl Subject {
             Some((_, Fate::Lives(process))) => (Some(process), None),
             Some((run, Fate::Unknown)) => (None, Some(run)),
             Some((_, Fate::Ended)) => {
-                self.ended = ended(self);
+                self.ended = true;
                 (None, None)
             }
             None => (None, None),
@@ -178,20 +179,31 @@ impl Subject {
         self.uuid.is_some() && self.process.is_none() && self.doubtful.is_none() && lives
     }
 
-    /// What is asked for once in a run, or now and then.
+    /// This place has it. What another one said of it says nothing of this one.
+    fn is_at(&mut self, key: Key) {
+        if self.home.is_some_and(|home| home != key) {
+            (self.state, self.run, self.told, self.drives) = (None, None, None, None);
+            self.address = Address::default();
+        }
+        self.home = Some(key);
+    }
+
+    /// What is asked for once in a run, or now and then, of the place that has it.
     ///
     /// # Errors
     /// [`CallError::Late`] where the service has no time for more.
     pub(super) fn look_up(
         &mut self,
-        place: &mut Place,
+        (key, place): (Key, &mut Place),
         told: &Told,
         until: Instant,
     ) -> Result<(), CallError> {
-        let domain = Domain { name: &told.name, uuid: told.uuid, id: told.id };
+        self.is_at(key);
+        let domain = Domain { name: asked_name(&told.name), uuid: told.uuid, id: told.id };
+        let run_key = self.run_key(told.id);
         let names = told.stats.blocks().iter().map(|block| &block.name);
         let lives = told.stats.state(None).is_ok_and(State::lives);
-        let known = |drives: &Drives| drives.run == told.id && names.clone().eq(&drives.names);
+        let known = |drives: &Drives| drives.run == run_key && names.clone().eq(&drives.names);
         // a stopped QEMU's disks are not told, and those that were are still there
         if !told.stats.blocks().is_empty() && !self.drives.as_ref().is_some_and(known) {
             let definition = place.call(until, |connection| {
@@ -199,16 +211,16 @@ impl Subject {
             });
             let names: Vec<String> = names.cloned().collect();
             self.drives = match definition {
-                Ok(removable) => Some(Drives { run: told.id, names, removable }),
-                Err(CallError::Remote(_)) => Some(Drives { run: told.id, names, removable: Err(UNREAD) }),
+                Ok(removable) => Some(Drives { run: run_key, names, removable }),
+                Err(CallError::Remote(_)) => Some(Drives { run: run_key, names, removable: Err(UNREAD) }),
                 Err(CallError::Late) => return Err(CallError::Late),
                 // asked again with the next poll
                 Err(_) => None,
             };
         }
         let Address { run, next, pause, known } = &mut self.address;
-        if !lives || *run != Some(told.id) {
-            self.address = Address { run: Some(told.id), pause: FIRST_LOOK, ..Address::default() };
+        if !lives || *run != Some(run_key) {
+            self.address = Address { run: Some(run_key), pause: FIRST_LOOK, ..Address::default() };
         } else if next.is_some_and(|next| Instant::now() < next) {
             return Ok(());
         } else {
@@ -237,8 +249,8 @@ impl Subject {
         source: &Source<'_>,
         notes: &mut Notes,
     ) -> Answer {
-        let Told { name, id, mut stats, .. } = told;
-        self.home = Some(key);
+        let Told { at, name, id, mut stats, .. } = told;
+        self.is_at(key);
         self.name = name;
         let state = match stats.state(self.state) {
             Ok(state) => state,
@@ -246,18 +258,19 @@ impl Subject {
         };
         if !state.lives() {
             self.process = None;
-            self.ended = None;
+            self.ended = false;
         } else if self.process.is_some() {
-            self.ended = None;
-        } else if self.ended.is_some() {
+            self.ended = false;
+        } else if self.ended {
             // a service that was restarted, or is about to learn it
-            return self.reading(State::Unknown, Some(ENDED.into()), Values::none(ENDED), source);
+            return self.reading(State::Unknown, Some(ENDED.into()), Values::none(ENDED), at);
         }
+        let run = self.run_key(id);
         let silent = self.silence(state, &stats, held_up);
         if silent.is_none() {
-            self.told = Some((id, stats.clone()));
-        } else if let Some((run, before)) = &self.told
-            && *run == id
+            self.told = Some((run, stats.clone()));
+        } else if let Some((of, before)) = &self.told
+            && *of == run
         {
             stats.complete(before);
         }
@@ -265,7 +278,11 @@ impl Subject {
         self.state = Some(state);
         self.run = self.process.map(|process| process.run);
         let values = stats.values(state, &self.known(source, silent.as_deref()));
-        self.reading(state, None, values, source)
+        self.reading(state, None, values, at)
+    }
+
+    fn run_key(&self, id: i32) -> RunKey {
+        (id, self.process.map(|process| process.run).or(self.doubtful))
     }
 
     /// Why QEMU tells nothing, where it doesn't.
@@ -283,7 +300,8 @@ impl Subject {
 
     fn note(&mut self, text: Option<String>, notes: &mut Notes) {
         if text.is_some() || self.noted {
-            let subject = format!("libvirt machine {}", self.name);
+            let name = if self.name.is_empty() { &self.id } else { &self.name };
+            let subject = format!("libvirt machine {name}");
             self.noted = text.is_some();
             match text {
                 Some(text) => notes.say(Level::Warn, subject, text),
@@ -293,24 +311,17 @@ impl Subject {
     }
 
     /// What is true of it while libvirt tells nothing, for this reason.
-    /// `down` is whether nobody is there who could say more in a moment.
-    pub(super) fn untold(&mut self, reason: &Reason, down: bool, source: &Source<'_>) -> Answer {
+    pub(super) fn untold(&mut self, reason: &Reason, source: &Source<'_>) -> Answer {
         let run = self.process.map(|process| process.run);
-        if run.is_some() {
-            self.ended = None;
-        }
-        let patience = |since: Instant| !down && since.elapsed() < SAYS_SOON;
+        self.ended &= run.is_none();
         let state = match (run, self.doubtful, self.run) {
             // of the same process the last word stands
             (Some(run), _, Some(last)) if run == last => self.state,
-            // libvirt is busy with its end, as a rule, and will say how it came
-            (None, None, Some(_)) if self.ended.is_some_and(patience) => None,
-            // there was one, and it ended: nobody can tell how
-            (None, None, Some(_)) => {
-                self.run = None;
-                Some(State::Shutoff)
-            }
-            (None, None, None) => self.state.filter(|state| !state.lives()),
+            // what was off is off, as long as a process would be seen
+            (None, None, None) => self.state.filter(|state| {
+                !state.lives() && source.host.shows_processes_of(self.home.and_then(Key::uid))
+            }),
+            // where a process ended, none but libvirt can tell how
             _ => None,
         };
         let mut values = Values::none(reason.clone());
@@ -319,34 +330,38 @@ impl Subject {
             values[Quantity::CpuSeconds] = Ok(process.cpu_seconds);
             values[Quantity::Uptime] = known.uptime();
         }
-        if let Some((_, stats)) = &self.told {
-            values[Quantity::DiskUsed] = stats.disk_used(&known);
+        match &self.told {
+            // they can't have changed in the same run
+            Some(((_, Some(of)), stats)) if Some(*of) == run => stats.put_sizes(&mut values, &known),
+            Some((_, stats)) => values[Quantity::DiskUsed] = stats.disk_used(&known),
+            None => {}
         }
         drop(known);
+        let now = Instant::now();
         let Some(state) = state else {
-            let ended = self.ended.is_some_and(patience);
-            let doubt = if ended { ENDED.into() } else { reason.clone() };
-            return self.reading(State::Unknown, Some(doubt), values, source);
+            let doubt = if self.ended { ENDED.into() } else { reason.clone() };
+            return self.reading(State::Unknown, Some(doubt), values, now);
         };
-        self.state = Some(state);
         if let Some(absence) = state.absence() {
             for quantity in Quantity::ALL.into_iter().filter(|quantity| !quantity.outlives_a_run()) {
                 values[quantity] = Err(absence.into());
             }
         }
-        self.reading(state, None, values, source)
+        self.reading(state, None, values, now)
     }
 
-    fn reading(&self, state: State, doubt: Option<Reason>, values: Values, source: &Source<'_>) -> Answer {
+    /// `at` is when libvirt told what it did. The process was read at a time of its own, maybe long before.
+    fn reading(&self, state: State, doubt: Option<Reason>, values: Values, at: Instant) -> Answer {
         let address = self.address.known.filter(|_| state.lives());
         let run = self.process.map(|process| process.run);
+        let at = self.process.map_or(at, |process| process.at);
         let ip_address = address.map(|address| address.to_string());
-        Answer::Reading(Box::new(Reading { state, doubt, run, at: source.at, ip_address, values }))
+        Answer::Reading(Box::new(Reading { state, doubt, run, at, ip_address, values }))
     }
 
     fn known<'a>(&'a self, source: &Source<'a>, silent: Option<&'a str>) -> Known<'a> {
         let extents = source.extents;
-        let uid = self.home.and_then(Key::uid);
+        let whose = self.whose(self.home);
         let removable = match &self.drives {
             Some(drives) => drives.removable.as_ref().map_err(|reason| *reason),
             None => Err("its definition was not read yet"),
@@ -359,7 +374,7 @@ impl Subject {
             removable,
             silent,
             extent: Box::new(move |path: &Path| {
-                let found = extents.get(&(path.to_owned(), uid)).cloned();
+                let found = extents.get(&(path.to_owned(), whose)).cloned();
                 found.unwrap_or_else(|| Err("a disk image was not looked at".into()))
             }),
         }
@@ -367,35 +382,32 @@ impl Subject {
 
     /// Its disk images, as it was told now, or at last.
     pub(super) fn images(&self, told: Option<(Key, &Stats)>) -> Vec<Image> {
-        let uid = told.map(|(key, _)| key).or(self.home).and_then(Key::uid);
+        let whose = self.whose(told.map(|(key, _)| key).or(self.home));
         let now = told.map(|(_, stats)| stats).filter(|stats| !stats.blocks().is_empty());
         let Some(stats) = now.or(self.told.as_ref().map(|(_, stats)| stats)) else { return Vec::new() };
         let paths = stats.blocks().iter().filter_map(|block| block.path.as_deref());
-        paths.filter(|path| path.starts_with('/')).map(|path| (PathBuf::from(path), uid)).collect()
+        paths.filter(|path| path.starts_with('/')).map(|path| (PathBuf::from(path), whose)).collect()
     }
 
-    /// Asks `look` whether it is defined nowhere, but not each time.
-    pub(super) fn defined_nowhere(&mut self, look: impl FnOnce(&Self) -> bool) -> bool {
-        if let Some((at, nowhere)) = self.nowhere
-            && at.elapsed() < DEFINITIONS
-        {
-            return nowhere;
-        }
-        let nowhere = look(self);
-        self.nowhere = Some((Instant::now(), nowhere));
-        nowhere
+    fn whose(&self, home: Option<Key>) -> Whose {
+        Whose { uid: home.and_then(Key::uid), owner: self.uid }
     }
 
-    /// It is gone.
+    /// It is gone from where it was.
     pub(super) fn forget(&mut self) {
-        let nowhere = self.nowhere;
         let owner_home = std::mem::take(&mut self.owner_home);
-        *self = Self { uid: self.uid, owner_home, nowhere, ..Self::new(std::mem::take(&mut self.id)) };
+        let (uid, home, not_the_systems) = (self.uid, self.home, self.not_the_systems);
+        *self = Self { uid, owner_home, home, not_the_systems, ..Self::new(std::mem::take(&mut self.id)) };
     }
 }
 
+/// The service looks at the UUID alone, but a name there must be.
+fn asked_name(name: &str) -> &str {
+    if name.is_empty() { "-" } else { name }
+}
+
 /// `3cd62cad-25af-45d2-90a8-171a56a7ff12`
-fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+pub(super) fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let hyphens = [8, 13, 18, 23];
     if text.len() != 36 || hyphens.iter().any(|at| text.as_bytes()[*at] != b'-') {
         return None;

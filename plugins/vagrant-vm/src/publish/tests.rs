@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::machine::{Owner, Values, VmInfo};
+use crate::{
+    machine::{Owner, Values, VmInfo},
+    provider::{Note, Said},
+};
 use std::{cell::RefCell, rc::Rc};
 use twarga_plugin_api::{
     Collector,
@@ -13,6 +16,8 @@ type Script = Rc<RefCell<Vec<(Machine, Reading)>>>;
 
 thread_local! {
     static SCRIPT: Script = Script::default();
+    /// What was said at the last collection.
+    static NOTES: RefCell<Vec<Note>> = RefCell::default();
 }
 
 /// Publishes what the test's thread put into [`SCRIPT`].
@@ -34,7 +39,10 @@ impl Collector for Scripted {
             machine,
             reading: reading.clone(),
         });
-        self.0.publish(told.collect(), sink, &mut Notes::default())
+        let mut notes = Notes::default();
+        self.0.publish(told.collect(), sink, &mut notes);
+        NOTES.with(|told| *told.borrow_mut() = notes.take());
+        Ok(())
     }
 }
 
@@ -222,4 +230,136 @@ fn what_only_vm_info_knows_is_taken_from_it() {
     assert_eq!(collected.value("vm_memory_total_bytes{vm=\"u\"}"), Some(1024.0));
     assert_eq!(collected.value("vm_disk_capacity_bytes{vm=\"u\"}"), Some(4096.0));
     assert!(collected.readings.iter().any(|reading| reading.series.contains("owner=\"user7\"")));
+}
+
+fn info_of(collected: &Collected) -> String {
+    let infos: Vec<_> =
+        collected.readings.iter().filter(|reading| reading.series.starts_with("vm_info")).collect();
+    assert_eq!(infos.len(), 1);
+    infos[0].series.clone()
+}
+
+fn old_systems() -> VmInfo {
+    VmInfo { name: None, owner: None, memory_bytes: Some(1024.0), disk_bytes: Some(4096.0), vcpus: Some(8.0) }
+}
+
+#[test]
+fn vm_info_never_stands_in_for_a_hypervisor_that_is_silent() {
+    let at = Instant::now();
+    let mut harness = harness();
+    let mut machine = machine();
+    machine.vm_info = Some(old_systems());
+    let mut put = |reading| collect(&mut harness, &[(machine.clone(), reading)]);
+    let vcpus = "vm_vcpus{vm=\"u\"}";
+    let memory = "vm_memory_total_bytes{vm=\"u\"}";
+    // from the start: it would tell, if it spoke
+    let collected = put(Reading::unknown("libvirt is not running"));
+    assert_eq!(collected.unavailable[vcpus], "libvirt is not running");
+    // it speaks, but of its processors alone
+    let collected = put(counting(at, 1, 10.0, 0.0));
+    assert_eq!((collected.value(vcpus), collected.value(memory)), (Some(2.0), Some(1024.0)));
+    // the process alone is seen: no share of 8 processors that it never had
+    let mut alone = counting(at + Duration::from_secs(10), 1, 15.0, 0.0);
+    alone.values[Quantity::Vcpus] = Err("libvirt is not running".into());
+    let collected = put(alone);
+    assert_eq!(collected.unavailable[vcpus], "libvirt is not running");
+    assert_eq!(collected.unavailable[USAGE], "libvirt is not running");
+    assert_eq!(collected.value(memory), Some(1024.0));
+}
+
+#[test]
+fn a_share_is_of_what_the_hypervisor_tells() {
+    let at = Instant::now();
+    let mut harness = harness();
+    let mut machine = machine();
+    machine.vm_info = Some(old_systems());
+    for seconds in [0.0, 10.0] {
+        let mut reading = counting(at + Duration::from_secs_f64(seconds), 1, 10.0 + seconds, 0.0);
+        reading.values[Quantity::Vcpus] = Err("QEMU's command line does not say".into());
+        let collected = collect(&mut harness, &[(machine.clone(), reading)]);
+        assert_eq!(collected.value("vm_vcpus{vm=\"u\"}"), Some(8.0));
+        assert_eq!(collected.unavailable[USAGE], "QEMU's command line does not say");
+    }
+}
+
+#[test]
+fn an_address_stays_while_the_state_is_in_doubt() {
+    let mut harness = harness();
+    let mut running = counting(Instant::now(), 1, 1.0, 1.0);
+    running.ip_address = Some("192.0.2.7".into());
+    let known = info_of(&collect(&mut harness, &[(machine(), running.clone())]));
+    assert!(known.contains("192.0.2.7"));
+    let doubted = collect(&mut harness, &[(machine(), Reading::unknown("libvirt does not answer"))]);
+    assert_eq!(info_of(&doubted), known);
+    running.ip_address = None;
+    assert!(info_of(&collect(&mut harness, &[(machine(), running)])).contains("ip_address=\"\""));
+}
+
+/// Processor time of another source (a control group, for one poll) is a little more than that of the process.
+#[test]
+fn processor_time_that_another_source_told_adds_up_to_nothing() {
+    let at = Instant::now();
+    let mut harness = harness();
+    let told = [100.0, 105.0, 101.0, 104.0, 106.0].map(|cpu| {
+        let collected = collect(&mut harness, &[(machine(), counting(at, 1, cpu, 0.0))]);
+        assert!(!reset(&collected, CPU));
+        collected.value(CPU).unwrap()
+    });
+    assert_eq!(told, [100.0, 105.0, 105.0, 105.0, 106.0]);
+}
+
+#[test]
+fn labels_are_as_long_as_they_may_be() {
+    let mut long = machine();
+    // of two bytes each, so that the limit is within a letter
+    long.project = format!("/{}", "é".repeat(2000));
+    let collected = collect(&mut harness(), &[(long, counting(Instant::now(), 1, 1.0, 1.0))]);
+    assert!(info_of(&collected).contains(&format!("project=\"/{}\"", "é".repeat(511))));
+}
+
+#[test]
+fn a_machine_that_can_have_no_series_costs_the_others_nothing() {
+    let at = Instant::now();
+    let mut harness = harness();
+    let mut odd = machine();
+    odd.id = Some("x".repeat(2000));
+    let mut other = machine();
+    other.id = Some("v".into());
+    let three = [machine(), odd, other].map(|machine| (machine, counting(at, 1, 1.0, 1.0)));
+    // it is said as long as it is so, also where it is not tried
+    for _ in 0..RETRY + 2 {
+        let collected = collect(&mut harness, &three);
+        assert_eq!(collected.value(RECEIVED), Some(1.0));
+        assert_eq!(collected.value("vm_network_receive_bytes_total{vm=\"v\"}"), Some(1.0));
+        let notes = NOTES.with(RefCell::take);
+        let said: Vec<_> =
+            notes.iter().filter_map(|note| Some((&*note.subject, note.said.as_ref()?.0))).collect();
+        assert_eq!(said, [(UNREGISTERED, Level::Warn)]);
+    }
+    // by another id there is room
+    let mut all = three.clone();
+    all[1].0.id = Some("w".into());
+    collect(&mut harness, &all);
+    assert_eq!(harness.series_count(), 3 * (2 + State::ALL.len() + Quantity::ALL.len()));
+}
+
+#[test]
+fn nothing_more_is_to_be_said_of_a_machine_that_is_no_more() {
+    let mut harness = harness();
+    let mut said = Said::default();
+    let mut lines = |script: &[(Machine, Reading)]| {
+        collect(&mut harness, script);
+        let mut notes = Notes::default();
+        for Note { subject, said } in NOTES.with(RefCell::take) {
+            match said {
+                Some((level, text)) => notes.say(level, subject, text),
+                None => notes.over(subject),
+            }
+        }
+        said.news(&mut notes).len()
+    };
+    let doubted = [(machine(), Reading::unknown("libvirt does not answer"))];
+    assert_eq!((lines(&doubted), lines(&doubted)), (1, 0));
+    lines(&[]);
+    assert_eq!(lines(&doubted), 1, "it was forgotten");
 }

@@ -5,38 +5,43 @@ mod arguments;
 use crate::{
     config::Config,
     finder::{Finder, Found},
-    machine::{Machine, Owner, Quantity, Reading, Reason, Run, State, Value, Values},
+    libvirt::{Images, Used},
+    machine::{Machine, Quantity, Reading, Reason, Run, State, Value, Values},
     process::{Process, Processes},
     provider::{Answer, Notes, Provider},
 };
 use arguments::Shape;
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    time::Instant,
+    path::PathBuf,
+    time::{Duration, Instant},
 };
+
+/// So long before the deadline an answer is given, lest it come too late.
+const MARGIN: Duration = Duration::from_millis(50);
 
 /// The provider.
 pub(crate) struct Qemu {
-    root: PathBuf,
     processes: Processes,
     finder: Finder,
     /// What the command lines of the running machines say.
     shapes: HashMap<String, (Run, Shape)>,
+    images: Images,
 }
 
 impl Qemu {
     pub(crate) fn new(config: &Config) -> Self {
         let processes = Processes::below(&config.root);
         let finder = Finder::new(processes.clone(), arguments::is_of);
-        Self { root: config.root.clone(), processes, finder, shapes: HashMap::new() }
+        Self { processes, finder, shapes: HashMap::new(), images: Images::below(&config.root) }
     }
 
-    fn answer(&mut self, machine: &Machine, found: Found) -> Answer {
+    fn answer(&self, machine: &Machine, found: Found, used: &Used) -> Answer {
+        if !may_be(machine) {
+            return Answer::unknown("its id is none that vagrant-qemu gives");
+        }
         match found {
-            Found::Process(process) => Answer::Reading(self.running(machine, process).into()),
+            Found::Process(process) => Answer::Reading(self.running(machine, process, used).into()),
             // only of this provider it is known how the processes of its machines look
             _ if machine.provider != "qemu" => {
                 let name: String = machine.provider.chars().take(32).collect();
@@ -54,8 +59,7 @@ impl Qemu {
         }
     }
 
-    fn running(&mut self, machine: &Machine, process: Process) -> Reading {
-        let at = Instant::now();
+    fn running(&self, machine: &Machine, process: Process, used: &Used) -> Reading {
         let mut values = Values::none("QEMU's process does not tell");
         values[Quantity::CpuSeconds] = Ok(process.cpu_seconds);
         values[Quantity::Uptime] =
@@ -65,32 +69,53 @@ impl Qemu {
             Some(shape) => {
                 values[Quantity::Vcpus] = shape.vcpus.clone();
                 values[Quantity::MemoryTotal] = shape.memory_bytes.clone();
-                let disks = shape.disks.clone();
-                values[Quantity::DiskUsed] =
-                    disks.and_then(|disks| used_bytes(&self.root, &disks, &machine.owner));
+                values[Quantity::DiskUsed] = used_bytes(shape, machine.owner.uid, used);
             }
             None => values[Quantity::Vcpus] = Err("its command line can't be read".into()),
         }
         // stopped by a signal, or by a debugger: nothing of the guest runs
         let state = if matches!(process.state, 'T' | 't') { State::Paused } else { State::Running };
-        Reading { state, doubt: None, run: Some(process.run), at, ip_address: None, values }
+        Reading { state, doubt: None, run: Some(process.run), at: process.at, ip_address: None, values }
     }
 
-    /// What the machine was started with: read once in its run.
-    fn shape(&mut self, id: &str, run: Run) -> Option<&Shape> {
-        if self.shapes.get(id).is_none_or(|(of, _)| *of != run) {
-            let arguments = self.processes.arguments(run.pid).ok()?;
+    /// What the machine was started with.
+    fn shape(&self, id: &str, run: Run) -> Option<&Shape> {
+        self.shapes.get(id).filter(|(of, _)| *of == run).map(|(_, shape)| shape)
+    }
+
+    /// Reads what the machine was started with, once in its run.
+    fn learn(&mut self, id: &str, run: Run) {
+        if self.shape(id, run).is_none()
+            && let Ok(arguments) = self.processes.arguments(run.pid)
+        {
             self.shapes.insert(id.to_owned(), (run, arguments::shape(&arguments)));
         }
-        self.shapes.get(id).map(|(_, shape)| shape)
+    }
+
+    /// What the disks of these machines take.
+    fn look_at_disks(&mut self, machines: &[Machine], found: &[Found], until: Instant) -> Used {
+        let mut files = HashSet::new();
+        for (machine, found) in machines.iter().zip(found) {
+            if let Found::Process(process) = found
+                && may_be(machine)
+            {
+                self.learn(machine.vm(), process.run);
+                let disks = self.shape(machine.vm(), process.run).map(|shape| &shape.disks);
+                let disks = disks.and_then(|disks| disks.as_ref().ok()).into_iter().flatten();
+                files.extend(disks.map(|file| (PathBuf::from(file), machine.owner.uid)));
+            }
+        }
+        self.images.look(files, until)
     }
 }
 
 impl Provider for Qemu {
-    fn read(&mut self, machines: &[Machine], _: Instant, _: &mut Notes) -> Vec<Answer> {
+    fn read(&mut self, machines: &[Machine], deadline: Instant, _: &mut Notes) -> Vec<Answer> {
         let found = self.finder.look(machines);
-        let answers: Vec<Answer> =
-            machines.iter().zip(found).map(|(machine, found)| self.answer(machine, found)).collect();
+        let margin = MARGIN.min(deadline.saturating_duration_since(Instant::now()) / 8);
+        let used = self.look_at_disks(machines, &found, deadline - margin);
+        let answers = machines.iter().zip(found);
+        let answers = answers.map(|(machine, found)| self.answer(machine, found, &used)).collect();
         if self.shapes.len() > machines.len() {
             let ids: HashSet<&str> = machines.iter().map(Machine::vm).collect();
             self.shapes.retain(|id, _| ids.contains(id.as_str()));
@@ -99,21 +124,20 @@ impl Provider for Qemu {
     }
 }
 
-/// What these files take on the host. They must be the owner's: a command line can name any file.
-fn used_bytes(root: &Path, files: &[String], owner: &Owner) -> Value {
-    let mut seen = HashSet::new();
-    let mut bytes = 0.0;
-    for file in files {
-        let path = root.join(file.trim_start_matches('/'));
-        let Ok(metadata) = fs::metadata(path) else { return Err("a disk can't be looked at".into()) };
-        if metadata.uid() != owner.uid || !metadata.is_file() {
-            return Err("a disk is not a file of the machine's owner".into());
-        }
-        if seen.insert((metadata.dev(), metadata.ino())) {
-            bytes += metadata.blocks() as f64 * 512.0;
-        }
-    }
-    Ok(bytes)
+/// Whether vagrant-qemu may have made it. Any other word may stand in the command line of somebody else's machine.
+fn may_be(machine: &Machine) -> bool {
+    machine.provider != "qemu" || machine.vm().strip_prefix("vq_").is_some_and(|rest| !rest.is_empty())
+}
+
+/// What its disks take on the host. They must be the owner's: a command line can name any file.
+fn used_bytes(shape: &Shape, uid: u32, used: &Used) -> Value {
+    let files: HashSet<&String> = shape.disks.as_ref().map_err(Reason::clone)?.iter().collect();
+    let one = |file: &String| match used.get(&(PathBuf::from(file), uid)) {
+        Some(Ok(bytes)) => Ok(*bytes as f64),
+        Some(Err(reason)) => Err(reason.clone()),
+        None => Err("a disk image was not looked at".into()),
+    };
+    files.into_iter().map(one).sum()
 }
 
 #[cfg(test)]
@@ -122,9 +146,11 @@ mod tests {
     use crate::finder::tests::{machine, process, root};
     use rustix::process::{Pid, Signal, kill_process};
     use std::{
-        os::unix::process::CommandExt,
+        fs,
+        os::unix::{fs::MetadataExt, process::CommandExt},
+        path::Path,
         process::{Child, Command, Stdio},
-        time::Duration,
+        sync::{Arc, Mutex},
     };
 
     const ID: &str = "vq_Ab-3_dEf";
@@ -140,7 +166,11 @@ mod tests {
     }
 
     fn read(qemu: &mut Qemu, machine: &Machine) -> Reading {
-        let answers = qemu.read(std::slice::from_ref(machine), Instant::now(), &mut Notes::default());
+        let answers = qemu.read(
+            std::slice::from_ref(machine),
+            Instant::now() + Duration::from_secs(30),
+            &mut Notes::default(),
+        );
         let [Answer::Reading(reading)] = &answers[..] else { panic!("{answers:?}") };
         (**reading).clone()
     }
@@ -195,20 +225,67 @@ mod tests {
         assert_eq!(read(&mut qemu, &machine).values[Quantity::Vcpus], Ok(4.0));
     }
 
+    /// One reason for all: root's agent tells nobody which files there are.
     #[test]
     fn disks_of_others_tell_nothing() {
         let (root, mut machine) = (root(), own_machine());
         fs::create_dir_all(root.path().join("srv")).unwrap();
         fs::write(root.path().join("srv/a.img"), "x").unwrap();
-        let owner = machine.owner.clone();
-        let used = |files: &[&str], owner: &Owner| {
-            used_bytes(root.path(), &files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>(), owner)
+        let used = |files: &str, machine: &Machine| {
+            start(root.path(), 7, 'S', machine, &files.split(' ').collect::<Vec<_>>());
+            read(&mut qemu(root.path()), machine).values[Quantity::DiskUsed].clone()
         };
-        assert!(used(&["/srv/a.img"], &owner).is_ok());
-        assert!(used(&["/srv/a.img", "/srv/none.img"], &owner).is_err());
-        assert!(used(&["/srv"], &owner).is_err());
+        assert!(used("-hda /srv/a.img", &machine).is_ok());
+        let refused = Err("a disk image is not there, or is no file of its owner's".into());
+        for files in ["-hda /srv/a.img -hdb /srv/none.img", "-hda /srv", "-hda /srv/a.img/x"] {
+            assert_eq!(used(files, &machine), refused, "{files}");
+        }
         machine.owner.uid += 1;
-        assert!(used(&["/srv/a.img"], &machine.owner).is_err());
+        assert_eq!(used("-hda /srv/a.img", &machine), refused);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_costs_no_other_machine_anything() {
+        let (root, hung) = (root(), own_machine());
+        let mut well = own_machine();
+        well.owner.uid += 1;
+        well.id = Some("vq_other".into());
+        fs::write(root.path().join("a.img"), "x").unwrap();
+        start(root.path(), 7, 'S', &hung, &["-hda", "/hangs/a.img"]);
+        let line = ["qemu-system-x86_64", "-name", "vq_other", "-smp", "2", "-hda", "/a.img"];
+        process(root.path(), 8, 10_000, 'S', well.owner.uid, &line);
+        let mut qemu = qemu(root.path());
+        let gate = Arc::new(Mutex::new(()));
+        let behind = Arc::clone(&gate);
+        let _closed = gate.lock().unwrap();
+        qemu.images = Images::with(move |path, _| {
+            if path.starts_with("/hangs") {
+                drop(behind.lock());
+            }
+            Ok(7)
+        });
+        for _ in 0..3 {
+            let began = Instant::now();
+            let machines = [hung.clone(), well.clone()];
+            let answers = qemu.read(&machines, began + Duration::from_secs(30), &mut Notes::default());
+            assert!(began.elapsed() < Duration::from_secs(20));
+            let [Answer::Reading(hung), Answer::Reading(well)] = &answers[..] else { panic!("{answers:?}") };
+            assert_eq!((hung.state, well.state), (State::Running, State::Running));
+            assert_eq!(hung.values[Quantity::DiskUsed], Err("its disk does not answer".into()));
+            assert_eq!(well.values[Quantity::DiskUsed], Ok(7.0));
+        }
+    }
+
+    #[test]
+    fn only_ids_of_vagrant_qemus_are_looked_for() {
+        let (root, machine) = (root(), own_machine());
+        start(root.path(), 7, 'S', &machine, &["-machine", "q35"]);
+        for id in ["q35", "2", "vq_", "qemu-system-x86_64"] {
+            let claim = Machine { id: Some(id.into()), ..machine.clone() };
+            let reading = read(&mut qemu(root.path()), &claim);
+            let expected = Some("its id is none that vagrant-qemu gives");
+            assert_eq!((reading.state, reading.doubt.as_deref()), (State::Unknown, expected), "{id}");
+        }
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use super::{
     files::{self, Files, Reader, Refusal, Stamp, is_absence},
-    index::{self, Index, LeftOut},
-    project::{PATIENCE, Project},
+    index::{self, Entry, Index, LeftOut},
+    project::{PATIENCE, Project, Unmet},
     users::{self, Place, Users, below},
 };
-use crate::machine::{Machine, Owner};
+use crate::machine::{MAX_OF_OWNER, Machine, Owner};
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -42,8 +42,27 @@ pub(crate) struct View {
     /// Why there may be machines that were never read of.
     pub(crate) missing: Option<String>,
     pub(crate) troubles: Vec<Trouble>,
-    /// The file it was read from.
-    pub(crate) file: Option<files::Place>,
+    /// The file that they were read from.
+    pub(crate) file: Option<IndexFile>,
+    /// None where there is no index.
+    pub(crate) index: Option<IndexState>,
+}
+
+/// The file of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexFile {
+    pub(crate) place: files::Place,
+    /// It belongs to the user in whose home it was found.
+    pub(crate) own: bool,
+}
+
+/// What is known of an index that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IndexState {
+    /// Empty where nobody can tell.
+    pub(crate) owner: String,
+    /// It was read, and what each of its machines is called is known.
+    pub(crate) read: bool,
 }
 
 /// See the [module](self).
@@ -56,8 +75,8 @@ pub(crate) struct Home {
     again: bool,
     projects: Vec<Project>,
     left_out: Vec<LeftOut>,
-    /// There is an index, and it was read since it is there.
-    ever: bool,
+    /// What was read last, since there is an index.
+    good: Option<IndexFile>,
     bad: Option<Bad>,
     view: Arc<View>,
 }
@@ -80,7 +99,7 @@ impl Home {
             again: false,
             projects: Vec::new(),
             left_out: Vec::new(),
-            ever: false,
+            good: None,
             bad: None,
             view: Arc::default(),
         }
@@ -120,7 +139,10 @@ impl Home {
             Ok(content) => {
                 (self.read, self.again) = (Some(content.stamp), !content.settled);
                 match index::parse(&content.bytes) {
-                    Ok(index) => self.take(index),
+                    Ok(index) => {
+                        let own = content.stamp.uid == reader.uid;
+                        self.take(index, IndexFile { place: content.stamp.place, own })
+                    }
                     Err(problem) => self.is_bad_because(problem.to_string(), false),
                 }
             }
@@ -133,8 +155,8 @@ impl Home {
     }
 
     fn has_none(&mut self) -> bool {
-        let had = self.read.is_some() || self.ever || self.bad.is_some();
-        (self.read, self.ever, self.bad) = (None, false, None);
+        let had = self.read.is_some() || self.good.is_some() || self.bad.is_some();
+        (self.read, self.good, self.bad) = (None, None, None);
         self.projects.clear();
         self.left_out.clear();
         had
@@ -159,9 +181,15 @@ impl Home {
         }
     }
 
-    fn take(&mut self, Index { entries, left_out }: Index) -> bool {
-        let was_good = self.bad.take().is_none() && self.ever;
-        self.ever = true;
+    fn take(&mut self, Index { mut entries, mut left_out }: Index, from: IndexFile) -> bool {
+        let was_good = self.bad.take().is_none() && self.good == Some(from);
+        self.good = Some(from);
+        if entries.len() > MAX_OF_OWNER {
+            let why = "its index has too many machines";
+            left_out.extend(
+                entries.drain(MAX_OF_OWNER..).map(|Entry { index_id, .. }| LeftOut { index_id, why }),
+            );
+        }
         let changed = !was_good || self.left_out != left_out;
         self.left_out = left_out;
         let same = self.projects.len() == entries.len()
@@ -189,14 +217,23 @@ impl Home {
 
     fn look(&self) -> View {
         let path = self.place.path.display();
-        let mut view = View { file: self.read.map(|stamp| stamp.place), ..View::default() };
+        let mut view = View { file: self.good, ..View::default() };
+        let mut read = self.good.is_some() && self.left_out.is_empty();
         let mut machines = Vec::with_capacity(self.projects.len());
         let owned =
             self.owner.iter().flat_map(|owner| self.projects.iter().map(move |project| (project, owner)));
         for (project, owner) in owned {
             match project.machine(owner) {
-                Ok(machine) => machines.push(machine),
-                Err(reason) => view.missing = Some(format!("{path}: {reason}")),
+                Ok(machine) => {
+                    read &= machine.unread.is_none();
+                    machines.push(machine);
+                }
+                Err(Unmet { early, reason }) => {
+                    read = false;
+                    if early {
+                        view.missing = Some(format!("{path}: {reason}"));
+                    }
+                }
             }
             if view.troubles.len() < MAX_TROUBLES {
                 view.troubles.extend(project.troubles());
@@ -218,15 +255,19 @@ impl Home {
         if let Some(bad) = &self.bad {
             // that a home is closed to the agent is as its owner wants it
             let expected = bad.denied && self.place.by_the_way;
-            if !self.ever && !expected {
+            if self.good.is_none() && !expected {
                 view.missing = Some(format!("{path}: {}", bad.reason));
             }
             if bad.scans > PATIENCE {
-                let level = if expected && !self.ever { Level::Info } else { Level::Warn };
-                let kept = if self.ever { "; what it said before is used" } else { "" };
+                let level = if expected && self.good.is_none() { Level::Info } else { Level::Warn };
+                let kept = if self.good.is_some() { "; what it said before is used" } else { "" };
                 view.troubles.push((level, path.to_string(), format!("{}{kept}", bad.reason)));
             }
         }
+        view.index = (self.good.is_some() || self.bad.is_some()).then(|| {
+            let owner = self.owner.as_ref().map(|owner| owner.name.clone());
+            IndexState { owner: owner.unwrap_or_default(), read }
+        });
         view
     }
 }

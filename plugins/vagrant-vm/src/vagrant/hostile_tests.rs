@@ -1,6 +1,7 @@
 //! What a user may put in the place of a file, and homes that don't answer.
 
-use super::testing::Lab;
+use super::testing::{Lab, index_id};
+use crate::machine::MAX_OF_OWNER;
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -70,21 +71,21 @@ fn an_id_that_is_none_is_never_taken_for_one() {
         let mut scanner = lab.scanner();
         for _ in 0..2 {
             let scan = lab.scan(&mut scanner);
-            assert_eq!(Lab::shown(&scan), "web2=id-2", "{name}");
-            assert!(scan.missing.unwrap().ends_with(reason), "{name}");
+            assert_eq!((Lab::shown(&scan).as_str(), &*Lab::indexes(&scan)), ("web2=id-2", "bob=0"), "{name}");
+            assert!(scan.missing.unwrap().ends_with("its id is not known"), "{name}");
         }
-        let scan = lab.scan(&mut scanner);
-        assert_eq!((Lab::shown(&scan).as_str(), &scan.missing), ("web1=? web2=id-2", &None), "{name}");
-        let unread = scan.machines[0].unread.clone().unwrap();
-        assert_eq!(unread, format!("its id is not known: {reason}"), "{name}");
-        assert_eq!(
-            lab.lines,
-            [format!("Warn machine web1 in /home/bob/project/.vagrant: {unread}")],
-            "{name}"
-        );
+        for lines in [1, 0] {
+            let scan = lab.scan(&mut scanner);
+            assert_eq!((Lab::shown(&scan).as_str(), &*Lab::indexes(&scan)), ("web2=id-2", "bob=0"), "{name}");
+            assert_eq!(scan.missing, None, "{name}");
+            let line =
+                format!("Warn machine web1 in /home/bob/project/.vagrant: its id is not known: {reason}");
+            assert_eq!(lab.lines, vec![line; lines], "{name}");
+        }
         // who knew the id keeps it
         let scan = lab.scan(&mut before);
         assert_eq!((Lab::shown(&scan).as_str(), &scan.missing), ("web1=id-1 web2=id-2", &None), "{name}");
+        assert_eq!(Lab::indexes(&scan), "bob=1", "{name}");
     }
 }
 
@@ -136,6 +137,8 @@ fn a_closed_home_is_expected_of_everybody_but_not_of_who_is_named() {
     for _ in 0..3 {
         let scan = lab.scan(&mut scanner);
         assert!(scan.machines.is_empty() && scan.missing.is_none());
+        // there may be machines in it nevertheless
+        assert_eq!(Lab::indexes(&scan), "bob=0");
     }
     assert_eq!(lab.lines, [format!("Info /{}: the agent may not read it", lab.index_of("bob"))]);
     let mut config = lab.config();
@@ -151,6 +154,118 @@ fn a_closed_home_is_expected_of_everybody_but_not_of_who_is_named() {
     lab.probe.deny(&path);
     let scan = lab.scan(&mut named);
     assert_eq!((Lab::shown(&scan).as_str(), &scan.missing), ("web1=id-1", &None));
+}
+
+/// A user of another uid can't own files of a test that root does not run.
+fn as_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn give(lab: &Lab, path: &str, uid: u32) {
+    std::os::unix::fs::lchown(lab.path(path), Some(uid), Some(uid)).unwrap();
+}
+
+/// Everything below that folder, and it itself.
+fn give_all(lab: &Lab, path: &str, uid: u32) {
+    give(lab, path, uid);
+    for entry in fs::read_dir(lab.path(path)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{path}/{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() { give_all(lab, &path, uid) } else { give(lab, &path, uid) }
+    }
+}
+
+const MALLORY_AND_VICTIM: &str =
+    "mallory:x:1001:1001::/home/mallory:/bin/sh\nvictim:x:1002:1002::/home/victim:/bin/sh\n";
+
+#[test]
+fn a_link_to_the_index_of_another_hides_nothing_of_it() {
+    if !as_root() {
+        return;
+    }
+    for of_root in [false, true] {
+        let mut lab = Lab::new(&[]);
+        lab.write("etc/passwd", MALLORY_AND_VICTIM);
+        lab.machines("victim", &[1]);
+        give_all(&lab, "home/victim", 1002);
+        fs::create_dir_all(lab.path("home/mallory")).unwrap();
+        symlink(lab.path("home/victim/.vagrant.d"), lab.path("home/mallory/.vagrant.d")).unwrap();
+        if of_root {
+            // one that root shows to everybody is read as everybody's, and counts for whose it is
+            lab.write("etc/passwd", format!("{MALLORY_AND_VICTIM}boss:x:0:0::/home/victim:/bin/sh\n"));
+            give_all(&lab, "home/victim", 0);
+        }
+        let mut config = lab.config();
+        config.users = of_root.then(|| vec!["mallory".into(), "boss".into()]).or(config.users);
+        let mut scanner = lab.scanner_of(&config);
+        for _ in 0..2 {
+            let scan = lab.scan(&mut scanner);
+            let owners: Vec<_> = scan.machines.iter().map(|machine| &*machine.owner.name).collect();
+            assert_eq!(owners, [if of_root { "boss" } else { "victim" }]);
+        }
+        if !of_root {
+            assert_eq!(Lab::indexes(&lab.scan(&mut scanner)), "mallory=0 victim=1");
+        }
+    }
+}
+
+/// Whether a folder is there that nobody but root can see: an entry that names it tells nothing of it.
+#[test]
+fn folders_of_others_are_not_given_away() {
+    if !as_root() {
+        return;
+    }
+    let scans = [false, true].map(|there| {
+        let mut lab = Lab::new(&[]);
+        lab.write("etc/passwd", MALLORY_AND_VICTIM);
+        lab.index("mallory", &[1, 2]);
+        fs::create_dir_all(lab.path("home/mallory/project/.vagrant")).unwrap();
+        give_all(&lab, "home/mallory", 1001);
+        let text = fs::read_to_string(lab.path(&lab.index_of("mallory"))).unwrap();
+        let text = text.replacen("/home/mallory/project/.vagrant", "/root/secret", 1);
+        lab.write(&lab.index_of("mallory"), text);
+        if there {
+            fs::create_dir_all(lab.path("root/secret")).unwrap();
+        }
+        let mut scanner = lab.scanner();
+        let scans: Vec<_> = (0..4).map(|_| lab.scan(&mut scanner)).collect();
+        scans
+            .into_iter()
+            .map(|scan| (Lab::shown(&scan), Lab::indexes(&scan), scan.missing.is_some()))
+            .collect()
+    });
+    let [absent, there]: [Vec<(String, String, bool)>; 2] = scans;
+    assert_eq!(absent, there);
+    assert_eq!(absent[3], ("web2=-".into(), "mallory=0".into(), false));
+}
+
+/// `sudo vagrant destroy` leaves a folder of root in a user's project.
+#[test]
+fn a_folder_of_root_in_ones_own_project_is_ones_own() {
+    if !as_root() {
+        return;
+    }
+    let mut lab = Lab::new(&[]);
+    lab.write("etc/passwd", MALLORY_AND_VICTIM);
+    lab.index("victim", &[1]);
+    fs::create_dir_all(lab.path("home/victim/project/.vagrant")).unwrap();
+    give_all(&lab, "home/victim", 1002);
+    give(&lab, "home/victim/project/.vagrant", 0);
+    let mut scanner = lab.scanner();
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=-");
+}
+
+#[test]
+fn an_index_of_too_many_machines_is_read_in_part() {
+    let mut lab = Lab::new(&["bob"]);
+    let most = u32::try_from(MAX_OF_OWNER).unwrap();
+    lab.machines("bob", &(1..=most + 2).collect::<Vec<_>>());
+    let mut scanner = lab.scanner();
+    let scan = lab.scan(&mut scanner);
+    assert_eq!((scan.machines.len(), &*Lab::indexes(&scan)), (MAX_OF_OWNER, "bob=0"));
+    let (path, first) = (lab.index_of("bob"), index_id(most + 1));
+    let why = "its index has too many machines, and 1 more";
+    assert_eq!(lab.lines, [format!("Info /{path} (entries): the machine {first} is left out: {why}")]);
 }
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -178,7 +293,7 @@ fn a_home_that_hangs_delays_nobody() {
     }
     assert!(before.elapsed() < Duration::from_secs(30));
     assert_eq!((lab.probe.hanging(), scanner.crew.threads()), (1, 2));
-    assert_eq!(lab.scan(&mut scanner).unread, 1);
+    assert_eq!(Lab::indexes(&lab.scan(&mut scanner)), "alice=0 bob=1 carol=1");
     lab.probe.free();
     let bound = Instant::now() + Duration::from_secs(60);
     let mut scan = lab.scan(&mut scanner);

@@ -18,7 +18,7 @@ use files::{Files, Kernel};
 pub(crate) use home::{Home, UsersFile};
 use home::{Surroundings, View};
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -31,9 +31,10 @@ pub(crate) struct Scan {
     /// The machines of all indexes as they are now; of an index that can't be read now, as they were. The same `Arc`
     /// where nothing changed.
     pub(crate) machines: Arc<Vec<Machine>>,
-    /// How many indexes that are there could not be read since the start: there may be machines that nobody has read of.
-    pub(crate) unread: usize,
-    /// Why; none where all is known.
+    /// The users who have an index, and whether all of it is known: else there may be machines that nobody has read of.
+    /// The same `Arc` where nothing changed.
+    pub(crate) indexes: Arc<BTreeMap<String, bool>>,
+    /// Why an index can't be read that nothing is known of; none where all is known.
     pub(crate) missing: Option<String>,
 }
 
@@ -73,7 +74,7 @@ struct Known {
 /// How long a home is left alone in which nothing is amiss.
 #[derive(Clone, Copy)]
 struct Pauses {
-    /// With an index. Less than five seconds, the usual time between two polls.
+    /// With an index. Less than two polls where each second is one.
     calm: Duration,
     /// Without one, as most are: it is looked at with every third of those polls.
     bare: Duration,
@@ -81,7 +82,7 @@ struct Pauses {
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { calm: Duration::from_secs(4), bare: Duration::from_secs(14) }
+        Self { calm: Duration::from_millis(1500), bare: Duration::from_secs(14) }
     }
 }
 
@@ -163,8 +164,7 @@ impl Scanner {
         if changed {
             self.merge();
         }
-        let missing = self.missing();
-        (self.scan.unread, self.scan.missing) = (missing.len(), in_words(&missing));
+        self.scan.missing = in_words(&self.missing());
         self.complain(notes);
         self.scan.clone()
     }
@@ -225,17 +225,39 @@ impl Scanner {
         changed
     }
 
-    /// The machines of all homes. An index that is reached on two ways counts once.
+    /// The machines of all homes. An index that is reached on two ways counts once, for the user whose it is.
     fn merge(&mut self) {
-        let mut seen = BTreeSet::new();
+        let mut files: BTreeMap<files::Place, (bool, usize)> = BTreeMap::new();
+        for (at, home) in self.homes.iter().enumerate() {
+            if let Some(file) = home.view.file.filter(|_| !home.view.machines.is_empty()) {
+                let known = files.entry(file.place).or_insert((file.own, at));
+                if file.own && !known.0 {
+                    *known = (true, at);
+                }
+            }
+        }
         let mut machines = Vec::new();
-        for home in &self.homes {
-            if home.view.file.is_none_or(|file| seen.insert(file)) {
+        let mut indexes = BTreeMap::new();
+        for (at, home) in self.homes.iter().enumerate() {
+            if home.view.file.is_some_and(|file| files.get(&file.place).is_some_and(|(_, of)| *of == at)) {
                 machines.extend(home.view.machines.iter().cloned());
+            }
+            // whether one that does not answer has an index, nobody knows
+            let known = match (home.answered, &home.view.index) {
+                (true, index) => index.as_ref().map(|known| (known.owner.as_str(), known.read)),
+                (false, _) => {
+                    Some((home.place.owner.as_ref().map_or("", |owner| owner.name.as_str()), false))
+                }
+            };
+            if let Some((owner, read)) = known {
+                *indexes.entry(owner.to_owned()).or_insert(true) &= read;
             }
         }
         if machines != *self.scan.machines {
             self.scan.machines = Arc::new(machines);
+        }
+        if indexes != *self.scan.indexes {
+            self.scan.indexes = Arc::new(indexes);
         }
     }
 

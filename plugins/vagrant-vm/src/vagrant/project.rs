@@ -13,6 +13,9 @@ use twarga_plugin_api::Level;
 /// An id may be bad for so many scans before it counts: it is rewritten in place.
 pub(crate) const PATIENCE: u32 = 2;
 
+/// All that is said of it outside of the log: it names the folders of others, and why they can't be read is not its to know.
+const NOT_KNOWN: &str = "its id is not known";
+
 const MAX_ID_BYTES: usize = 256;
 const MAX_BOX_META_BYTES: usize = 64 << 10;
 
@@ -27,6 +30,8 @@ pub(crate) struct Project {
     id: Id,
     /// The last good one.
     last_id: Option<String>,
+    /// It was there without an id: not created.
+    met_without: bool,
     box_name: Option<String>,
     vm_info: Option<VmInfo>,
     /// What is wrong with `.vm_info`.
@@ -41,6 +46,13 @@ enum Id {
     Known,
     /// Why not, and for how many scans.
     Unread(Reason, u32),
+}
+
+/// Why there is no machine of an entry.
+pub(crate) struct Unmet {
+    /// The id is being written, perhaps.
+    pub(crate) early: bool,
+    pub(crate) reason: &'static str,
 }
 
 /// A file and when it was read.
@@ -108,6 +120,7 @@ impl Project {
             vm_info_file: vm_info.map(|path| Watched::new(path, vm_info::MAX_BYTES)),
             id: Id::Absent,
             last_id: None,
+            met_without: false,
             box_name: entry.box_name.clone(),
             vm_info: None,
             odd: None,
@@ -135,7 +148,7 @@ impl Project {
     /// Another entry of the same machine came in its place: what is known of it stays known.
     pub(crate) fn succeeds(&mut self, before: Self) {
         if self.entry.provider == before.entry.provider {
-            self.last_id = before.last_id;
+            (self.last_id, self.met_without) = (before.last_id, before.met_without);
         }
     }
 
@@ -163,13 +176,12 @@ impl Project {
                 known => known.clone(),
             },
             // only where the project is there it says that there is no machine
-            News::Gone => match files.stat(&self.local_data.join(".")) {
-                Ok(_) => {
-                    self.last_id = None;
+            News::Gone => match self.look_at_folder(files, reader) {
+                Ok(()) => {
+                    (self.last_id, self.met_without) = (None, true);
                     Id::Absent
                 }
-                Err(error) if is_absence(&error) => Id::Unread("its project folder is gone".into(), bad_for),
-                Err(error) => Id::Unread(of_id(&Refusal::Failed(error)), bad_for),
+                Err(reason) => Id::Unread(reason, bad_for),
             },
             News::Content(bytes) => match id(&bytes) {
                 Ok(id) => {
@@ -178,9 +190,30 @@ impl Project {
                 }
                 Err(reason) => Id::Unread(reason.into(), bad_for),
             },
-            News::Refused(refusal) => Id::Unread(of_id(&refusal), bad_for),
+            News::Refused(refusal) => Id::Unread(refusal.reason().into(), bad_for),
         };
         before != (self.id.clone(), self.last_id.clone())
+    }
+
+    /// # Errors
+    /// Where the project is not there, or is not one of that user's.
+    fn look_at_folder(&self, files: &dyn Files, reader: Reader) -> Result<(), Reason> {
+        let look = |path: &Path| files.stat(&path.join("."));
+        let folder = look(&self.local_data).map_err(|error| match is_absence(&error) {
+            true => "its project folder is gone".into(),
+            false => Reason::from(Refusal::Failed(error).reason()),
+        })?;
+        if [0, folder.uid].contains(&reader.uid) {
+            return Ok(());
+        }
+        // made by `sudo vagrant` in the user's own project, and no link to somewhere else
+        let is_itself = files.stat(&self.local_data).is_ok_and(|itself| itself.place == folder.place);
+        let project = self.local_data.parent().map(look);
+        let is_in_own = project.is_some_and(|project| project.is_ok_and(|project| project.uid == reader.uid));
+        if folder.uid == 0 && is_itself && is_in_own {
+            return Ok(());
+        }
+        Err("its project folder belongs to another user".into())
     }
 
     fn read_box_name(&mut self, files: &dyn Files, reader: Reader) -> bool {
@@ -218,15 +251,16 @@ impl Project {
     /// The machine as it is known now.
     ///
     /// # Errors
-    /// Where its id is being written, perhaps: it is too early to tell anything of it.
-    pub(crate) fn machine(&self, owner: &Owner) -> Result<Machine, Reason> {
+    /// Where nobody knows what it is called: it may be one that was known before the start, under its id. Tells whether it
+    /// is too early to complain.
+    pub(crate) fn machine(&self, owner: &Owner) -> Result<Machine, Unmet> {
         let unread = match &self.id {
-            Id::Unread(reason, _) if self.last_id.is_none() => Some(reason.clone()),
+            Id::Unread(_, scans) if self.last_id.is_none() => match (self.met_without, *scans <= PATIENCE) {
+                (false, early) => return Err(Unmet { early, reason: NOT_KNOWN }),
+                (true, early) => (!early).then(|| NOT_KNOWN.into()),
+            },
             _ => None,
         };
-        if let (Some(reason), Id::Unread(_, ..=PATIENCE)) = (&unread, &self.id) {
-            return Err(reason.clone());
-        }
         Ok(Machine {
             index_id: self.entry.index_id.clone(),
             id: self.last_id.clone(),
@@ -248,7 +282,7 @@ impl Project {
         {
             let kept = if self.last_id.is_some() { ", the one it had is used" } else { "" };
             let subject = format!("machine {} in {}", self.entry.name, self.entry.local_data);
-            troubles.push((Level::Warn, subject, format!("{reason}{kept}")));
+            troubles.push((Level::Warn, subject, format!("{NOT_KNOWN}: {reason}{kept}")));
         }
         if let (Some(odd), Some(file)) = (&self.odd, &self.vm_info_file) {
             troubles.push((Level::Info, file.path.display().to_string(), odd.clone()));
@@ -257,16 +291,14 @@ impl Project {
     }
 }
 
-fn of_id(refusal: &Refusal) -> Reason {
-    format!("its id is not known: {}", refusal.reason()).into()
-}
-
-/// The id in its file.
+/// The id in its file. A UUID is the same in any case, and written small as hypervisors write it.
 fn id(bytes: &[u8]) -> Result<String, &'static str> {
     let text = bytes.trim_ascii();
     if text.is_empty() {
-        return Err("its id is not known: the file is empty");
+        return Err("the file is empty");
     }
     let text = std::str::from_utf8(text).ok().filter(|text| index::is_plain(text));
-    text.map(str::to_owned).ok_or("its id is not known: the file holds something else")
+    let text = text.ok_or("the file holds something else")?;
+    let is_uuid = text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    Ok(if is_uuid { text.to_ascii_lowercase() } else { text.to_owned() })
 }

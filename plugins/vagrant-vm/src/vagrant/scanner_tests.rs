@@ -151,16 +151,65 @@ fn a_project_that_is_gone_says_nothing_of_its_machine() {
         let scan = lab.scan(&mut scanner);
         assert_eq!((Lab::shown(&scan).as_str(), &scan.missing), ("web1=id-1", &None));
     }
-    // one that never knew the id: too early to tell, then unknown
+    // one that never knew the id: too early to tell, then it is known to be missing
     let mut late = lab.scanner();
-    for _ in 0..2 {
+    for early in [true, true, false, false] {
         let scan = lab.scan(&mut late);
-        assert_eq!(Lab::shown(&scan), "");
-        assert!(scan.missing.unwrap().ends_with("its project folder is gone"));
+        assert_eq!((Lab::shown(&scan).as_str(), Lab::indexes(&scan).as_str()), ("", "alice=0"));
+        assert_eq!(scan.missing.is_some_and(|why| why.ends_with("its id is not known")), early);
     }
+    // it comes back
+    lab.machines("alice", &[1]);
     let scan = lab.scan(&mut late);
-    assert_eq!((Lab::shown(&scan).as_str(), &scan.missing), ("web1=?", &None));
-    assert_eq!(scan.machines[0].unread.as_deref(), Some("its project folder is gone"));
+    assert_eq!((Lab::shown(&scan).as_str(), Lab::indexes(&scan).as_str()), ("web1=id-1", "alice=1"));
+}
+
+/// What is known by its index id stays, in doubt: it may have been created meanwhile.
+#[test]
+fn a_machine_that_was_not_created_stays_while_its_project_is_away() {
+    let mut lab = Lab::new(&["alice"]);
+    lab.index("alice", &[1]);
+    fs::create_dir_all(lab.path("home/alice/project/.vagrant")).unwrap();
+    let mut scanner = lab.scanner();
+    let shown = |scan: &Scan| (Lab::shown(scan), Lab::indexes(scan));
+    assert_eq!(shown(&lab.scan(&mut scanner)), ("web1=-".into(), "alice=1".into()));
+    fs::rename(lab.path("home/alice/project"), lab.path("home/alice/moved")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(shown(&lab.scan(&mut scanner)), ("web1=-".into(), "alice=1".into()), "too early");
+    }
+    let scan = lab.scan(&mut scanner);
+    assert_eq!(shown(&scan), ("web1=?".into(), "alice=0".into()));
+    let mut roster = crate::roster::Roster::new(lab.config(), Arc::clone(&scanner.crew));
+    let told = roster.ask(&scan.machines, Instant::now(), &mut Notes::default());
+    assert_eq!((told[0].vm, told[0].reading.state), (&*index_id(1), State::Unknown));
+    assert_eq!(told[0].reading.doubt.as_deref(), Some("its id is not known"));
+    fs::rename(lab.path("home/alice/moved"), lab.path("home/alice/project")).unwrap();
+    assert_eq!(shown(&lab.scan(&mut scanner)), ("web1=-".into(), "alice=1".into()));
+}
+
+/// A home that is mounted later: nothing says that there is an index, nor that there is none.
+#[test]
+fn a_user_without_an_index_is_not_told_of() {
+    let mut lab = Lab::new(&["alice", "bob"]);
+    lab.machines("alice", &[1]);
+    let mut scanner = lab.scanner();
+    assert_eq!(Lab::indexes(&lab.scan(&mut scanner)), "alice=1");
+    fs::rename(lab.path("home/alice"), lab.path("home/alices")).unwrap();
+    let scan = lab.scan(&mut scanner);
+    assert_eq!((Lab::shown(&scan), Lab::indexes(&scan)), (String::new(), String::new()));
+    fs::rename(lab.path("home/alices"), lab.path("home/alice")).unwrap();
+    assert_eq!(Lab::indexes(&lab.scan(&mut scanner)), "alice=1");
+}
+
+#[test]
+fn a_uuid_is_the_same_in_capitals() {
+    let mut lab = Lab::new(&["alice"]);
+    lab.machines("alice", &[1, 2]);
+    lab.write(&lab.id_of("alice", 1), "3CD62CAD-25AF-45D2-90A8-171A56A7FF12");
+    lab.write(&lab.id_of("alice", 2), "vq_Ab-3_dEf");
+    let mut scanner = lab.scanner();
+    let expected = "web1=3cd62cad-25af-45d2-90a8-171a56a7ff12 web2=vq_Ab-3_dEf";
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), expected);
 }
 
 #[test]
@@ -212,19 +261,19 @@ fn a_broken_index_is_counted_until_it_is_read_or_gone() {
     let mut scanner = lab.scanner();
     for _ in 0..4 {
         let scan = lab.scan(&mut scanner);
-        assert_eq!((Lab::shown(&scan).as_str(), scan.unread), ("web1=id-1", 1));
+        assert_eq!((Lab::shown(&scan).as_str(), &*Lab::indexes(&scan)), ("web1=id-1", "alice=1 bob=0"));
     }
     for content in ["", "{", "[]"] {
         fs::remove_file(lab.path(&lab.index_of("bob"))).unwrap();
-        assert_eq!(lab.scan(&mut scanner).unread, 0);
+        assert_eq!(Lab::indexes(&lab.scan(&mut scanner)), "alice=1");
         lab.write(&lab.index_of("bob"), content);
-        assert_eq!(lab.scan(&mut scanner).unread, 1, "{content}");
+        assert_eq!(Lab::indexes(&lab.scan(&mut scanner)), "alice=1 bob=0", "{content}");
     }
     lab.machines("bob", &[2]);
     let scan = lab.scan(&mut scanner);
-    assert_eq!((Lab::shown(&scan).as_str(), scan.unread), ("web1=id-1 web2=id-2", 0));
+    assert_eq!((Lab::shown(&scan).as_str(), &*Lab::indexes(&scan)), ("web1=id-1 web2=id-2", "alice=1 bob=1"));
     lab.write(&lab.index_of("bob"), "garbage");
-    assert_eq!(lab.scan(&mut scanner).unread, 0, "what it said before is used");
+    assert_eq!(Lab::indexes(&lab.scan(&mut scanner)), "alice=1 bob=1", "what it said before is used");
 }
 
 #[test]
@@ -319,21 +368,4 @@ fn the_box_and_the_old_systems_values_come_from_the_project() {
     assert_eq!(again.machines[0].vm_info.as_ref(), Some(info));
     fs::remove_file(lab.path(&format!("{project}/.vm_info"))).unwrap();
     assert_eq!(lab.scan(&mut scanner).machines[0].vm_info, None);
-}
-
-/// Not created would be a state that nobody knows.
-#[test]
-fn a_machine_whose_id_is_not_known_is_in_no_known_state() {
-    let mut lab = Lab::new(&["alice"]);
-    lab.machines("alice", &[]);
-    lab.index("alice", &[1, 2]);
-    lab.write(&lab.id_of("alice", 1), "no such id can be");
-    let mut scanner = lab.scanner();
-    let scans: Vec<Scan> = (0..3).map(|_| lab.scan(&mut scanner)).collect();
-    let mut roster = crate::roster::Roster::new(lab.config(), Arc::clone(&scanner.crew));
-    let told = roster.ask(&scans[2].machines, Instant::now(), &mut Notes::default());
-    let states: Vec<_> = told.iter().map(|told| (told.vm.to_owned(), told.reading.state)).collect();
-    let state = |number, state| (index_id(number), state);
-    assert_eq!(states, [state(1, State::Unknown), state(2, State::NotCreated)]);
-    assert_eq!(told[0].reading.doubt.as_deref(), Some("its id is not known: the file holds something else"));
 }

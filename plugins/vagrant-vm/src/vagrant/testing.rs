@@ -200,6 +200,12 @@ impl Lab {
         scan
     }
 
+    /// `alice=1 bob=0`: whose index is known.
+    pub(super) fn indexes(scan: &Scan) -> String {
+        let index = |(owner, read): (&String, &bool)| format!("{owner}={}", u8::from(*read));
+        scan.indexes.iter().map(index).collect::<Vec<_>>().join(" ")
+    }
+
     /// `web1=id-1 web2=-`: the names and ids.
     pub(super) fn shown(scan: &Scan) -> String {
         let machine = |machine: &crate::machine::Machine| {

@@ -18,11 +18,12 @@ use command::{Failure, Program};
 use output::{Info, Medium};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
     time::{Duration, Instant},
 };
 use twarga_plugin_api::Level;
-use worker::{Question, Told, Worker};
+use worker::{Creator, Question, Told, Worker};
 
 /// How long VBoxManage may take. The first call starts VirtualBox's service, which takes seconds.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -34,6 +35,7 @@ const MARGIN: Duration = Duration::from_millis(50);
 
 /// The provider.
 pub(crate) struct VirtualBox {
+    root: PathBuf,
     program: Program,
     refresh: Duration,
     limit: Duration,
@@ -41,9 +43,14 @@ pub(crate) struct VirtualBox {
     finder: Finder,
     workers: BTreeMap<u32, Worker>,
     /// Asked, and not answered yet, and whose.
-    outstanding: HashMap<Question, u32>,
+    outstanding: HashSet<(u32, Question)>,
     answers: (Sender<Told>, Receiver<Told>),
-    known: HashMap<String, Known>,
+    /// By the owner and the machine's id: two users may name the same machine, and each has a VirtualBox.
+    known: HashMap<(u32, String), Known>,
+}
+
+fn key(machine: &Machine) -> (u32, String) {
+    (machine.owner.uid, machine.vm().to_owned())
 }
 
 /// What is known of a machine.
@@ -55,6 +62,12 @@ struct Known {
     run: Option<Run>,
     /// When the process came, went or became another one.
     changed: Option<Instant>,
+    /// Who made it, where VBoxManage does not know it.
+    creator: Option<Creator>,
+    /// When VBoxManage said so.
+    missing: Option<Instant>,
+    /// It runs, or ran, though VBoxManage does not know it: that looks in another place than who started it.
+    elsewhere: bool,
 }
 
 struct Asked<T> {
@@ -80,6 +93,13 @@ impl Known {
     }
 
     fn saw(&mut self, found: Found) {
+        // the process of one that is just being removed may have been seen before VBoxManage answered
+        if let (Found::Process(process), Some(told)) = (found, self.missing)
+            && Some(process.run) == self.run
+            && process.at > told
+        {
+            self.elsewhere = true;
+        }
         let run = match found {
             Found::Process(process) => Some(process.run),
             Found::None | Found::Hidden => None,
@@ -117,13 +137,17 @@ impl Known {
         questions
     }
 
-    fn take(&mut self, Told { question, answer, asked: at }: Told) {
+    fn take(&mut self, Told { question, answer, asked: at, creator, .. }: Told) {
         match question {
             Question::Machine { id } => {
                 let answer = answer.and_then(|text| output::info(&text, &id).map_err(Failure::Told));
                 if let Ok(info) = &answer {
                     self.media.retain(|disk, _| info.disks.contains(disk));
+                    self.elsewhere = false;
                 }
+                let is_missing = answer == Err(Failure::NotFound);
+                self.missing = is_missing.then(Instant::now);
+                self.creator = is_missing.then_some(creator);
                 self.info = Some(Asked { at, answer });
             }
             Question::Address { .. } => {
@@ -146,13 +170,14 @@ impl VirtualBox {
     pub(crate) fn new(config: &Config) -> Self {
         let processes = Processes::below(&config.root);
         Self {
+            root: config.root.clone(),
             program: Program::new(&config.virtualbox.command),
             refresh: config.virtualbox.refresh,
             limit: LIMIT,
             finder: Finder::new(processes.clone(), is_of),
             processes,
             workers: BTreeMap::new(),
-            outstanding: HashMap::new(),
+            outstanding: HashSet::new(),
             answers: channel(),
             known: HashMap::new(),
         }
@@ -160,20 +185,21 @@ impl VirtualBox {
 
     /// Asks what is to be asked. The questions that are worth waiting for are answered: about machines of which nothing is
     /// known yet, or of which what was known is disproved.
-    fn ask(&mut self, machines: &[Machine], notes: &mut Notes) -> HashSet<Question> {
+    fn ask(&mut self, machines: &[Machine], notes: &mut Notes) -> HashSet<(u32, Question)> {
         let mut waiting = HashSet::new();
         let Some(program) = self.program.find() else { return waiting };
         // all machines first, then their disks and addresses
         let mut questions = Vec::new();
         for machine in machines.iter().filter(|machine| output::is_uuid(machine.vm())) {
-            let Some(known) = self.known.get(machine.vm()) else { continue };
+            let Some(known) = self.known.get(&key(machine)) else { continue };
             let of_it = known.questions(machine.vm(), self.refresh);
             questions.extend(of_it.into_iter().map(|question| (machine, question)));
         }
         questions.sort_by_key(|(_, question)| !matches!(question, Question::Machine { .. }));
         for (machine, question) in questions {
             let uid = machine.owner.uid;
-            if self.outstanding.contains_key(&question) {
+            let asked = (uid, question);
+            if self.outstanding.contains(&asked) {
                 continue;
             }
             if !self.workers.contains_key(&uid) {
@@ -186,25 +212,26 @@ impl VirtualBox {
                 }
             }
             let Some(worker) = self.workers.get(&uid) else { continue };
-            if worker.ask(program.to_owned(), question.clone()) {
-                let known = self.known.get(question.id());
+            if worker.ask(program.to_owned(), asked.1.clone(), note(&self.root, machine)) {
+                let known = self.known.get(&key(machine));
                 let has_none = known.is_some_and(|known| known.info.is_none() || known.is_disproved());
-                if has_none && matches!(question, Question::Machine { .. }) {
-                    waiting.insert(question.clone());
+                if has_none && matches!(asked.1, Question::Machine { .. }) {
+                    waiting.insert(asked.clone());
                 }
-                self.outstanding.insert(question, uid);
+                self.outstanding.insert(asked);
             } else {
                 // the thread ended, which it never should; the next round starts it anew
                 self.workers.remove(&uid);
-                self.outstanding.retain(|_, of| *of != uid);
+                self.outstanding.retain(|(of, _)| *of != uid);
             }
         }
         waiting
     }
 
     fn take(&mut self, told: Told) {
-        self.outstanding.remove(&told.question);
-        if let Some(known) = self.known.get_mut(told.question.id()) {
+        let asked = (told.uid, told.question.clone());
+        self.outstanding.remove(&asked);
+        if let Some(known) = self.known.get_mut(&(told.uid, told.question.id().to_owned())) {
             known.take(told);
         }
     }
@@ -212,11 +239,11 @@ impl VirtualBox {
     /// Forgets machines and users that are no more.
     fn forget(&mut self, machines: &[Machine]) {
         if self.known.len() > machines.len() {
-            let ids: HashSet<&str> = machines.iter().map(Machine::vm).collect();
-            self.known.retain(|id, _| ids.contains(id.as_str()));
+            let keys: HashSet<(u32, String)> = machines.iter().map(key).collect();
+            self.known.retain(|key, _| keys.contains(key));
             let uids: BTreeSet<u32> = machines.iter().map(|machine| machine.owner.uid).collect();
             self.workers.retain(|uid, _| uids.contains(uid));
-            self.outstanding.retain(|_, uid| uids.contains(uid));
+            self.outstanding.retain(|(uid, _)| uids.contains(uid));
         }
     }
 
@@ -225,10 +252,10 @@ impl VirtualBox {
             return Answer::unknown("its id is no UUID");
         }
         let subject = || format!("VirtualBox machine {} ({})", machine.name, machine.vm());
-        let Some(known) = self.known.get(machine.vm()) else { return Answer::unknown("not asked yet") };
+        let Some(known) = self.known.get(&key(machine)) else { return Answer::unknown("not asked yet") };
         let Some(info) = &known.info else { return Answer::unknown("VBoxManage has not answered yet") };
         match &info.answer {
-            Err(Failure::NotFound) => Answer::Gone,
+            Err(Failure::NotFound) => missing(known, machine.owner.uid, found),
             Err(Failure::Told(reason)) => {
                 notes.say(Level::Warn, subject(), reason.clone());
                 Answer::unknown(reason.clone())
@@ -249,7 +276,7 @@ impl VirtualBox {
     }
 
     fn reading(&self, known: &Known, info: &Info, found: Found) -> Reading {
-        let at = Instant::now();
+        let mut at = Instant::now();
         let (state, doubt) = match &info.state {
             Ok(state) => (*state, None),
             Err(reason) => (State::Unknown, Some(reason.clone())),
@@ -268,7 +295,7 @@ impl VirtualBox {
             values[Quantity::MemoryUsed] = Err("no guest figures".into());
             let none = match found {
                 Found::Process(process) => {
-                    run = Some(process.run);
+                    (run, at) = (Some(process.run), process.at);
                     values[Quantity::CpuSeconds] = Ok(process.cpu_seconds);
                     let age = self.processes.age(process.run);
                     values[Quantity::Uptime] = age.map_err(|_| "/proc/uptime can't be read".into());
@@ -312,7 +339,7 @@ impl Provider for VirtualBox {
         notes.over("VirtualBox");
         let found = self.finder.look(machines);
         for (machine, found) in machines.iter().zip(&found) {
-            self.known.entry(machine.vm().to_owned()).or_default().saw(*found);
+            self.known.entry(key(machine)).or_default().saw(*found);
         }
         self.forget(machines);
         while let Ok(told) = self.answers.1.try_recv() {
@@ -322,13 +349,40 @@ impl Provider for VirtualBox {
         while !waiting.is_empty() {
             let patience = deadline.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
             let Ok(told) = self.answers.1.recv_timeout(patience) else { break };
-            waiting.remove(&told.question);
+            waiting.remove(&(told.uid, told.question.clone()));
             self.take(told);
         }
         // what the answers lead to is not waited for
         self.ask(machines, notes);
         machines.iter().zip(found).map(|(machine, found)| self.answer(machine, found, notes)).collect()
     }
+}
+
+/// What is true of a machine that its owner's VirtualBox does not know. Only where nothing speaks against it, it is gone:
+/// somebody else may have made it, or its owner in another place (`VBOX_USER_HOME`).
+fn missing(known: &Known, owner: u32, found: Found) -> Answer {
+    match (known.creator, found) {
+        (_, Found::Process(_)) => Answer::unknown("VBoxManage does not know it, though its process runs"),
+        (_, Found::Hidden) => Answer::unknown("its process is hidden"),
+        (_, Found::None) if known.elsewhere => {
+            Answer::unknown("VBoxManage does not know it, though its process ran")
+        }
+        (Some(Creator::User(creator)), _) if creator != owner => {
+            Answer::unknown("another user made it, whose VirtualBox is not asked")
+        }
+        (Some(Creator::Unread), _) => {
+            Answer::unknown("VBoxManage does not know it, and who made it can't be read")
+        }
+        (Some(Creator::Untold | Creator::User(_)) | None, Found::None) => Answer::Gone,
+    }
+}
+
+/// Where Vagrant notes who made the machine.
+fn note(root: &Path, machine: &Machine) -> PathBuf {
+    let project = machine.project.trim_start_matches('/');
+    // a name that leads elsewhere is none, and then nothing is noted
+    let name = Path::new(&machine.name).file_name().unwrap_or_default();
+    root.join(project).join(".vagrant/machines").join(name).join("virtualbox/creator_uid")
 }
 
 /// Whether this is a program that runs the machine: `VBoxHeadless --comment NAME --startvm UUID`.

@@ -1,5 +1,7 @@
 //! Against a program that prints what VBoxManage is documented to print, and misbehaves in many ways.
 
+mod several;
+
 use super::*;
 use crate::{
     finder::tests::{machine, process, root},

@@ -138,7 +138,7 @@ fn a_service_that_answers_nothing_is_waited_for_in_the_background() {
             assert_eq!(told.values[Quantity::CpuSeconds], Ok(3.0));
             assert_eq!(told.values[Quantity::Uptime], Ok(500.0));
             assert_eq!(told.values[Quantity::DiskUsed], Ok(WRITTEN as f64));
-            assert_eq!(reason(&told.values[Quantity::Vcpus]), "libvirt does not answer");
+            assert_eq!(reason(&told.values[Quantity::DiskRead]), "libvirt does not answer");
         }
         let note = notes.iter().find(|note| note.subject.ends_with("libvirt-sock-ro")).expect("a note");
         assert_eq!(note.said.as_ref().expect("said").1, "libvirt does not answer");
@@ -199,7 +199,7 @@ fn one_that_is_locked_while_its_process_lives_holds_up_nobody_else() {
         [0, 2, 3].iter().for_each(|well| assert_full(&told[*well]));
         // of the same process the last word stands
         assert_eq!((told[1].state, &told[1].values[Quantity::CpuSeconds]), (State::Running, &Ok(3.0)));
-        assert_eq!(reason(&told[1].values[Quantity::Vcpus]), "libvirt does not answer");
+        assert_eq!(reason(&told[1].values[Quantity::DiskRead]), "libvirt does not answer");
     }
     assert!(lab.fake.connections() <= 4, "{}", lab.fake.connections());
     lab.change(1, |domain| domain.locked = false);

@@ -24,18 +24,23 @@ fn while_the_service_is_down_the_process_tells() {
         for quantity in [Quantity::CpuSeconds, Quantity::Uptime, Quantity::DiskUsed] {
             assert_eq!(told[0].values[quantity], before[0].values[quantity]);
         }
-        for quantity in [Quantity::Vcpus, Quantity::DiskRead, Quantity::NetworkReceived] {
+        // they can't have changed in the same run
+        for quantity in [Quantity::Vcpus, Quantity::MemoryTotal, Quantity::DiskCapacity] {
+            assert_eq!(told[0].values[quantity], before[0].values[quantity]);
+        }
+        for quantity in [Quantity::MemoryUsed, Quantity::DiskRead, Quantity::NetworkReceived] {
             assert_eq!(reason(&told[0].values[quantity]), "libvirt is not running");
         }
         assert_eq!(told[1].state, State::Saved);
         assert_eq!(reason(&told[1].values[Quantity::Uptime]), "saved");
     }
-    // its process ends, and nobody can tell how
+    // its process ends, and nobody can tell how: that is no stop, and no crash
     lab.end_process(1000);
     for _ in 0..2 {
         let told = lab.first();
-        assert_eq!((told.state, told.run), (State::Shutoff, None));
-        assert_eq!(reason(&told.values[Quantity::CpuSeconds]), "shut off");
+        let expected = "its process ended, and libvirt has not said how";
+        assert_eq!((told.state, told.doubt.as_deref(), told.run), (State::Unknown, Some(expected), None));
+        assert_eq!(reason(&told.values[Quantity::CpuSeconds]), "libvirt is not running");
         assert_eq!(reason(&told.values[Quantity::Vcpus]), "libvirt is not running");
     }
     // another process of it: nobody has said what state it is in
@@ -46,6 +51,13 @@ fn while_the_service_is_down_the_process_tells() {
     assert_eq!(told.values[Quantity::CpuSeconds], Ok(3.0));
     lab.fake.resume().expect("a socket");
     assert_full(&lab.first());
+    // and one of which libvirt says afterwards that it crashed
+    lab.fake.stop();
+    lab.end_process(1005);
+    assert_eq!(lab.first().state, State::Unknown);
+    lab.change(0, |domain| domain.shut_off(3));
+    lab.fake.resume().expect("a socket");
+    assert_eq!(lab.first().state, State::Crashed);
 }
 
 #[test]
@@ -89,8 +101,9 @@ fn a_machine_is_found_at_its_owners_service() {
     fake.serve("qemu:///session");
     let moved = lab.fake.domains(|domains| domains.remove(1));
     fake.domains(|domains| domains.push(moved));
-    let pid = format!("run/user/{}/libvirt/qemu/run/project_m1.pid", lab.machines[0].owner.uid);
-    lab.write(&pid, "1001");
+    let uid = lab.machines[0].owner.uid;
+    lab.write(&format!("run/user/{uid}/libvirt/qemu/run/project_m1.pid"), "1001");
+    lab.runs(1001, "/usr/bin/qemu-system-x86_64", &Domain::running(1), uid);
     lab.readings().iter().for_each(assert_full);
     lab.fake.asked();
     fake.asked();
@@ -102,7 +115,7 @@ fn a_machine_is_found_at_its_owners_service() {
     drop(fake);
     assert_eq!(lab.readings()[1].state, State::Running);
     lab.end_process(1001);
-    assert_eq!(lab.readings()[1].state, State::Shutoff);
+    assert_eq!(lab.readings()[1].state, State::Unknown);
 }
 
 #[test]
