@@ -40,14 +40,17 @@ pub(crate) enum Rank {
     /// There may be any number of these, and all may hang: a thread is left for the others, and once one hangs, the others
     /// go before them.
     Usual,
-    /// However long it took before, it is waited for; not while a thread has it since an earlier round.
+    /// However long it took before, it is waited for; not while a thread has it since an earlier round. Those that wait
+    /// for their turn longer than the handover get a thread each, so that neither another one nor many usual ones take
+    /// their time.
     Long,
 }
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
-    /// After so long without any task done another thread takes over those that were not begun.
+    /// After so long without any task done another thread takes over those that were not begun; after so long at all,
+    /// those that take long.
     pub(crate) handover: Duration,
     /// A task that took longer is not waited for in later rounds: what it brought is taken one round later.
     pub(crate) slow: Duration,
@@ -77,7 +80,7 @@ struct State<T> {
     queues: [VecDeque<usize>; 3],
     /// How many of the usual rank threads have.
     busy: usize,
-    /// Something hangs in this round.
+    /// Something hangs in this round, or there is no time to wait for the usual ones.
     hangs: bool,
     awaited: usize,
     threads: usize,
@@ -207,9 +210,14 @@ impl<T: Task> Crew<T> {
             let patience = if state.has_work() { left.min(shared.timing.handover) } else { left };
             let timed_out;
             (state, timed_out) = shared.wait_for_done(state, patience);
-            if timed_out && state.finished == finished {
-                state.hangs = true;
-                outcome = self.staff(&mut state).map(|idle| idle.iter().for_each(Thread::unpark));
+            if timed_out {
+                let stuck = state.finished == finished;
+                let long = state.queues[Rank::Long as usize].len();
+                state.hangs |= stuck || long > 0;
+                for _ in 0..long.max(usize::from(stuck)) {
+                    outcome =
+                        outcome.and(self.staff(&mut state).map(|idle| idle.iter().for_each(Thread::unpark)));
+                }
             }
         }
         state.stop_waiting();

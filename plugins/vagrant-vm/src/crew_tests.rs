@@ -253,3 +253,73 @@ fn what_takes_long_is_waited_for_as_often_as_it_does() {
     assert_eq!(said.try_iter().count(), 1);
     assert_eq!(done.try_iter().count(), 0);
 }
+
+/// Whoever was asked late, because others were slow, would have less time to answer.
+#[test]
+fn those_that_take_long_do_not_wait_for_each_other_in_turn() {
+    const MANY: usize = 8;
+    let crew = Crew::new(Timing { handover: Duration::from_millis(100), ..TIMING });
+    let (log, said) = channel();
+    let begun = Arc::new(Mutex::new(0));
+    struct Begins {
+        begun: Arc<Mutex<usize>>,
+        gate: Receiver<()>,
+        log: Sender<()>,
+    }
+    impl Task for Begins {
+        fn work(&mut self) {
+            *self.begun.lock().unwrap() += 1;
+            let _ = self.gate.recv();
+            let _ = self.log.send(());
+        }
+
+        fn rank(&self) -> Rank {
+            Rank::Long
+        }
+    }
+    let gates: Vec<Sender<()>> = (0..MANY)
+        .map(|_| {
+            let (open, gate) = channel();
+            crew.add(Begins { begun: Arc::clone(&begun), gate, log: log.clone() });
+            open
+        })
+        .collect();
+    // time for a few handovers, not for one for each
+    crew.round(soon(400), |_| true).unwrap();
+    let bound = soon(60_000);
+    while *begun.lock().unwrap() < MANY {
+        assert!(Instant::now() < bound, "{} of them", begun.lock().unwrap());
+        thread::yield_now();
+    }
+    drop(gates);
+    for _ in 0..MANY {
+        said.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+}
+
+/// Many that each take their time, without that one hangs, leave what takes long its own.
+#[test]
+fn what_takes_long_does_not_wait_for_all_the_usual_ones() {
+    /// Takes as long as its place says.
+    struct Takes(Rank, Duration, Sender<Rank>);
+    impl Task for Takes {
+        fn work(&mut self) {
+            thread::sleep(self.1);
+            let _ = self.2.send(self.0);
+        }
+
+        fn rank(&self) -> Rank {
+            self.0
+        }
+    }
+    let crew = Crew::new(TIMING);
+    let (log, done) = channel();
+    for _ in 0..200 {
+        crew.add(Takes(Rank::Usual, TIMING.handover / 4, log.clone()));
+    }
+    crew.add(Takes(Rank::Long, Duration::ZERO, log));
+    crew.round(soon(60_000), |_| true).unwrap();
+    let done: Vec<Rank> = done.try_iter().collect();
+    let at = done.iter().position(|rank| *rank == Rank::Long).unwrap();
+    assert!(done.len() == 201 && at < 100, "{at}");
+}

@@ -11,6 +11,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Instant,
 };
 
@@ -44,6 +45,32 @@ pub(crate) struct Processes {
 pub(crate) struct Kept {
     pid: u32,
     file: fs::File,
+    permit: Permit,
+}
+
+/// How many files are kept open in the whole process: there are other uses for descriptors, and users can have any number
+/// of machines asked for.
+#[derive(Debug)]
+struct Permits(AtomicUsize);
+
+static PERMITS: Permits = Permits(AtomicUsize::new(0));
+const MAX_KEPT: usize = 256;
+
+/// One file may be kept open until this is dropped.
+#[derive(Debug)]
+struct Permit(&'static Permits);
+
+impl Permits {
+    fn take(&'static self) -> Option<Permit> {
+        let one_more = |taken| (taken < MAX_KEPT).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Permit(self))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Other files are read up to here: a line, or some sixty.
@@ -89,24 +116,24 @@ impl Processes {
         self.checked(pid, text)
     }
 
-    /// The same; the status stays open in `kept` for the next time.
+    /// The same; the status stays open in `kept` for the next time, unless too many are.
     ///
     /// # Errors
     /// As [`Processes::read`].
     pub(crate) fn read_again(&self, pid: u32, kept: &mut Option<Kept>) -> io::Result<Process> {
         let mut buffer = [0; LINE];
         let known = kept.take().filter(|kept| kept.pid == pid);
-        let (file, keep) = match known {
-            Some(Kept { file, .. }) => (file, true),
+        let (file, permit) = match known {
+            Some(Kept { file, permit, .. }) => (file, Some(permit)),
             None => {
                 let file = fs::File::open(self.path(pid, "stat"))?;
                 // a file elsewhere that is removed can still be read
-                let keep = fstatfs(&file).is_ok_and(|about| about.f_type == PROC_SUPER_MAGIC);
-                (file, keep)
+                let may_be_kept = fstatfs(&file).is_ok_and(|about| about.f_type == PROC_SUPER_MAGIC);
+                (file, if may_be_kept { PERMITS.take() } else { None })
             }
         };
         let length = file.read_at(&mut buffer, 0).map_err(ended)?;
-        *kept = keep.then_some(Kept { pid, file });
+        *kept = permit.map(|permit| Kept { pid, file, permit });
         self.checked(pid, &buffer[..length])
     }
 
@@ -345,6 +372,17 @@ mod tests {
         let age = own.age(run).unwrap();
         // the file tells hundredths
         assert!(before - 0.01 <= age && age <= by_file.age(run).unwrap() + 0.02, "{before} {age}");
+    }
+
+    #[test]
+    fn so_many_are_kept_and_no_more() {
+        static OWN: Permits = Permits(AtomicUsize::new(0));
+        let mut taken: Vec<Permit> = std::iter::from_fn(|| OWN.take()).take(MAX_KEPT + 1).collect();
+        assert_eq!(taken.len(), MAX_KEPT);
+        taken.truncate(MAX_KEPT - 1);
+        assert!(OWN.take().is_some());
+        drop(taken);
+        assert_eq!(OWN.0.load(Ordering::Relaxed), 0);
     }
 
     /// A status that is no process's is not kept: what was removed could still be read.

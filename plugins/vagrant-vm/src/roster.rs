@@ -114,8 +114,10 @@ impl Roster {
 
     /// Whether no machine is on its way in or out: all stand in an index, and their providers have them.
     pub(crate) fn is_settled(&self) -> bool {
+        // what was gone for long may stand in the index for ever
+        let just_gone = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < self.settled);
         let on_its_way =
-            |tracked: &Tracked| !tracked.listed || tracked.unlinked.is_some() || tracked.gone.is_some();
+            |tracked: &Tracked| !tracked.listed || tracked.unlinked.is_some() || just_gone(tracked.gone);
         !self.tracked.iter().any(on_its_way)
     }
 

@@ -49,9 +49,6 @@ const EITHER: &[&str] = &["qemu:///system", "qemu:///session"];
 /// All of /proc is looked through for processes that have no pid file, but not often.
 const SEARCH_AFTER: Duration = Duration::from_secs(15);
 
-/// With more machines than this, the files of their processes are not kept open: there are other uses for descriptors.
-const MAX_OPEN: usize = 256;
-
 /// In less time nothing more is asked.
 const SHORTEST: Duration = Duration::from_millis(50);
 
@@ -303,9 +300,8 @@ impl Provider for Libvirt {
                 subject
             })
             .collect();
-        let keep = subjects.len() <= MAX_OPEN;
         for subject in &mut subjects {
-            subject.refresh(&self.host, keep);
+            subject.refresh(&self.host);
         }
         let heard = self.survey(&subjects, deadline, notes);
         self.find_processes(&mut subjects, &heard);

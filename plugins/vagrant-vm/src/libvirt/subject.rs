@@ -155,11 +155,10 @@ impl Subject {
     }
 
     /// Reads its process anew; its status may be kept open.
-    pub(super) fn refresh(&mut self, host: &Host, keep: bool) {
+    pub(super) fn refresh(&mut self, host: &Host) {
         let run = self.process.map(|process| process.run).or(self.doubtful);
-        let mut fate = |run| if keep { host.fate_again(run, &mut self.status) } else { host.fate(run) };
-        let fate = run.map(|run| (run, fate(run)));
-        if run.is_none() || !keep {
+        let fate = run.map(|run| (run, host.fate_again(run, &mut self.status)));
+        if run.is_none() {
             self.status = None;
         }
         (self.process, self.doubtful) = match fate {
