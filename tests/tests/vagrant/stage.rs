@@ -38,7 +38,7 @@ impl Stage {
         fs::create_dir_all(&root).unwrap();
         let fake = FakeLibvirt::start(&root.join("libvirt.sock")).unwrap();
         let mut stage = Self { home, fake, entries: Vec::new() };
-        stage.write("proc/uptime", &format!("{HOST_UP}.00 900.00\n"));
+        stage.write("proc/uptime", format!("{HOST_UP}.00 900.00\n"));
         (0..count).for_each(|number| stage.add(number));
         stage.write_index(&stage.index());
         stage
