@@ -2,7 +2,6 @@
 NETNS=${NETNS:-vagrant-lab}
 enter_netns() {
   [ "${IN_NETNS:-}" = "$NETNS" ] && return 0
-  command -v ip >/dev/null || apt-get install -qq -y --no-install-recommends iproute2 >/dev/null
   ip netns list | grep -qw "$NETNS" || { ip netns add "$NETNS"; ip -n "$NETNS" link set lo up; }
   IN_NETNS=$NETNS exec ip netns exec "$NETNS" bash "$@"
 }

@@ -23,7 +23,6 @@ enter_netns "$0" "$@"
 #    libvirt-qemu) says "no KVM", its probe (with CAP_DAC_OVERRIDE) says "KVM", so the capability cache
 #    never validates and EVERY define/start probes QEMU again (51 s per define, measured).
 [ -c /dev/kvm ] && { chgrp kvm /dev/kvm; chmod 0660 /dev/kvm; }
-[ -c /dev/net/tun ] || { mkdir -p /dev/net; mknod -m 0666 /dev/net/tun c 10 200; }
 alive "$RUN/virtlogd.pid" virtlogd || { rm -f "$RUN/virtlogd.pid"; /usr/sbin/virtlogd -d -p "$RUN/virtlogd.pid"; }
 alive "$RUN/libvirtd.pid" libvirtd || { rm -f "$RUN/libvirtd.pid"; /usr/sbin/libvirtd -d -p "$RUN/libvirtd.pid"; }
 virsh -q version >"$RUN/version" 2>&1 &      # the first connection waits for the QEMU probe (8 s cold): overlap it
