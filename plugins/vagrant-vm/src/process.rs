@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 /// A process, as /proc/PID/stat tells.
@@ -18,6 +19,8 @@ pub(crate) struct Process {
     pub(crate) cpu_seconds: f64,
     /// Resident memory.
     pub(crate) rss_bytes: f64,
+    /// When this was read: what is asked after it may take long.
+    pub(crate) at: Instant,
 }
 
 /// Reads /proc below a root.
@@ -154,7 +157,8 @@ impl Processes {
         let state = fields.first()?.chars().next()?;
         let cpu_seconds = (number(14)? as f64 + number(15)? as f64) / self.ticks_per_second;
         let rss_bytes = number(24)? as f64 * self.page_bytes;
-        Some(Process { run: Run { pid, start: number(22)? }, state, cpu_seconds, rss_bytes })
+        let run = Run { pid, start: number(22)? };
+        Some(Process { run, state, cpu_seconds, rss_bytes, at: Instant::now() })
     }
 }
 
@@ -193,9 +197,9 @@ mod tests {
     fn a_captured_process_is_read() {
         let (_root, processes) = captured(STAT.as_bytes());
         let run = Run { pid: 4415, start: 308_214 };
-        let process =
-            Process { run, state: 'S', cpu_seconds: (3890.0 + 2384.0) / 100.0, rss_bytes: 87292.0 * 4096.0 };
-        assert_eq!(processes.read(4415).unwrap(), process);
+        let read = processes.read(4415).unwrap();
+        let (cpu_seconds, rss_bytes) = ((3890.0 + 2384.0) / 100.0, 87292.0 * 4096.0);
+        assert_eq!(read, Process { run, state: 'S', cpu_seconds, rss_bytes, at: read.at });
         assert_eq!(processes.uid(4415).unwrap(), 64055);
         assert!((processes.age(run).unwrap() - (3200.5 - 3082.14)).abs() < 1e-6);
         let arguments = processes.arguments(4415).unwrap();

@@ -64,6 +64,8 @@ pub(super) struct Told {
     pub(super) uuid: [u8; 16],
     pub(super) id: i32,
     pub(super) stats: Stats,
+    /// When it was told.
+    pub(super) at: Instant,
 }
 
 impl Waiting {
@@ -74,7 +76,8 @@ impl Waiting {
 
 impl Told {
     fn of(domain: Domain<'_>, params: &[Param<'_>]) -> Self {
-        Self { name: domain.name.to_owned(), uuid: domain.uuid, id: domain.id, stats: Stats::of(params) }
+        let (name, stats) = (domain.name.to_owned(), Stats::of(params));
+        Self { name, uuid: domain.uuid, id: domain.id, stats, at: Instant::now() }
     }
 }
 

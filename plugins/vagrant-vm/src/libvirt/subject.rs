@@ -229,7 +229,7 @@ impl Subject {
         source: &Source<'_>,
         notes: &mut Notes,
     ) -> Answer {
-        let Told { name, id, mut stats, .. } = told;
+        let Told { name, id, mut stats, at, .. } = told;
         self.home = Some(key);
         self.name = name;
         let state = match stats.state(self.state) {
@@ -243,7 +243,7 @@ impl Subject {
             self.ended = None;
         } else if self.ended.is_some() {
             // a service that was restarted, or is about to learn it
-            return self.reading(State::Unknown, Some(ENDED.into()), Values::none(ENDED), source);
+            return self.reading(State::Unknown, Some(ENDED.into()), Values::none(ENDED), at);
         }
         let silent = self.silence(state, &stats, held_up);
         if silent.is_none() {
@@ -257,7 +257,7 @@ impl Subject {
         self.state = Some(state);
         self.run = self.process.map(|process| process.run);
         let values = stats.values(state, &self.known(source, silent.as_deref()));
-        self.reading(state, None, values, source)
+        self.reading(state, None, values, at)
     }
 
     /// Why QEMU tells nothing, where it doesn't.
@@ -318,7 +318,7 @@ impl Subject {
         let Some(state) = state else {
             let ended = self.ended.is_some_and(patience);
             let doubt = if ended { ENDED.into() } else { reason.clone() };
-            return self.reading(State::Unknown, Some(doubt), values, source);
+            return self.reading(State::Unknown, Some(doubt), values, source.at);
         };
         self.state = Some(state);
         if let Some(absence) = state.absence() {
@@ -326,14 +326,16 @@ impl Subject {
                 values[quantity] = Err(absence.into());
             }
         }
-        self.reading(state, None, values, source)
+        self.reading(state, None, values, source.at)
     }
 
-    fn reading(&self, state: State, doubt: Option<Reason>, values: Values, source: &Source<'_>) -> Answer {
+    /// `told_at` is when the processor time was told, where there is no process to read it from.
+    fn reading(&self, state: State, doubt: Option<Reason>, values: Values, told_at: Instant) -> Answer {
         let address = self.address.known.filter(|_| state.lives());
         let run = self.process.map(|process| process.run);
         let ip_address = address.map(|address| address.to_string());
-        Answer::Reading(Box::new(Reading { state, doubt, run, at: source.at, ip_address, values }))
+        let at = self.process.map_or(told_at, |process| process.at);
+        Answer::Reading(Box::new(Reading { state, doubt, run, at, ip_address, values }))
     }
 
     fn known<'a>(&'a self, source: &Source<'a>, silent: Option<&'a str>) -> Known<'a> {

@@ -55,7 +55,7 @@ impl Qemu {
     }
 
     fn running(&mut self, machine: &Machine, process: Process) -> Reading {
-        let at = Instant::now();
+        let at = process.at;
         let mut values = Values::none("QEMU's process does not tell");
         values[Quantity::CpuSeconds] = Ok(process.cpu_seconds);
         values[Quantity::Uptime] =

@@ -249,7 +249,7 @@ impl VirtualBox {
     }
 
     fn reading(&self, known: &Known, info: &Info, found: Found) -> Reading {
-        let at = Instant::now();
+        let at = if let Found::Process(process) = found { process.at } else { Instant::now() };
         let (state, doubt) = match &info.state {
             Ok(state) => (*state, None),
             Err(reason) => (State::Unknown, Some(reason.clone())),
