@@ -111,7 +111,7 @@ fn the_shipped_file_shows_every_key_with_its_default() {
     Harness::new(vagrant_vm::plugin(), &config.to_string()).unwrap();
 }
 
-/// Every reason that VirtualBox's and QEMU's sources can give stands in the guide, with what to do.
+/// Every reason that the sources of machines can give stands in the guide, with what to do.
 #[test]
 fn the_guide_explains_every_reason() {
     let sources = [
@@ -120,6 +120,11 @@ fn the_guide_explains_every_reason() {
         include_str!("../src/virtualbox/command.rs"),
         include_str!("../src/qemu/mod.rs"),
         include_str!("../src/qemu/arguments.rs"),
+        include_str!("../src/libvirt/mod.rs"),
+        include_str!("../src/libvirt/client.rs"),
+        include_str!("../src/libvirt/stats.rs"),
+        include_str!("../src/libvirt/subject.rs"),
+        include_str!("../src/libvirt/disks.rs"),
     ];
     let mut reasons = BTreeSet::new();
     for source in sources {
@@ -135,6 +140,14 @@ fn the_guide_explains_every_reason() {
             "ok_or(\"",
             "Some(\"its ",
             "told(format!(\"",
+            "write_str(\"",
+            "write!(f, \"",
+            "SILENT: &str = \"",
+            "NO_TIME: &str = \"",
+            "ENDED: &str = \"",
+            "UNREAD: &str = \"",
+            "ok_or_else(|| \"",
+            "Subject::flawed(\"",
         ]
         .iter()
         .flat_map(|mark| code.match_indices(mark))
