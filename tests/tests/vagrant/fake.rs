@@ -110,6 +110,11 @@ fn what_happens_to_machines_is_told_once_and_they_keep_their_numbers() {
     assert_eq!(states(&agent), are(&now));
     let mut events = ["m0 vm_stopped", "m1 vm_crashed", "m2 vm_paused"].map(String::from).to_vec();
     assert_eq!(vm_events(&agent), events);
+    let crash = &agent.get("/api/events?type=vm_crashed").json()["events"][0];
+    assert_eq!((&crash["severity"], &crash["vm_id"]), (&json!("warning"), &json!(2)), "{crash}");
+    let vm = &named(&agent, "m1").unwrap()["vm"];
+    let details = json!({"vm_id": 2, "vm": vm, "name": "m1", "from": "running", "to": "crashed"});
+    assert_eq!(crash["details"], details);
     for (vm_id, reason) in [(1, "shut off"), (2, "crashed")] {
         let vm = flat(&agent, vm_id);
         for key in ["cpu_percent", "memory_percent", "uptime_seconds", "network_rx_mb"] {
