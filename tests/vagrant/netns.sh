@@ -6,5 +6,9 @@ enter_netns() {
   IN_NETNS=$NETNS exec ip netns exec "$NETNS" bash "$@"
 }
 
-# alive FILE NAME: whether the process of this pid file is there, and is a program of this name.
-alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null && [ "$(cat /proc/"$(cat "$1")"/comm)" = "$2" ]; }
+# alive FILE NAME: whether the process of this pid file is there, and is a program of this name.  One that has ended
+# stays until its parent asks, and is none.
+alive() {
+  [ -s "$1" ] && [ "$(cat /proc/"$(cat "$1")"/comm 2>/dev/null)" = "$2" ] || return 1
+  case $(ps -o stat= -p "$(cat "$1")") in Z*) return 1 ;; esac
+}

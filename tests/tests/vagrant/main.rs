@@ -5,6 +5,8 @@
 mod fake;
 mod lab;
 mod many;
+#[path = "../faults/noise.rs"]
+mod noise;
 mod real;
 mod scenes;
 mod stage;
@@ -12,13 +14,24 @@ mod trouble;
 mod watcher;
 
 use serde_json::Value;
-use std::{sync::RwLock, time::Duration};
+use std::{io::Write, sync::RwLock, time::Duration};
 use twarga_tests::Agent;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who measures, writes; the others read, and so don't disturb.
 static QUIET: RwLock<()> = RwLock::new(());
+
+/// Whether the machine kept everybody from the processor for so long that a tick may be lost for it.
+fn stalled(witness: noise::Witness) -> bool {
+    let longest = witness.stop().iter().map(|(from, to)| to - from).max().unwrap_or(0);
+    let excuse = longest > 8 * noise::STALL;
+    if excuse {
+        let _ =
+            writeln!(std::io::stderr(), "the machine stalled for {longest} ms: lost ticks are not counted");
+    }
+    excuse
+}
 
 /// What `/api/plugins` tells of one.
 fn plugin(agent: &Agent, name: &str) -> Value {

@@ -1,6 +1,6 @@
 //! Two hundred machines, a collection a second.
 
-use super::{PATIENCE, QUIET, collections, plugin, stage::Stage, vms};
+use super::{PATIENCE, QUIET, collections, noise::Witness, plugin, stage::Stage, stalled, vms};
 use std::{io::Write, time::Duration};
 use twarga_tests::process::Meter;
 
@@ -20,6 +20,7 @@ fn two_hundred_machines_keep_the_deadline() {
         let running = vms(agent).iter().filter(|vm| vm["state"] == "running").count();
         (running == MACHINES as usize).then_some(())
     });
+    let witness = Witness::start();
     let before = plugin(&agent, "vagrant-vm");
     let meter = Meter::start(agent.pid()).unwrap();
     let last = collections(&agent) + ROUNDS;
@@ -27,7 +28,8 @@ fn two_hundred_machines_keep_the_deadline() {
     let after = plugin(&agent, "vagrant-vm");
     let usage = meter.finish().unwrap();
 
-    for key in ["failures", "missed_deadlines", "skipped", "refused_samples", "refused_series", "restarts"] {
+    let ticks: &[&str] = if stalled(witness) { &[] } else { &["missed_deadlines", "skipped"] };
+    for key in ["failures", "refused_samples", "refused_series", "restarts"].iter().chain(ticks) {
         assert_eq!(after[key], before[key], "{key}: {after}\n{}", agent.home().log());
     }
     let rounds = after["collections"].as_f64().unwrap() - before["collections"].as_f64().unwrap();
