@@ -59,6 +59,7 @@ impl Stage {
         domain.set("balloon.last-update", now);
         let pid = FIRST_PID + number;
         self.write(&format!("run/libvirt/qemu/{}.pid", domain.name), format!("{pid}\n"));
+        self.write(&format!("proc/{pid}/status"), "Uid:\t0\t0\t0\t0\n");
         self.write(&format!("proc/{pid}/cmdline"), format!("qemu\0-uuid\0{}\0-S\0", domain.uuid_text()));
         self.used(number, 300);
         self.write(&format!("var/lib/libvirt/images/{}.img", domain.name), vec![1; WRITTEN]);
