@@ -4,6 +4,7 @@ mod backend;
 mod canary;
 pub mod check;
 mod history;
+mod known;
 mod loaded;
 mod machines;
 mod manager;
@@ -209,7 +210,7 @@ struct Agent {
 
 impl Agent {
     fn start(config: &Config, flags: Flags, store: Store) -> Result<Self> {
-        let Plugins { mut jobs, others, loaded, claims, keeper } = load_all(config, Report::Log);
+        let Plugins { mut jobs, others, loaded, claims, keeper, known } = load_all(config, Report::Log);
         let (inputs, receiver) = mpsc::sync_channel(CHANNEL);
         let readers = store.readers();
         let mut own = own_job(&jobs, config);
@@ -233,7 +234,8 @@ impl Agent {
         keeper.on_end(collecting.end_noticed());
         let collecting = Arc::new(collecting);
         let rooms = Rooms { collecting: Arc::clone(&collecting), inputs: inputs.clone() };
-        let beginning = Beginning { collectors, statuses, others, loaded, claims, keeper, own_metrics };
+        let beginning =
+            Beginning { collectors, statuses, others, loaded, claims, keeper, known, own_metrics };
         let managing = Managing::new(Manager::new(config.clone(), flags, rooms, beginning));
         Ok(Self { collecting, ingest, inputs, readers, managing, writer_ended })
     }

@@ -47,9 +47,8 @@ impl Manager {
     fn turn(&mut self, name: &str, on: bool, catalogue: &Catalogue) -> SwitchOutcome {
         if on && let Some(table) = self.config.plugins.get(name) {
             // first what can fail, so that a plugin that is not there stays disabled
-            match self.loader(catalogue).load(name, table) {
-                Ok(loaded) => self.keep(&loaded),
-                Err(error) => return SwitchOutcome::Refused(error.to_string()),
+            if let Err(error) = self.loader(catalogue).load(name, table) {
+                return SwitchOutcome::Refused(error.to_string());
             }
         }
         self.switches.insert(name.into(), on);
