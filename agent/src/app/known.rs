@@ -33,7 +33,8 @@ impl Known {
         Ok(loaded)
     }
 
-    /// The same, one after the other: an initialiser may never come back, so this is for threads that nobody waits for.
+    /// The same of a file that may be anything: another process loads it first. One after the other, for an initialiser may
+    /// never come back all the same, so this is for threads that nobody waits for.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -43,8 +44,17 @@ impl Known {
         recipe: &Recipe,
         claims: &Claims,
     ) -> Result<Loaded, LoadError> {
+        self.rehearse(file, recipe)?;
         let _turn = recipe.is_in_process().then(|| lock(&self.turn));
         self.load(file, recipe, claims)
+    }
+
+    /// Has another process load a file first, unless it is in this one already.
+    ///
+    /// # Errors
+    /// The file, and how that ended.
+    pub(super) fn rehearse(&self, file: &Path, recipe: &Recipe) -> Result<(), LoadError> {
+        if self.find(file, recipe).is_some() { Ok(()) } else { recipe.rehearse(file) }
     }
 
     /// The library of a file that is loaded already, and will do: that very file, or one with its content.

@@ -135,6 +135,20 @@ impl Recipe {
         }
     }
 
+    /// Has another process load a file that is to run in this one, and that may be anything.
+    ///
+    /// # Errors
+    /// The file, what is wrong with it, and what to do.
+    pub(super) fn rehearse(&self, file: &Path) -> Result<(), LoadError> {
+        if !self.is_in_process() {
+            return Ok(());
+        }
+        let pinned = self.limits.sha256.map(Digest);
+        let refused = |refusal| LoadError { file: file.into(), refusal };
+        room_for(&self.plugin, file, pinned.is_some()).map_err(refused)?;
+        isolated::rehearse(file, &self.plugin, pinned, &self.keeper)
+    }
+
     /// Whether it runs in the agent's process.
     pub(super) fn is_in_process(&self) -> bool {
         self.mode == Mode::InProcess

@@ -59,7 +59,14 @@ pub fn load_all(config: &Config, report: Report) -> Plugins {
     let claims = Arc::new(Claims::new(views::is_reserved));
     let keeper = Arc::default();
     let known = Arc::default();
-    let loader = Loader { config, catalogue: &catalogue, claims: &claims, keeper: &keeper, known: &known };
+    let loader = Loader {
+        config,
+        catalogue: &catalogue,
+        claims: &claims,
+        keeper: &keeper,
+        known: &known,
+        rehearses: false,
+    };
     let mut plugins = Plugins {
         jobs: Vec::new(),
         others: Vec::new(),
@@ -101,6 +108,8 @@ pub(super) struct Loader<'a> {
     pub(super) keeper: &'a Arc<Keeper>,
     /// Libraries that are in the process already, and stay there.
     pub(super) known: &'a Arc<Known>,
+    /// Others run already, which a file that crashes or hangs when it is loaded must not end or hold up.
+    pub(super) rehearses: bool,
 }
 
 impl Loader<'_> {
@@ -111,6 +120,9 @@ impl Loader<'_> {
         for shadowed in &found.shadowed {
             let (used, unused) = (found.file.display(), shadowed.display());
             tracing::warn!("plugin {name}: {used} is used, {unused} of the same name is not");
+        }
+        if self.rehearses {
+            self.known.rehearse(&found.file, &recipe)?;
         }
         self.known.load(&found.file, &recipe, self.claims)
     }

@@ -72,6 +72,19 @@ pub(super) fn approve_isolated(
     Ok(Approved { file, copied: true, path, digest, identity, metadata })
 }
 
+/// Opens a file that [`approve`] would approve by now.
+///
+/// # Errors
+/// The first reason not to load it.
+pub(super) fn open_checked(path: &Path, name: &str, pinned: Option<Digest>) -> Result<File, Refusal> {
+    let (_, file) = open_trusted(path)?;
+    examine(&file, name, Strategy::InProcess, pinned.is_some())?;
+    if pinned.is_some() {
+        check(digest(&file)?, pinned)?;
+    }
+    Ok(file)
+}
+
 fn open_trusted(path: &Path) -> Result<(PathBuf, File), Refusal> {
     let path = path.canonicalize()?;
     let file = open_file(&path)?;

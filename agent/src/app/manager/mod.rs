@@ -176,6 +176,7 @@ impl Manager {
             claims: &self.claims,
             keeper: &self.keeper,
             known: &self.known,
+            rehearses: true,
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     frames::write_collect,
     keeper::Keeper,
     prepared::{Confinement, Prepared},
-    process::Process,
+    process::{Process, Task},
     replay::Replay,
 };
 use crate::{
@@ -60,9 +60,9 @@ impl Isolated {
         base: LocalSeries,
     ) -> Result<Self, Error> {
         let until = Instant::now() + allowed(confinement.deadline);
-        let (process, channel) =
-            Process::start(name, prepared, confinement, (&options.config, options.max_series), keeper, until)
-                .map_err(|error| Error::transient(format_args!("its process can't be started: {error}")))?;
+        let task = Task::Collect(confinement, &options.config, options.max_series);
+        let (process, channel) = Process::start(name, &prepared.library, task, keeper, until)
+            .map_err(|error| Error::transient(format_args!("its process can't be started: {error}")))?;
         let mut request = Vec::new();
         write_collect(&mut request).map_err(Error::fatal)?;
         let mut isolated = Self {
