@@ -107,6 +107,12 @@ impl Harness {
         Ok(Self { collector, host, samples: RVec::new() })
     }
 
+    /// From now on it may have so many series at once and no more, as `max_series` of a plugin's table says; without this,
+    /// any number.
+    pub fn limit_series(&mut self, most: usize) {
+        self.host.most = most;
+    }
+
     /// Collects once.
     ///
     /// # Errors
@@ -143,7 +149,7 @@ impl Harness {
 
     /// How many series are registered and not retired.
     pub fn series_count(&self) -> usize {
-        self.host.series.iter().filter(|series| !series.retired).count()
+        self.host.live()
     }
 }
 
@@ -167,6 +173,7 @@ struct TestHost {
     namespaces: Vec<&'static str>,
     families: Vec<Family>,
     series: Vec<Registered>,
+    most: usize,
     unavailable: BTreeMap<u32, String>,
     time: Option<i64>,
     logs: Vec<(Level, String)>,
@@ -176,7 +183,19 @@ impl TestHost {
     fn new(plugin: PluginMod_Ref) -> Self {
         let families = plugin.metrics().as_slice().iter().map(family).collect();
         let namespaces = plugin.namespaces().as_slice().iter().map(RStr::as_str).collect();
-        Self { namespaces, families, series: vec![], unavailable: BTreeMap::new(), time: None, logs: vec![] }
+        Self {
+            namespaces,
+            families,
+            series: vec![],
+            most: usize::MAX,
+            unavailable: BTreeMap::new(),
+            time: None,
+            logs: vec![],
+        }
+    }
+
+    fn live(&self) -> usize {
+        self.series.iter().filter(|series| !series.retired).count()
     }
 
     fn name(&self, series: u32) -> String {
@@ -273,10 +292,16 @@ impl HostServices for TestHost {
         let known = |series: &Registered| {
             series.family == metric as usize && series.labels == labels && !series.retired
         };
-        let index = self.series.iter().position(known).unwrap_or_else(|| {
-            self.series.push(Registered { family: metric as usize, labels, retired: false, last: None });
-            self.series.len() - 1
-        });
+        let index = match self.series.iter().position(known) {
+            Some(index) => index,
+            None if self.live() >= self.most => {
+                return Err(format!("the plugin has {} series, as many as it may", self.most));
+            }
+            None => {
+                self.series.push(Registered { family: metric as usize, labels, retired: false, last: None });
+                self.series.len() - 1
+            }
+        };
         u32::try_from(index).map_err(|error| error.to_string())
     }
 

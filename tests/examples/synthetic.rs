@@ -17,12 +17,14 @@ const ALLOCATIONS: Metric =
 const INFO: Metric = Metric::info("synthetic_info", "Which file this is.").labels("mark");
 
 /// Tests put another text of the same length in its place, to know one copy of this library from another. With
-/// [`PANICS`] it panics in each collection, with [`SILENT`] it brings nothing: a new version gone wrong.
+/// [`PANICS`] it panics in each collection, with [`SILENT`] it brings nothing, with [`HANGS`] it hangs in the third one,
+/// in its place: a new version gone wrong.
 #[used]
 static MARK: [u8; 16] = *b"synthetic-mark-1";
 
 const PANICS: &[u8; 16] = b"synthetic-panics";
 const SILENT: &[u8; 16] = b"synthetic-silent";
+const HANGS: &[u8; 16] = b"synthetic-hang-3";
 
 struct Counting;
 
@@ -99,6 +101,7 @@ impl Collector for Synthetic {
         match &self.mark {
             PANICS => panic!("planned in collect"),
             SILENT => return Ok(()),
+            HANGS if self.collections == 3 => std::thread::sleep(std::time::Duration::from_secs(3600)),
             _ => {}
         }
         let c = self.collections as f64;

@@ -47,27 +47,30 @@ impl Loaded {
         }
     }
 
-    /// What lies at the path by now, beside this.
+    /// What lies at the path by now, beside this. May read all of the file.
     pub(super) fn compare(&self, path: &Path, found: &Identity) -> Found {
-        let (identity, is_sealed) = match self {
-            Self::InProcess(library) => (library.identity(), library.is_sealed()),
-            Self::Isolated(prepared) => (prepared.identity, true),
+        let (seen, is_mapped) = match self {
+            Self::InProcess(library) => (library.seen(), library.is_mapped(found)),
+            Self::Isolated(prepared) => (prepared.identity, false),
         };
-        if identity == *found {
+        if seen == *found {
             return Found::Same;
         }
-        let same_content = || provenance(path).is_ok_and(|found| found.digest == self.digest());
-        match (identity.is_same_file(found), is_sealed) {
-            (true, _) if same_content() => Found::Touched,
-            (true, false) => Found::Overwritten,
-            _ => Found::Other,
+        let same_content = provenance(path).is_ok_and(|found| match self {
+            Self::InProcess(library) => library.has_content(found.digest),
+            Self::Isolated(prepared) => prepared.digest == found.digest,
+        });
+        match (same_content, is_mapped) {
+            (true, _) => Found::Touched,
+            (false, true) => Found::Overwritten,
+            (false, false) => Found::Other,
         }
     }
 
-    /// Its file has another mode or other times by now.
+    /// A file with the same content lies there by now.
     pub(super) fn touched(&mut self, identity: Identity) {
         match self {
-            Self::InProcess(library) => library.touched(identity),
+            Self::InProcess(library) => library.found(identity),
             Self::Isolated(prepared) => prepared.identity = identity,
         }
     }
@@ -78,11 +81,11 @@ impl Loaded {
 pub(super) enum Found {
     /// That file, as it was.
     Same,
-    /// That file with the same content.
+    /// That file with another mode or other times, or another file with the same content.
     Touched,
     /// The file that is mapped into this process, with another content.
     Overwritten,
-    /// Another file, or another content of one that was copied.
+    /// Another content, of another file or of one that was copied.
     Other,
 }
 
@@ -132,9 +135,29 @@ impl Recipe {
         }
     }
 
+    /// Has another process load a file that is to run in this one, and that may be anything.
+    ///
+    /// # Errors
+    /// The file, what is wrong with it, and what to do.
+    pub(super) fn rehearse(&self, file: &Path) -> Result<(), LoadError> {
+        if !self.is_in_process() {
+            return Ok(());
+        }
+        let pinned = self.limits.sha256.map(Digest);
+        let refused = |refusal| LoadError { file: file.into(), refusal };
+        room_for(&self.plugin, file, pinned.is_some()).map_err(refused)?;
+        isolated::rehearse(file, &self.plugin, pinned, &self.keeper)
+    }
+
+    /// Whether it runs in the agent's process.
+    pub(super) fn is_in_process(&self) -> bool {
+        self.mode == Mode::InProcess
+    }
+
     /// Whether a library that is in the process already will do.
     pub(super) fn takes(&self, library: &Library) -> bool {
-        self.mode == Mode::InProcess
+        self.is_in_process()
+            && library.metadata.name == self.plugin
             && self.limits.sha256.is_none_or(|pinned| library.is_sealed() && Digest(pinned) == library.digest)
     }
 

@@ -4,12 +4,14 @@ mod backend;
 mod canary;
 pub mod check;
 mod history;
+mod known;
 mod loaded;
 mod machines;
 mod manager;
 mod own_metrics;
 mod plugins;
 mod watch;
+mod way_out;
 
 pub use history::Unusable;
 pub use plugins::{Plugins, Report, load_all};
@@ -39,6 +41,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
 };
+use way_out::WayOut;
 
 /// Rounds that may wait for the writer before collecting begins to keep them back.
 const CHANNEL: usize = 64;
@@ -50,7 +53,9 @@ const OWN_INTERVAL: Duration = Duration::from_secs(15);
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// What stopping may take in all is 5 s.
 const STOP: Duration = Duration::from_millis(4500);
-/// Of that, what calls of plugins may take to come back.
+/// By then the process is ended, whatever does not.
+const GONE: Duration = Duration::from_millis(4800);
+/// Of the first of them, what calls of plugins may take to come back.
 const STOP_COLLECTING: Duration = Duration::from_millis(1000);
 /// And what plugins may take to end, after everything is written.
 const LET_GO: Duration = Duration::from_millis(300);
@@ -101,6 +106,7 @@ async fn serve_until_stopped(config: Config, flags: Flags, unusable: Unusable) -
     let listeners = Listeners::bind(&config.http.listen).await?;
     let store = history::open(&config, unusable)?;
     announce(&listeners)?;
+    let way_out = WayOut::prepare().context("can't start the thread that ends the agent")?;
     let agent = Agent::start(&config, flags, store)?;
     let settings = Settings {
         hosts: config.http.hosts.clone(),
@@ -118,11 +124,12 @@ async fn serve_until_stopped(config: Config, flags: Flags, unusable: Unusable) -
         () = agent.writer_ended.notified() => tracing::error!("the writer has ended; the agent stops"),
     }
     let deadline = Instant::now() + STOP;
+    way_out.by(Instant::now() + GONE);
     for task in [disk, reloads].into_iter().chain(watching) {
         task.abort();
     }
     server.shutdown().await;
-    agent.stop(deadline)
+    agent.stop(deadline, way_out)
 }
 
 /// The disk views would be empty for ever, and the disk alert silent, where `views.disk` names a mount that no plugin
@@ -209,7 +216,7 @@ struct Agent {
 
 impl Agent {
     fn start(config: &Config, flags: Flags, store: Store) -> Result<Self> {
-        let Plugins { mut jobs, others, loaded, claims, keeper } = load_all(config, Report::Log);
+        let Plugins { mut jobs, others, loaded, claims, keeper, known } = load_all(config, Report::Log);
         let (inputs, receiver) = mpsc::sync_channel(CHANNEL);
         let readers = store.readers();
         let mut own = own_job(&jobs, config);
@@ -233,20 +240,21 @@ impl Agent {
         keeper.on_end(collecting.end_noticed());
         let collecting = Arc::new(collecting);
         let rooms = Rooms { collecting: Arc::clone(&collecting), inputs: inputs.clone() };
-        let beginning = Beginning { collectors, statuses, others, loaded, claims, keeper, own_metrics };
+        let beginning =
+            Beginning { collectors, statuses, others, loaded, claims, keeper, known, own_metrics };
         let managing = Managing::new(Manager::new(config.clone(), flags, rooms, beginning));
         Ok(Self { collecting, ingest, inputs, readers, managing, writer_ended })
     }
 
     /// Collecting first, so that nothing comes after the last commit.
-    fn stop(self, deadline: Instant) -> Result<()> {
+    fn stop(self, deadline: Instant, way_out: WayOut) -> Result<()> {
         let Self { collecting, ingest, inputs, .. } = self;
         let began = Instant::now();
         let left = collecting.stop(STOP_COLLECTING);
         if left > 0 {
             tracing::warn!("{left} collections had not come back");
         }
-        let written = stop_writing(ingest, &inputs, deadline);
+        let written = stop_writing(ingest, &inputs, deadline, way_out);
         if written.is_ok() {
             tracing::info!("stopped in {:.1} s, everything is written", began.elapsed().as_secs_f64());
         }
@@ -255,9 +263,19 @@ impl Agent {
     }
 }
 
-fn stop_writing(ingest: ingest::Handle, inputs: &mpsc::SyncSender<Input>, deadline: Instant) -> Result<()> {
+fn stop_writing(
+    ingest: ingest::Handle,
+    inputs: &mpsc::SyncSender<Input>,
+    deadline: Instant,
+    way_out: WayOut,
+) -> Result<()> {
     let (sender, answer) = mpsc::channel();
-    let reply = Box::new(move |stopped| drop(sender.send(stopped)));
+    let reply = Box::new(move |stopped: ingest::Stopped| {
+        if stopped.lost_samples == 0 && stopped.error.is_none() {
+            way_out.written();
+        }
+        drop(sender.send(stopped));
+    });
     tell_to_stop(inputs, Input::Stop { reply }, deadline)?;
     let left = || deadline.saturating_duration_since(Instant::now());
     let stopped = answer.recv_timeout(left()).context("the writer did not end in time")?;

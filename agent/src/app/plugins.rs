@@ -1,19 +1,19 @@
 //! From the configuration's plugin tables to collectors that can be started, and what is told of those that can't.
 
-use super::loaded::{Loaded, Recipe};
+use super::{
+    known::Known,
+    loaded::{Loaded, Recipe},
+};
 use crate::{
     collect::{Cadence, JobOptions, host_offset},
     config::{self, AlignOffset, Config, Place, Plugin},
-    host::{
-        Candidate, Catalogue, Claims, Identity, InstanceOptions, Library, LoadError, discover,
-        isolated::Keeper,
-    },
+    host::{Candidate, Catalogue, Claims, InstanceOptions, LoadError, discover, isolated::Keeper},
     model::{CollectorId, PluginState, PluginStatus},
     views,
 };
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -30,6 +30,8 @@ pub struct Plugins {
     pub(super) claims: Arc<Claims>,
     /// Starts the processes of those that have their own.
     pub(super) keeper: Arc<Keeper>,
+    /// What of them is in the process.
+    pub(super) known: Arc<Known>,
 }
 
 /// Whether refusals are logged, or only told in the statuses.
@@ -56,13 +58,22 @@ pub fn load_all(config: &Config, report: Report) -> Plugins {
     let catalogue = discover(&config.agent.plugin_dirs);
     let claims = Arc::new(Claims::new(views::is_reserved));
     let keeper = Arc::default();
-    let loader = Loader { config, catalogue: &catalogue, claims: &claims, keeper: &keeper, known: &[] };
+    let known = Arc::default();
+    let loader = Loader {
+        config,
+        catalogue: &catalogue,
+        claims: &claims,
+        keeper: &keeper,
+        known: &known,
+        rehearses: false,
+    };
     let mut plugins = Plugins {
         jobs: Vec::new(),
         others: Vec::new(),
         loaded: BTreeMap::new(),
         claims: Arc::clone(&claims),
         keeper: Arc::clone(&keeper),
+        known: Arc::clone(&known),
     };
     for (name, table) in &config.plugins {
         if !table.enabled {
@@ -96,7 +107,9 @@ pub(super) struct Loader<'a> {
     /// Starts processes of plugins.
     pub(super) keeper: &'a Arc<Keeper>,
     /// Libraries that are in the process already, and stay there.
-    pub(super) known: &'a [Library],
+    pub(super) known: &'a Arc<Known>,
+    /// Others run already, which a file that crashes or hangs when it is loaded must not end or hold up.
+    pub(super) rehearses: bool,
 }
 
 impl Loader<'_> {
@@ -104,20 +117,14 @@ impl Loader<'_> {
     pub(super) fn load(&self, name: &str, table: &Plugin) -> Result<Loaded, LoadError> {
         let found = self.catalogue.find(&table.plugin)?;
         let recipe = self.recipe(name, table);
-        if let Some(known) = self.loaded(&found.file, &recipe) {
-            return known.claim(self.claims).map(|()| Loaded::InProcess(known.clone()));
-        }
         for shadowed in &found.shadowed {
             let (used, unused) = (found.file.display(), shadowed.display());
             tracing::warn!("plugin {name}: {used} is used, {unused} of the same name is not");
         }
-        recipe.load(&found.file, self.claims)
-    }
-
-    /// The library of a file that is loaded already, and will do.
-    pub(super) fn loaded(&self, file: &Path, recipe: &Recipe) -> Option<&Library> {
-        let identity = Identity::of(file).ok()?;
-        self.known.iter().find(|known| known.is_of(&identity) && recipe.takes(known))
+        if self.rehearses {
+            self.known.rehearse(&found.file, &recipe)?;
+        }
+        self.known.load(&found.file, &recipe, self.claims)
     }
 
     /// The plugins that lie in the plugin directories and that no table names.

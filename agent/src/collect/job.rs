@@ -224,22 +224,29 @@ impl Job {
     }
 
     fn run_once(&mut self, trigger: Trigger) -> (Outcome, Next) {
-        let (wall, cpu, began) = (Timestamp::now(), thread_cpu(), Instant::now());
-        let time = match trigger {
-            Trigger::Tick(tick) => self.cadence.stamp(tick, wall),
-            _ => wall,
-        };
+        let (mut wall, cpu, mut began) = (Timestamp::now(), thread_cpu(), Instant::now());
         if trigger == Trigger::Priming {
             self.primings = self.primings.saturating_sub(1);
         }
         let mut batch = Batch::new(self.id);
+        let mut time = self.stamp(trigger, wall);
         batch.time = time;
         batch.samples.reserve(self.samples);
         (self.usage, self.overran) = (None, false);
         let mut outcome = Outcome::default();
+        let upgrading = self.upgrade.is_some();
         let result = match self.take_over(&mut batch, &mut outcome) {
             Some(result) => result,
-            None => self.collect(&mut batch),
+            None => {
+                if upgrading {
+                    // what the new version took is none of the old one's time
+                    (wall, began) = (Timestamp::now(), Instant::now());
+                    time = self.stamp(trigger, wall);
+                    batch.time = time;
+                    self.last_tick = self.last_tick.map(|tick| self.cadence.served(tick, wall));
+                }
+                self.collect(&mut batch)
+            }
         };
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
@@ -287,6 +294,14 @@ impl Job {
         }
         outcome.batch = Some(batch);
         (outcome, next)
+    }
+
+    /// The time of samples that are collected at this one.
+    fn stamp(&self, trigger: Trigger, now: Timestamp) -> Timestamp {
+        match trigger {
+            Trigger::Tick(tick) => self.cadence.stamp(tick, now),
+            _ => now,
+        }
     }
 
     fn collect(&mut self, batch: &mut Batch) -> Result<(), Error> {

@@ -133,6 +133,61 @@ fn a_successor_that_fails_in_its_place_leaves_the_old_source() {
 }
 
 #[test]
+fn what_a_successor_took_before_it_failed_is_none_of_the_old_ones_time() {
+    // so long that a look at the deadline comes late, if at all
+    let interval = Duration::from_millis(300);
+    let (collecting, rounds) = start(vec![job(0, interval, interval, |_| Ok(()))]);
+    until(&rounds, |_| collecting.primed());
+    let (sender, failed) = mpsc::channel();
+    let (nobody, wait) = mpsc::channel::<()>();
+    let fails = move |collection| {
+        if collection > 2 {
+            let _ = wait.recv_timeout(interval / 2); // never sent
+            sender.send(Timestamp::now()).unwrap();
+            return Err(Error::transient("planned"));
+        }
+        Ok(())
+    };
+    assert!(collecting.upgrade(CollectorId(0), upgrade(fails)));
+    let seen = until(&rounds, |round| has_event(round, "refused"));
+    let (failed, last) = (failed.recv().unwrap(), batches(&seen, 0).into_iter().next_back().unwrap());
+    assert!(last.time >= failed, "collected after {failed:?}, stamped {:?}", last.time);
+    assert_eq!((last.samples[0].series, last.complete), (0, true));
+    collecting.stop(LIMIT);
+    drop(nobody);
+}
+
+#[test]
+fn a_successor_that_fails_where_the_old_source_was_lost_does_not_take_over() {
+    // the second one that is made of it is well again
+    let (mut made, lost) = (0, Arc::new(Mutex::new(false)));
+    let told = Arc::clone(&lost);
+    let ends = move |collection| {
+        made += u64::from(collection == 1);
+        if made == 1 && collection == 3 {
+            *told.lock().unwrap() = true;
+            return Err(Error::fatal("planned"));
+        }
+        Ok(())
+    };
+    let (collecting, rounds) = start(vec![job(0, TICK, TICK, ends)]);
+    until(&rounds, |_| collecting.primed());
+    let hour = Duration::from_secs(3600);
+    let Ok(()) = collecting.change(CollectorId(0), Change { times: times(hour), factory: None }) else {
+        panic!("it is there")
+    };
+    ask(&collecting, 0).recv_timeout(LIMIT).unwrap().ok(); // fatal now, unless a tick came before
+    assert!(*lost.lock().unwrap());
+    let fails = |collection| if collection > 2 { Err(Error::transient("new")) } else { Ok(()) };
+    assert!(collecting.upgrade(CollectorId(0), upgrade(fails)));
+    assert_eq!(ask(&collecting, 0).recv_timeout(LIMIT).unwrap(), Ok(()), "the old version collected");
+    let seen = until(&rounds, |round| has_event(round, "refused"));
+    assert!(!seen.iter().any(|round| has_event(round, "upgraded")));
+    assert_eq!(collecting.statuses()[0].state, PluginState::Running);
+    collecting.stop(LIMIT);
+}
+
+#[test]
 fn what_was_tried_out_is_what_takes_over() {
     let (collecting, rounds) = start(vec![job(0, TICK, TICK, |_| Ok(()))]);
     until(&rounds, |_| collecting.primed());

@@ -21,6 +21,9 @@ pub trait Source: Send {
     /// What the plugin answered.
     fn collect(&mut self, batch: &mut Batch) -> Result<(), Error>;
 
+    /// The next collection alone may take no longer than this, where it can be held to that: one in this process can't.
+    fn shorten_next(&mut self, _: Duration) {}
+
     /// How many series are alive.
     fn live_series(&self) -> usize;
 

@@ -21,7 +21,9 @@ pub struct Claims {
     owners: Arc<Mutex<Owners>>,
     is_view: fn(&str) -> bool,
     /// Whose word is needed for what is claimed here to stay. Always locked before `owners`.
-    standing: Mutex<Standing>,
+    standing: Arc<Mutex<Standing>>,
+    /// That of the trial which this one is a part of. Locked after the one above.
+    within: Option<Arc<Mutex<Standing>>>,
 }
 
 /// For whom names are claimed.
@@ -29,9 +31,9 @@ pub struct Claims {
 enum Standing {
     /// For a plugin that runs.
     Firm,
-    /// For one that is tried out; the second number is of the trial that this one is a part of.
-    Trial(u64, Option<u64>),
-    /// It has failed: nothing is claimed any more.
+    /// For one that is tried out.
+    Trial(u64),
+    /// It has failed, or has handed over what was claimed: nothing is claimed any more.
     Failed,
 }
 
@@ -70,7 +72,7 @@ impl Owners {
     fn insert(&mut self, plugin: &str, metric: &str, standing: Standing) {
         let trial = match standing {
             Standing::Firm => None,
-            Standing::Trial(number, _) => Some(number),
+            Standing::Trial(number) => Some(number),
             Standing::Failed => return,
         };
         let new = || Owner { plugin: plugin.into(), trials: trial.map(|_| Vec::new()) };
@@ -85,7 +87,7 @@ impl Owners {
     fn insert_namespaces(&mut self, plugin: &str, prefixes: Vec<String>, standing: Standing) {
         match standing {
             Standing::Firm => _ = self.namespaces.insert(plugin.into(), prefixes),
-            Standing::Trial(number, _) => _ = self.tried.insert(number, (plugin.into(), prefixes)),
+            Standing::Trial(number) => _ = self.tried.insert(number, (plugin.into(), prefixes)),
             Standing::Failed => {}
         }
     }
@@ -114,36 +116,49 @@ impl Owners {
 impl Claims {
     /// Nothing claimed yet; `is_view` tells the names that the agent's views have.
     pub fn new(is_view: fn(&str) -> bool) -> Self {
-        Self { owners: Arc::default(), is_view, standing: Mutex::new(Standing::Firm) }
+        Self { owners: Arc::default(), is_view, standing: Arc::new(Mutex::new(Standing::Firm)), within: None }
     }
 
     /// The same, for a plugin that is tried out: what is claimed here is given back when this is dropped, or
     /// [given up](Self::give_up), unless it is [kept](Self::keep) before.
     #[must_use]
     pub fn on_trial(&self) -> Self {
-        let standing = match *self.standing() {
-            Standing::Failed => Standing::Failed,
-            Standing::Firm => Standing::Trial(self.next_trial(), None),
-            Standing::Trial(number, _) => Standing::Trial(self.next_trial(), Some(number)),
+        let (standing, within) = match *self.standing() {
+            Standing::Failed => (Standing::Failed, None),
+            Standing::Firm => (Standing::Trial(self.next_trial()), None),
+            Standing::Trial(_) => (Standing::Trial(self.next_trial()), Some(Arc::clone(&self.standing))),
         };
-        Self { owners: Arc::clone(&self.owners), is_view: self.is_view, standing: Mutex::new(standing) }
+        let standing = Arc::new(Mutex::new(standing));
+        Self { owners: Arc::clone(&self.owners), is_view: self.is_view, standing, within }
     }
 
-    /// The trial went well: what was claimed in it stays, as long as what it is a part of.
+    /// The trial went well: what was claimed in it stays. One that is a part of another hands over to that, or to nobody
+    /// where that has failed meanwhile, and is over.
     pub fn keep(&self) {
-        self.end_trial(|within| within.map_or(Standing::Firm, |outer| Standing::Trial(outer, None)));
+        match &self.within {
+            None => self.end_trial(Standing::Firm, Standing::Firm),
+            Some(outer) => {
+                let mut own = self.standing();
+                let outer = outer.lock().unwrap_or_else(PoisonError::into_inner);
+                self.end(&mut own, Standing::Failed, *outer);
+            }
+        }
     }
 
     /// The trial failed: what was claimed in it alone is free again, and no more can be claimed.
     pub fn give_up(&self) {
-        self.end_trial(|_| Standing::Failed);
+        self.end_trial(Standing::Failed, Standing::Failed);
     }
 
-    fn end_trial(&self, standing: impl FnOnce(Option<u64>) -> Standing) {
-        let mut own = self.standing();
-        if let Standing::Trial(number, within) = *own {
-            *own = standing(within);
-            self.lock().end_trial(number, *own);
+    fn end_trial(&self, standing: Standing, of_claimed: Standing) {
+        self.end(&mut self.standing(), standing, of_claimed);
+    }
+
+    /// Ends a trial that has not ended: what it is from now on, and what was claimed in it.
+    fn end(&self, own: &mut Standing, standing: Standing, of_claimed: Standing) {
+        if let Standing::Trial(number) = *own {
+            *own = standing;
+            self.lock().end_trial(number, of_claimed);
         }
     }
 
@@ -311,6 +326,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_within_a_trial_is_as_that_one_ends() {
+        let claims = Claims::new(|_| false);
+        let x = plugin("a", "x_", &["x_1"]);
+        let free = || claims.on_trial().claim(&plugin("other", "x_", &["x_1"])).is_ok();
+        let begun = || {
+            let outer = claims.on_trial();
+            let within = outer.on_trial();
+            within.claim(&x).unwrap();
+            (outer, within)
+        };
+        let (outer, within) = begun();
+        outer.give_up();
+        within.keep();
+        assert!(free(), "a load that comes back late claims nothing");
+        let (outer, within) = begun();
+        within.keep();
+        within.claim_one("a", &["x_".into()], "x_late").unwrap();
+        drop(within);
+        outer.claim_one("a", &["x_".into()], "x_at_run_time").unwrap();
+        outer.keep();
+        drop(outer);
+        assert!(!free());
+        let other = |metric: &str| claims.on_trial().claim(&plugin("other", "x_", &[metric])).is_ok();
+        assert!(!other("x_at_run_time"), "the outer trial went on after that");
+        assert!(other("x_late"), "what has handed over claims nothing");
+    }
+
+    #[test]
     fn what_others_claim_too_stays() {
         let claims = Claims::new(|_| false);
         let x = plugin("a", "x_", &["x_1"]);
@@ -324,8 +367,9 @@ mod tests {
         within.claim(&x).unwrap();
         within.keep();
         drop(within);
+        assert!(!free(), "what is kept within a trial is the outer one's");
         drop(second);
-        assert!(free(), "what is kept within a trial lasts as long as that");
+        assert!(free(), "and lasts as long as that");
         let third = claims.on_trial();
         third.claim(&x).unwrap();
         claims.claim(&x).unwrap();

@@ -8,6 +8,7 @@ use std::{
     fs::File,
     io::{self, Write},
     os::unix::fs::FileExt,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 /// What is read at once.
@@ -28,16 +29,51 @@ pub(super) fn digest(file: &File) -> io::Result<Digest> {
     Ok(Digest(hash.finalize().into()))
 }
 
+/// Whether a file is small enough to be copied.
+///
+/// # Errors
+/// [`Refusal::TooLarge`].
+pub(super) fn check_length(file: &File) -> Result<(), Refusal> {
+    let length = file.metadata()?.len();
+    if length > LARGEST { Err(Refusal::TooLarge(length)) } else { Ok(()) }
+}
+
+/// The copies that are in use by processes of plugins.
+static COPIES: Mutex<Vec<(Digest, Weak<File>)>> = Mutex::new(Vec::new());
+
+/// One sealed copy for all tables and versions whose content is the same: each takes as much memory as the file is long.
+/// With the digest that it has: the file may have changed since it had this one.
+///
+/// # Errors
+/// No copy can be made.
+pub(super) fn shared_copy(file: &File, digest: Digest) -> Result<(Arc<File>, Digest), Refusal> {
+    shared(digest, || sealed_copy(file))
+}
+
+fn shared(
+    digest: Digest,
+    make: impl FnOnce() -> Result<(File, Digest), Refusal>,
+) -> Result<(Arc<File>, Digest), Refusal> {
+    // held while it is made: of tables that come at once, only one makes it
+    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+    copies.retain(|(_, one)| one.strong_count() > 0);
+    let known = copies.iter().find(|(one, _)| *one == digest).and_then(|(_, one)| one.upgrade());
+    if let Some(known) = known {
+        return Ok((known, digest));
+    }
+    let (copy, digest) = make()?;
+    let copy = Arc::new(copy);
+    copies.push((digest, Arc::downgrade(&copy)));
+    Ok((copy, digest))
+}
+
 /// A copy in memory, and its digest, that nobody can write, grow or shrink: neither the file's owner between the look at
 /// it and its loading, nor who overwrites the file while the copy is loaded.
 ///
 /// # Errors
 /// No copy can be made.
 pub(super) fn sealed_copy(file: &File) -> Result<(File, Digest), Refusal> {
-    let length = file.metadata()?.len();
-    if length > LARGEST {
-        return Err(Refusal::TooLarge(length));
-    }
+    check_length(file)?;
     let mut copy = memory_file().map_err(Refusal::NoCopy)?;
     let mut copied = 0;
     read(file, |bytes| {
@@ -89,5 +125,26 @@ fn read(file: &File, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Resul
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_copies_are_one_and_made_once() {
+        let (one, other) = (Digest([1; 32]), Digest([2; 32]));
+        let made = |digest| shared(digest, || Ok((tempfile::tempfile().unwrap(), digest))).unwrap().0;
+        let first = made(one);
+        let again = shared(one, || panic!("there is one already")).unwrap();
+        assert!(Arc::ptr_eq(&first, &again.0) && again.1 == one);
+        assert!(!Arc::ptr_eq(&first, &made(other)));
+        let gone = Arc::downgrade(&first);
+        drop((first, again));
+        assert!(gone.upgrade().is_none(), "nothing keeps a copy that nobody uses");
+        // a file that changed between the two looks at it
+        let changed = shared(one, || Ok((tempfile::tempfile().unwrap(), other))).unwrap();
+        assert!(changed.1 == other);
     }
 }

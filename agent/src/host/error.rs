@@ -75,6 +75,9 @@ pub enum Refusal {
     /// The dynamic linker refused it.
     #[error("the dynamic linker refuses it: {0}")]
     Dlopen(String),
+    /// Loaded by a process of its own, it ended that, or did not come to an end.
+    #[error("its initialisers can't be run in the agent's process; in another one: {0}")]
+    Rehearsal(String),
     /// The entry symbol or the header behind it is wrong.
     #[error("its entry point is unusable: {0}")]
     Entry(String),
@@ -148,6 +151,7 @@ impl Refusal {
             Self::Dlopen(message) if message.contains("GLIBC_") => {
                 "it was built on a newer system: build it on this one or an older one"
             }
+            Self::Rehearsal(_) => "mend what it does when it is loaded, or set mode = \"isolated\"",
             Self::Dlopen(_) => "install the library that it needs, or build it again",
             Self::BadMetric { .. } => "mend the declaration in the plugin",
             Self::Claimed { .. } => "disable one of the two plugins",

@@ -5,12 +5,13 @@ use super::{
     approve::{Approved, approve},
     c,
     claims::Claims,
+    digest::digest as digest_of,
     error::{LoadError, Refusal},
     identity::Identity,
     layout,
     mapped::Entering,
     metadata::{DeclaredMetric, Metadata},
-    preflight::{Strategy, preflight},
+    preflight::preflight,
 };
 use crate::model::Digest;
 use abi_stable::{
@@ -40,8 +41,12 @@ pub struct Library {
     pub digest: Digest,
     /// Which file that was.
     identity: Identity,
+    /// The file with this content that lay there when it was last looked at.
+    seen: Identity,
     /// A sealed copy of the file is loaded, and the file itself is closed.
     copied: bool,
+    /// What is loaded, by its descriptor.
+    mapped: String,
 }
 
 impl Library {
@@ -52,23 +57,38 @@ impl Library {
 
     /// Whether both are one library in the process.
     pub fn is(&self, other: &Self) -> bool {
-        self.copied == other.copied && self.is_of(&other.identity)
+        match (self.copied, other.copied) {
+            (true, true) => self.digest == other.digest,
+            (false, false) => self.identity.is_same_file(&other.identity),
+            _ => false,
+        }
     }
 
     /// The file, as it was when it was loaded or last looked at.
-    pub fn identity(&self) -> Identity {
-        self.identity
+    pub fn seen(&self) -> Identity {
+        self.seen
     }
 
-    /// The file is unchanged but for its name, its mode or its times.
-    pub fn touched(&mut self, identity: Identity) {
-        self.identity = identity;
+    /// A file with the same content lies there: the one that was loaded with another name, mode or time, or a copy of it.
+    pub fn found(&mut self, identity: Identity) {
+        self.seen = identity;
     }
 
-    /// Whether this is what lies there: of a file that is loaded itself, whatever was done to it; of one that was copied,
-    /// only as long as it is unchanged.
-    pub fn is_of(&self, identity: &Identity) -> bool {
-        if self.copied { self.identity == *identity } else { self.identity.is_same_file(identity) }
+    /// Whether the file that lies there is the one that is loaded itself, whatever was done to it; never where a copy is.
+    pub fn is_mapped(&self, found: &Identity) -> bool {
+        !self.copied && self.identity.is_same_file(found)
+    }
+
+    /// Whether this is what lies there: of a file that is loaded itself, whatever was done to it; else as long as that is
+    /// unchanged.
+    pub fn is_of(&self, found: &Identity) -> bool {
+        self.seen == *found || self.is_mapped(found)
+    }
+
+    /// Whether a file with this digest is the same as what is loaded, which must not have been written over meanwhile.
+    pub fn has_content(&self, digest: Digest) -> bool {
+        let mapped = || File::open(&self.mapped).and_then(|file| digest_of(&file));
+        self.digest == digest && (self.copied || mapped().is_ok_and(|mapped| mapped == digest))
     }
 
     /// Claims its metrics again, after they were given back.
@@ -92,14 +112,14 @@ impl Code {
     ///
     /// # Errors
     /// What the linker says, or what is wrong behind the entry symbol.
-    fn open(file: File, metadata: &Metadata) -> Result<Self, Refusal> {
+    fn open(file: File, metadata: &Metadata) -> Result<(Self, Opened), Refusal> {
         let opened = open(file, &metadata.name)?;
         if metadata.is_c() {
-            return Ok(Self::C(c_entry(&opened, metadata)?));
+            return Ok((Self::C(c_entry(&opened, metadata)?), opened));
         }
         let module = rust_module(&opened, metadata)?;
         check_consistent(module, metadata)?;
-        Ok(Self::Rust(module))
+        Ok((Self::Rust(module), opened))
     }
 
     /// Makes a collector; `config` is its configuration table as JSON text. The only way from a loaded file to
@@ -145,20 +165,19 @@ fn load_checked(
     claims: &Claims,
 ) -> Result<Library, Refusal> {
     // One descriptor for every check and for dlopen: what was checked is what is loaded.
-    let Approved { file, copied, path, digest, identity, metadata } =
-        approve(path, name, pinned, Strategy::InProcess)?;
+    let Approved { file, copied, path, digest, identity, metadata } = approve(path, name, pinned)?;
     // before it runs; given back where it is refused for what shows then
     let trial = claims.on_trial();
     trial.claim(&metadata)?;
-    let code = Code::open(file, &metadata)?;
+    let (code, Opened { path: mapped, .. }) = Code::open(file, &metadata)?;
     trial.keep();
-    Ok(Library { code, metadata, file: path, digest, identity, copied })
+    Ok(Library { code, metadata, file: path, digest, identity, seen: identity, copied, mapped })
 }
 
 /// Loads a file that the parent of this process has approved.
 pub(super) fn load_approved(file: File) -> Result<(Code, Metadata), Refusal> {
     let metadata = preflight(&file)?.metadata;
-    Ok((Code::open(file, &metadata)?, metadata))
+    Ok((Code::open(file, &metadata)?.0, metadata))
 }
 
 /// A library that the dynamic linker took, and the path that it knows it by.

@@ -6,13 +6,16 @@ use super::{c, error::Refusal, metadata::Metadata};
 use object::{
     Architecture, Endianness, FileKind, Object, ObjectSection, ObjectSymbol, ReadCache, SymbolKind,
     elf::{ET_DYN, PT_LOAD},
-    read::elf::{ElfFile64, FileHeader, ProgramHeader},
+    read::{
+        ReadCacheOps,
+        elf::{ElfFile64, FileHeader, ProgramHeader},
+    },
 };
 use rustix::fs::OFlags;
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 use twarga_plugin_api::abi::{API_VERSION, metadata::SECTION};
@@ -40,13 +43,49 @@ pub(super) fn check_regular(file: &File) -> Result<(), Refusal> {
     if file.metadata()?.is_file() { Ok(()) } else { Err(Refusal::NotAFile) }
 }
 
-/// Reads an open file.
+/// A place in a file, of this reader alone. The file's own is shared by all processes that were handed it: each of them
+/// would move it under the others.
+struct Cursor<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(file: &'a File) -> Self {
+        Self { file, at: 0 }
+    }
+}
+
+impl ReadCacheOps for Cursor<'_> {
+    fn len(&mut self) -> Result<u64, ()> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(drop)
+    }
+
+    fn seek(&mut self, at: u64) -> Result<u64, ()> {
+        self.at = at;
+        Ok(at)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ()> {
+        let count = self.file.read_at(buffer, self.at).map_err(drop)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+
+    fn read_exact(&mut self, buffer: &mut [u8]) -> Result<(), ()> {
+        self.file.read_exact_at(buffer, self.at).map_err(drop)?;
+        self.at += buffer.len() as u64;
+        Ok(())
+    }
+}
+
+/// Reads an open file, and leaves its offset alone.
 ///
 /// # Errors
 /// Whatever keeps it from being a plugin for this machine.
 pub fn preflight(file: &File) -> Result<Preflight, Refusal> {
     check_regular(file)?;
-    let cache = ReadCache::new(file);
+    let cache = ReadCache::new(Cursor::new(file));
     let kind = FileKind::parse(&cache).map_err(|_| Refusal::NotElf)?;
     match kind {
         FileKind::Elf64 => {}
@@ -75,7 +114,7 @@ pub fn describe(file: &File) -> (Option<Metadata>, Option<Refusal>) {
             (Some(metadata), refusal)
         }
         Err(refusal @ Refusal::WrongElf(_)) => {
-            let cache = ReadCache::new(file);
+            let cache = ReadCache::new(Cursor::new(file));
             let elf = ElfFile64::<Endianness, _>::parse(&cache).ok();
             let section = elf.as_ref().and_then(|elf| elf.section_by_name(SECTION)?.data().ok());
             (section.and_then(|data| Metadata::parse(data).ok()), Some(refusal))
@@ -112,7 +151,7 @@ pub(super) fn check_loadable(metadata: &Metadata, strategy: Strategy) -> Result<
 
 /// The entry of a C plugin is a struct of its own file: read before anything could run, and large enough to be read.
 fn check_c_entry<'data>(
-    elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>,
+    elf: &ElfFile64<'data, Endianness, &'data ReadCache<Cursor<'data>>>,
     entry: &str,
 ) -> Result<(), Refusal> {
     let symbol = (elf.dynamic_symbols())
@@ -132,7 +171,9 @@ fn check_c_entry<'data>(
     }
 }
 
-fn check_machine<'data>(elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>) -> Result<(), Refusal> {
+fn check_machine<'data>(
+    elf: &ElfFile64<'data, Endianness, &'data ReadCache<Cursor<'data>>>,
+) -> Result<(), Refusal> {
     let wanted = if cfg!(target_arch = "x86_64") {
         Architecture::X86_64
     } else if cfg!(target_arch = "aarch64") {
@@ -154,7 +195,7 @@ fn check_machine<'data>(elf: &ElfFile64<'data, Endianness, &'data ReadCache<&Fil
 }
 
 fn check_segments<'data>(
-    elf: &ElfFile64<'data, Endianness, &'data ReadCache<&File>>,
+    elf: &ElfFile64<'data, Endianness, &'data ReadCache<Cursor<'data>>>,
     length: u64,
 ) -> Result<(), Refusal> {
     let endian = elf.endian();
@@ -169,4 +210,20 @@ fn check_segments<'data>(
         }
     }
     if loads == 0 { Err(Refusal::WrongElf("a library without anything to load".into())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, SeekFrom};
+
+    #[test]
+    fn the_offset_that_others_share_is_left_alone() {
+        // a sound library by its headers, and no plugin
+        let mut file = File::open(std::env::current_exe().unwrap()).unwrap();
+        Seek::seek(&mut file, SeekFrom::Start(7)).unwrap();
+        assert!(matches!(preflight(&file), Err(Refusal::NotAPlugin)));
+        assert!(describe(&file).0.is_none());
+        assert_eq!(Seek::stream_position(&mut file).unwrap(), 7);
+    }
 }

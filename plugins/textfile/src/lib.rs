@@ -69,7 +69,15 @@ impl Collector for Textfile {
         let mut unread = false;
         let mut bad = BTreeSet::new();
         for file in &found {
-            let own = self.own_of(&file.name, sink)?;
+            let own = match self.own_of(&file.name, sink) {
+                Ok(own) => own,
+                Err(error) => {
+                    // the others count all the same
+                    self.publisher.note(&file.name, error.message());
+                    bad.insert(Arc::from(&*file.name));
+                    continue;
+                }
+            };
             match file.read() {
                 Ok(content) if self.add(file, own, &content, sink) => {}
                 Ok(_) => drop(bad.insert(Arc::from(&*file.name))),
@@ -105,7 +113,13 @@ impl Textfile {
             return Ok(*own);
         }
         let mtime = sink.host().series(&MTIME, &[name])?;
-        let error = sink.host().series(&SCRAPE_ERROR, &[name])?;
+        let error = match sink.host().series(&SCRAPE_ERROR, &[name]) {
+            Ok(error) => error,
+            Err(error) => {
+                sink.host().retire(mtime);
+                return Err(error);
+            }
+        };
         self.own.insert(name.to_owned(), Own { mtime, error });
         Ok(Own { mtime, error })
     }

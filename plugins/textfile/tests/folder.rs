@@ -93,6 +93,32 @@ fn a_bad_file_costs_itself() {
 }
 
 #[test]
+fn a_file_too_many_costs_itself() {
+    let (dir, mut harness) = harness(&json!({}));
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("a.prom", "x 1\n");
+    harness.collect().unwrap();
+    write("b.prom", "y 2\n");
+    harness.limit_series(4); // three of the first file, and of the second one's own two the first
+    for value in [3.0, 4.0] {
+        write("a.prom", &format!("x {value}\n"));
+        let collected = harness.collect().unwrap();
+        assert_eq!(collected.value("textfile_x"), Some(value), "what is in the file now");
+        assert_eq!(collected.value("textfile_scrape_error{file=\"a.prom\"}"), Some(0.0));
+        assert_eq!(harness.series_count(), 3, "nothing is left of what came half way");
+    }
+    let logs: Vec<&str> = harness.logs().iter().map(|(_, line)| line.as_str()).collect();
+    assert!(
+        matches!(&logs[..], [told] if told.starts_with("b.prom: ") && told.contains("as many as it may")),
+        "{logs:?}"
+    );
+    harness.limit_series(6);
+    let collected = harness.collect().unwrap();
+    assert_eq!(collected.value("textfile_y"), Some(2.0), "it is read as soon as there is room");
+    assert_eq!(collected.value("textfile_scrape_error{file=\"b.prom\"}"), Some(0.0));
+}
+
+#[test]
 fn a_stale_file_has_no_values() {
     let (dir, mut harness) = harness(&json!({"max_age": "1h"}));
     let file = dir.path().join("a.prom");

@@ -171,6 +171,51 @@ fn a_version_that_fails_is_refused_while_the_old_one_goes_on() {
 }
 
 #[test]
+fn a_version_that_hangs_in_its_place_costs_the_old_one_nothing() {
+    let config = watching().replace("[plugins.synthetic]", "[plugins.synthetic]\ninterval = \"1s\"");
+    let home = Home::new(&config).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    replace_synthetic(&home, b"synthetic-hang-3", "0.2.0");
+    let refused = event(&mut agent, "plugin_upgrade_refused");
+    let reason = "its first collection failed: killed: took longer than its deadline of 750ms";
+    assert!(refused["message"].as_str().unwrap().ends_with(reason), "{refused}");
+    collects_on(&mut agent, "synthetic", 2);
+    let status = plugin(&agent, "synthetic");
+    assert_eq!(
+        (&status["version"], &status["failures"], &status["skipped"]),
+        (&"0.1.0".into(), &0.into(), &0.into())
+    );
+    let (values, gaps) = history(&agent, "synthetic_value&label.n=0&limit=1000");
+    assert!(values.windows(2).all(|pair| pair[0] == pair[1] + 1.0), "{values:?}");
+    assert_eq!(gaps, [""; 0]);
+    agent.stop();
+}
+
+/// Eight tables of one plugin: their processes load one copy of its file, at the same time.
+#[test]
+fn tables_of_one_plugin_change_their_version_at_once() {
+    const TABLES: usize = 8;
+    let tables = (0..TABLES).map(|n| format!("[plugins.s{n}]\nplugin = \"synthetic\"\n"));
+    let config = format!(
+        "{}{}",
+        watching().replace("[plugins.synthetic]\n", "[plugins.s]\nplugin = \"synthetic\"\n"),
+        tables.collect::<String>()
+    );
+    let home = Home::new(&config).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    for version in ["0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0"] {
+        replace_synthetic(&home, b"synthetic-mark-2", version);
+        agent.until(LIMIT, version, |agent| {
+            (0..TABLES).all(|n| plugin(agent, &format!("s{n}"))["version"] == version).then_some(())
+        });
+    }
+    assert_eq!(agent.get("/api/events?type=plugin_upgrade_refused").json()["count"], 0);
+    agent.stop();
+}
+
+#[test]
 fn a_version_that_fails_already_is_replaced_at_once() {
     // it panics from the first collection on: after some failures it is left alone for a while
     let home = Home::new(&watching()).plugin("host-mem");

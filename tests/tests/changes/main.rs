@@ -3,6 +3,7 @@
 
 mod commands;
 mod files;
+mod initialisers;
 mod reload;
 mod swaps;
 mod switch;

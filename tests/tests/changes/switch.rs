@@ -37,6 +37,33 @@ fn disabled_enabled_and_restarted() {
     agent.stop();
 }
 
+/// The agent's threads of this name.
+fn threads(agent: &Agent, name: &str) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap().flatten();
+    tasks
+        .filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name))
+        .count()
+}
+
+#[test]
+fn a_restart_does_not_lose_a_version_that_was_to_take_over() {
+    let config = CONFIG.replace("[plugins.synthetic]", "[plugins.synthetic]\ninterval = \"1h\"");
+    let home = Home::new(&config).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    replace_synthetic(&home, b"synthetic-mark-2", "0.2.0");
+    assert_eq!(reload(&agent)["plugins"]["upgrading"], json!(["synthetic"]));
+    // it is tried out, and waits for a tick that is far away
+    agent.until(LIMIT, "the end of its trial", |agent| (threads(agent, "canary") == 0).then_some(()));
+    assert_eq!(plugin(&agent, "synthetic")["version"], "0.1.0");
+    assert_eq!(post(&agent, "/api/plugins/synthetic/restart").0, 200);
+    agent.until(LIMIT, "the new version", |agent| {
+        post(agent, "/api/plugins/synthetic/collect");
+        (plugin(agent, "synthetic")["version"] == "0.2.0").then_some(())
+    });
+    agent.stop();
+}
+
 #[test]
 fn a_change_of_its_table_ends_what_was_switched() {
     let home = Home::new(CONFIG).plugin("synthetic").plugin("host-mem");

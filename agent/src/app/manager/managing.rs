@@ -59,8 +59,13 @@ impl Managing {
 
     /// Switches a plugin.
     pub(in crate::app) async fn switch(&self, plugin: String, switch: Switch) -> SwitchOutcome {
-        let done = self.ask(move |manager| manager.switch(&plugin, switch)).await;
-        done.unwrap_or_else(SwitchOutcome::Failed)
+        match self.ask(move |manager| manager.switch(&plugin, switch)).await {
+            Ok((outcome, trials)) => {
+                self.try_out(trials);
+                outcome
+            }
+            Err(error) => SwitchOutcome::Failed(error),
+        }
     }
 
     /// The plugin directories changed.

@@ -8,11 +8,11 @@ mod upgrade;
 
 pub(super) use managing::Managing;
 
-use super::{info, loaded::Loaded, own_metrics::OwnMetrics, own_times, plugins::Loader};
+use super::{info, known::Known, loaded::Loaded, own_metrics::OwnMetrics, own_times, plugins::Loader};
 use crate::{
     collect::{Change, Collecting, Factory, JobOptions, Unchanged},
     config::{Config, Diff, Flags},
-    host::{Catalogue, Claims, Identity, Library, isolated::Keeper},
+    host::{Catalogue, Claims, Identity, isolated::Keeper},
     ingest::Input,
     model::{CollectorId, CollectorInfo, GapReason, PluginState, PluginStatus},
 };
@@ -21,14 +21,6 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
 };
-
-/// The library that is in the process.
-fn in_process(loaded: &Loaded) -> Option<&Library> {
-    match loaded {
-        Loaded::InProcess(library) => Some(library),
-        Loaded::Isolated(_) => None,
-    }
-}
 
 /// What is told of a collector, kept up to date by whoever runs it.
 pub(super) type SharedStatus = Arc<Mutex<PluginStatus>>;
@@ -82,6 +74,7 @@ pub(super) struct Beginning {
     pub(super) loaded: BTreeMap<String, Loaded>,
     pub(super) claims: Arc<Claims>,
     pub(super) keeper: Arc<Keeper>,
+    pub(super) known: Arc<Known>,
     pub(super) own_metrics: OwnMetrics,
 }
 
@@ -121,8 +114,8 @@ pub(super) struct Manager {
     told_of: Vec<SharedStatus>,
     claims: Arc<Claims>,
     keeper: Arc<Keeper>,
-    /// All libraries that were ever loaded: they stay in the process.
-    known: Vec<Library>,
+    /// All libraries that were ever loaded.
+    known: Arc<Known>,
     /// By table, the file that was last tried, so that no file is tried twice.
     tried: BTreeMap<String, Identity>,
     /// Numbers that were given to revisions and trials.
@@ -133,10 +126,10 @@ pub(super) struct Manager {
 
 impl Manager {
     pub(super) fn new(config: Config, flags: Flags, rooms: Rooms, beginning: Beginning) -> Self {
-        let Beginning { collectors, statuses, others, mut loaded, claims, keeper, own_metrics } = beginning;
+        let Beginning { collectors, statuses, others, mut loaded, claims, keeper, known, own_metrics } =
+            beginning;
         let own_id = CollectorId(u32::try_from(statuses.len()).unwrap_or(u32::MAX));
         let told_of = statuses.iter().map(|(_, status)| Arc::clone(status)).collect();
-        let known = loaded.values().filter_map(in_process).cloned().collect();
         let running = statuses.into_iter().filter_map(|(id, status)| {
             let name = lock(&status).name.clone();
             let loaded = Arc::new(Mutex::new(loaded.remove(&name)?));
@@ -183,6 +176,7 @@ impl Manager {
             claims: &self.claims,
             keeper: &self.keeper,
             known: &self.known,
+            rehearses: true,
         }
     }
 
@@ -225,7 +219,6 @@ impl Manager {
         match loader.load(name, &table) {
             Ok(loaded) => {
                 let job = loader.job(id, name, &table, loaded.clone());
-                self.keep(&loaded);
                 self.add(name, job, loaded)
             }
             Err(error) => {
@@ -336,14 +329,6 @@ impl Manager {
     fn tell(&self, input: Input) {
         // a writer that has ended is told of where the agent waits for it
         let _ = self.rooms.inputs.send(input);
-    }
-
-    /// Notes that a library is in the process.
-    fn keep(&mut self, loaded: &Loaded) {
-        let Some(library) = in_process(loaded) else { return };
-        if !self.known.iter().any(|known| known.is(library)) {
-            self.known.push(library.clone());
-        }
     }
 
     /// Metrics of plugins that no table runs any more may be others'.

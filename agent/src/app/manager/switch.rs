@@ -1,16 +1,28 @@
 //! Plugins that are switched on, off, or started anew by hand.
 
-use super::{Manager, lock};
+use super::{Manager, lock, upgrade::Trial};
 use crate::{
     config::{Diff, key_below},
-    host::discover,
+    host::{Catalogue, discover},
     model::PluginState,
     serve::{Switch, SwitchOutcome},
 };
 
 impl Manager {
-    /// Switches a plugin, by the key of its table. It lasts until the table changes, or the agent ends.
-    pub(super) fn switch(&mut self, name: &str, switch: Switch) -> SwitchOutcome {
+    /// Switches a plugin, by the key of its table. It lasts until the table changes, or the agent ends. Also gives the files
+    /// that are to be tried out: a version that was to take over from what is begun anew goes with that.
+    pub(super) fn switch(&mut self, name: &str, switch: Switch) -> (SwitchOutcome, Vec<Trial>) {
+        let catalogue = discover(&self.config.agent.plugin_dirs);
+        let outcome = self.switch_by(name, switch, &catalogue);
+        let trials = match outcome {
+            SwitchOutcome::Done(_) => self.look_for_files(&catalogue),
+            _ => Vec::new(),
+        };
+        self.publish(&catalogue);
+        (outcome, trials)
+    }
+
+    fn switch_by(&mut self, name: &str, switch: Switch, catalogue: &Catalogue) -> SwitchOutcome {
         let Some(table) = self.config.plugins.get(name) else {
             let found = self.overview.load().others.iter().any(|other| other.name == name);
             return if found {
@@ -24,27 +36,25 @@ impl Manager {
         };
         match (switch, table.enabled) {
             (Switch::Disable, false) => SwitchOutcome::Done(PluginState::Disabled),
-            (Switch::Disable, true) => self.turn(name, false),
-            (Switch::Enable, false) => self.turn(name, true),
+            (Switch::Disable, true) => self.turn(name, false, catalogue),
+            (Switch::Enable, false) => self.turn(name, true, catalogue),
             (Switch::Restart, false) => SwitchOutcome::Refused("it is disabled; enable it".into()),
             (Switch::Enable, true) if self.running.contains_key(name) => self.state(name),
-            (Switch::Enable | Switch::Restart, true) => self.restart(name),
+            (Switch::Enable | Switch::Restart, true) => self.restart(name, catalogue),
         }
     }
 
-    fn turn(&mut self, name: &str, on: bool) -> SwitchOutcome {
-        let catalogue = discover(&self.config.agent.plugin_dirs);
+    fn turn(&mut self, name: &str, on: bool, catalogue: &Catalogue) -> SwitchOutcome {
         if on && let Some(table) = self.config.plugins.get(name) {
             // first what can fail, so that a plugin that is not there stays disabled
-            match self.loader(&catalogue).load(name, table) {
-                Ok(loaded) => self.keep(&loaded),
-                Err(error) => return SwitchOutcome::Refused(error.to_string()),
+            if let Err(error) = self.loader(catalogue).load(name, table) {
+                return SwitchOutcome::Refused(error.to_string());
             }
         }
         self.switches.insert(name.into(), on);
         let config = self.switched();
         let diff = Diff::between(&self.config, &config);
-        let failed = self.apply(config, &diff, &catalogue);
+        let failed = self.apply(config, &diff, catalogue);
         tracing::info!("plugin {name} was {} by hand", if on { "enabled" } else { "disabled" });
         match failed.into_iter().next() {
             Some(reason) if on => SwitchOutcome::Refused(reason),
@@ -53,11 +63,8 @@ impl Manager {
     }
 
     /// A fresh collector of the same version; one that was refused is loaded again.
-    fn restart(&mut self, name: &str) -> SwitchOutcome {
-        let catalogue = discover(&self.config.agent.plugin_dirs);
-        let done = self.change(name, &["config"], &catalogue);
-        self.publish(&catalogue);
-        match done {
+    fn restart(&mut self, name: &str, catalogue: &Catalogue) -> SwitchOutcome {
+        match self.change(name, &["config"], catalogue) {
             Ok(()) => {
                 tracing::info!("plugin {name} was restarted by hand");
                 self.state(name)

@@ -7,16 +7,17 @@ use super::{Manager, lock};
 use crate::{
     app::{
         canary::{Load, Proved, try_out},
+        known::Known,
         loaded::{Found, Loaded, Recipe},
         plugins::Loader,
     },
     collect::Upgrade,
-    host::{Catalogue, Claims, Identity, Library, discover},
+    host::{Catalogue, Claims, Identity, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,8 +30,7 @@ pub(super) struct Trial {
     /// The key of the plugin's table.
     pub(super) name: String,
     file: PathBuf,
-    /// The library, where the file was loaded before.
-    known: Option<Library>,
+    known: Arc<Known>,
     recipe: Recipe,
     claims: Arc<Claims>,
     deadline: Duration,
@@ -45,8 +45,6 @@ pub(super) struct Tried {
     number: u64,
     /// What it claimed; given back where it does not take over.
     claims: Arc<Claims>,
-    /// What was loaded for it, however it went on.
-    loaded: Option<Loaded>,
     outcome: Result<Proved<Loaded>, String>,
 }
 
@@ -54,22 +52,13 @@ impl Trial {
     pub(super) async fn run(self) -> Tried {
         let Self { name, file, known, recipe, claims, deadline, revision, number } = self;
         let claimed = Arc::clone(&claims);
-        let noted = Arc::new(OnceLock::new());
-        let note = Arc::clone(&noted);
         let load: Load<Loaded> = Box::new(move || {
-            let loaded = match known {
-                Some(known) => {
-                    known.claim(&claimed).map_err(|error| error.to_string())?;
-                    Loaded::InProcess(known)
-                }
-                None => recipe.load(&file, &claimed).map_err(|error| error.to_string())?,
-            };
-            note.get_or_init(|| loaded.clone());
+            let loaded = known.load_in_turn(&file, &recipe, &claimed).map_err(|error| error.to_string())?;
             let factory = recipe.factory(loaded.clone());
             Ok((loaded, factory))
         });
         let outcome = try_out(load, deadline).await;
-        Tried { name, revision, number, claims, loaded: noted.get().cloned(), outcome }
+        Tried { name, revision, number, claims, outcome }
     }
 }
 
@@ -120,10 +109,15 @@ impl Manager {
 
     /// What a plugin that runs was loaded from, beside what lies there now.
     fn compare(&self, name: &str, file: &Path, identity: Identity) -> Option<Found> {
-        let mut loaded = lock(&self.running.get(name)?.loaded);
-        let found = loaded.compare(file, &identity);
+        let shared = &self.running.get(name)?.loaded;
+        // a lane that lets another version take over must not wait while a file is read
+        let before = lock(shared).clone();
+        let found = before.compare(file, &identity);
         if found == Found::Touched {
-            loaded.touched(identity);
+            let mut now = lock(shared);
+            if now.digest() == before.digest() {
+                now.touched(identity);
+            }
         }
         Some(found)
     }
@@ -134,7 +128,7 @@ impl Manager {
         let claims = Arc::new(self.claims.on_trial());
         let loader = Loader { claims: &claims, ..self.loader(catalogue) };
         let recipe = loader.recipe(name, table);
-        let known = loader.loaded(&file, &recipe).cloned();
+        let known = Arc::clone(&self.known);
         let deadline = table.deadline;
         let running = self.running.get_mut(name)?;
         running.trial = number;
@@ -145,10 +139,7 @@ impl Manager {
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
     /// meanwhile.
     pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
-        let Tried { name, revision, number, claims, loaded, outcome } = tried;
-        if let Some(loaded) = &loaded {
-            self.keep(loaded); // also of a version that failed: if its file is tried again, nothing is loaded anew
-        }
+        let Tried { name, revision, number, claims, outcome } = tried;
         let running = self.running.get(&name);
         let counts = running.is_some_and(|running| (running.revision, running.trial) == (revision, number));
         if !counts || outcome.is_err() {

@@ -105,8 +105,8 @@ impl Job {
     }
 
     /// Lets the next version collect, where there is one, and take over if that went well: the series of the old one end
-    /// with the batch that brings the new ones. If not, the old one stays, and nothing of the new one is told. Nothing is
-    /// given where the old one is to collect.
+    /// with the batch that brings the new ones. If not, the old one stays, also one that is to be made anew, and nothing of
+    /// the new one is told. Nothing is given where the old one is to collect, into a batch that is to be stamped.
     pub(super) fn take_over(
         &mut self,
         batch: &mut Batch,
@@ -114,13 +114,12 @@ impl Job {
     ) -> Option<Result<(), Error>> {
         let Upgrade { successor, mut factory, told } = self.upgrade.take()?;
         let mut source = successor.numbered(self.base)?;
+        source.shorten_next(self.deadline * 3 / 4); // the rest is for the old one, should this one hang
         let result = source.collect(batch);
-        if let (Err(error), Some(_)) = (&result, &self.source) {
+        if let Err(error) = result {
             let_go((source, factory));
-            let time = batch.time;
             *batch = Batch::new(self.id);
-            batch.time = time;
-            outcome.events.push(told(Err(error.clone())));
+            outcome.events.push(told(Err(error)));
             return None;
         }
         if let Some(old) = self.lose_source() {

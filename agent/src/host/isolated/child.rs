@@ -8,7 +8,7 @@ use super::{
         metadata::Metadata,
         series_table::{SeriesTable, cut},
     },
-    confine::confine,
+    confine::{confine, without_core_files},
     descriptors::take_socket,
     frames::{Answer, Calls, Frame, FrameError, Hello, Recorded, Samples, complete, decode, write_answer},
     session,
@@ -67,7 +67,11 @@ pub fn run() -> ExitCode {
 fn serve(socket: OwnedFd) -> io::Result<()> {
     let mut wire = Wire { socket, frame: Vec::new() };
     let _ = rustix::thread::set_name(c"twarga-plugin"); // for `ps` alone
-    let Some((hello, file)) = wire.hello()? else { return Ok(()) };
+    let Some((first, file)) = wire.first()? else { return Ok(()) };
+    let hello = match first {
+        First::Hello(hello) => hello,
+        First::Rehearse(agent) => return rehearse(&mut wire, agent, file),
+    };
     let mut host = Recorder::default();
     let mut confined = false;
     let made = confine(&hello)
@@ -88,6 +92,16 @@ fn serve(socket: OwnedFd) -> io::Result<()> {
         wire.answer(&mut host, confined, answer.err().map(error_of).as_ref(), &samples)?;
     }
     Ok(())
+}
+
+/// Loads a file that is to run in the agent's process, with the rights that it has there, to see that this comes to an
+/// end. What is wrong with it otherwise shows there.
+fn rehearse(wire: &mut Wire, agent: u32, file: File) -> io::Result<()> {
+    without_core_files()?;
+    session::end_with(agent)?;
+    let loaded = load_approved(file).map(drop);
+    let error = loaded.map_err(Error::fatal).err();
+    wire.answer(&mut Recorder::default(), false, error.as_ref(), &[])
 }
 
 fn make(
@@ -191,6 +205,12 @@ impl HostServices for Recorder {
     }
 }
 
+/// What the agent says first.
+enum First {
+    Hello(Hello),
+    Rehearse(u32),
+}
+
 /// The child's end of the socket.
 struct Wire {
     socket: OwnedFd,
@@ -199,14 +219,15 @@ struct Wire {
 
 impl Wire {
     /// The first frame and the plugin's file; nothing where the agent has closed before.
-    fn hello(&mut self) -> io::Result<Option<(Hello, File)>> {
+    fn first(&mut self) -> io::Result<Option<(First, File)>> {
         let mut file = None;
         if !self.receive(&mut file)? {
             return Ok(None);
         }
         match (decode(&self.frame).map_err(broken)?, file) {
-            (Frame::Hello(hello), Some(file)) => Ok(Some((hello, file.into()))),
-            _ => Err(io::Error::other("the first frame must be a hello with a file")),
+            (Frame::Hello(hello), Some(file)) => Ok(Some((First::Hello(hello), file.into()))),
+            (Frame::Rehearse(agent), Some(file)) => Ok(Some((First::Rehearse(agent), file.into()))),
+            _ => Err(io::Error::other("the first frame must come with a file")),
         }
     }
 
@@ -217,7 +238,9 @@ impl Wire {
         }
         match decode(&self.frame).map_err(broken)? {
             Frame::Collect => Ok(true),
-            Frame::Hello(_) | Frame::Answer(_) => Err(io::Error::other("not a frame of the agent")),
+            Frame::Hello(_) | Frame::Rehearse(_) | Frame::Answer(_) => {
+                Err(io::Error::other("not a frame of the agent"))
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 pub(super) fn confine(hello: &Hello) -> Result<bool, String> {
     let told = |what: &'static str| move |error| format!("can't limit its {what}: {error}");
     rustix::thread::set_no_new_privs(true).map_err(told("rights"))?;
-    limit(Resource::Core, 0).map_err(told("core files"))?;
+    without_core_files().map_err(told("core files"))?;
     limit(Resource::Nofile, hello.files).map_err(told("open files"))?;
     let confined = keep_from_writing(&hello.writable)?;
     // a thread: with the rights that the plugin has, and not at the cost of its limits
@@ -25,6 +25,11 @@ pub(super) fn confine(hello: &Hello) -> Result<bool, String> {
     let memory = hello.memory.saturating_add(own_memory());
     limit(Resource::As, memory).map_err(told("memory"))?;
     Ok(confined)
+}
+
+/// A crash of the plugin leaves none behind.
+pub(super) fn without_core_files() -> rustix::io::Result<()> {
+    limit(Resource::Core, 0)
 }
 
 /// Both limits; a lower one that is there already stays.

@@ -2,13 +2,14 @@
 //!
 //! A frame is its length (`u32`, of all that follows it), the protocol's version (`u16`), what it is (`u16`), and its
 //! body. All numbers are little-endian; a text is its length (`u32`) and UTF-8. The agent says [`Hello`] once, with the
-//! plugin's file beside it, then `collect` for each collection; the child says one [`Answer`] to each of them.
+//! plugin's file beside it, then `collect` for each collection; the child says one [`Answer`] to each of them. Or it says
+//! `rehearse`, with a file, which is loaded and answered for, and no more.
 
 mod read;
 mod write;
 
 pub(super) use read::{Calls, Samples, Texts};
-pub(super) use write::{Recorded, write_answer, write_collect, write_hello};
+pub(super) use write::{Recorded, write_answer, write_collect, write_hello, write_rehearse};
 
 use read::Reader;
 use twarga_plugin_api::abi::RawMetric;
@@ -27,6 +28,7 @@ const SAMPLE: usize = 16;
 const HELLO: u16 = 1;
 const COLLECT: u16 = 2;
 const ANSWER: u16 = 3;
+const REHEARSE: u16 = 4;
 
 const METRIC: u8 = 1;
 const SERIES: u8 = 2;
@@ -103,6 +105,8 @@ pub(super) enum Call<'a> {
 #[derive(Debug)]
 pub(super) enum Frame<'a> {
     Hello(Hello),
+    /// The agent's process.
+    Rehearse(u32),
     Collect,
     Answer(Answer<'a>),
 }
@@ -130,6 +134,7 @@ pub(super) fn decode(frame: &[u8]) -> Result<Frame<'_>, FrameError> {
     let frame = match body.u16()? {
         HELLO => Frame::Hello(body.hello()?),
         COLLECT => Frame::Collect,
+        REHEARSE => Frame::Rehearse(body.u32()?),
         ANSWER => Frame::Answer(body.answer()?),
         other => return Err(FrameError::Kind(other)),
     };

@@ -140,6 +140,14 @@ proptest! {
     }
 
     #[test]
+    fn a_rehearsal_comes_as_it_was_sent(parent in any::<u32>()) {
+        let mut frame = Vec::new();
+        write_rehearse(&mut frame, parent).unwrap();
+        prop_assert!(matches!(decode(&frame), Ok(Frame::Rehearse(got)) if got == parent));
+        prop_assert!(decode(&frame[..frame.len() - 1]).is_err());
+    }
+
+    #[test]
     fn garbage_is_refused_and_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0_usize..200, with in any::<u8>()) {
         let _ = complete(&bytes);
         let mut answered = vec![0; 4];

@@ -1,19 +1,18 @@
 //! What can be known and decided before a process of a plugin is started.
 
 use super::super::{
-    approve::{Approved, approve},
+    approve::{Approved, approve_isolated},
     claims::Claims,
     error::{LoadError, Refusal},
     identity::Identity,
     metadata::Metadata,
-    preflight::Strategy,
 };
 use crate::model::Digest;
 use rustix::process::geteuid;
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
     time::Duration,
 };
 use uzers::os::unix::UserExt;
@@ -34,21 +33,6 @@ pub struct Prepared {
     pub identity: Identity,
 }
 
-/// The copies that are in use.
-static COPIES: Mutex<Vec<(Digest, Weak<File>)>> = Mutex::new(Vec::new());
-
-/// One copy for all tables and versions whose content is the same: each takes as much memory as the file is long.
-fn shared(copy: File, digest: Digest) -> Arc<File> {
-    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
-    copies.retain(|(_, one)| one.strong_count() > 0);
-    let known = copies.iter().find(|(one, _)| *one == digest).and_then(|(_, one)| one.upgrade());
-    known.unwrap_or_else(|| {
-        let copy = Arc::new(copy);
-        copies.push((digest, Arc::downgrade(&copy)));
-        copy
-    })
-}
-
 /// Examines a file as the plugin `name`, which must have the pinned digest if there is one, and claims its metrics.
 /// Nothing of it runs.
 ///
@@ -60,10 +44,10 @@ pub fn prepare(
     pinned: Option<Digest>,
     claims: &Claims,
 ) -> Result<Prepared, LoadError> {
-    let prepared = approve(path, name, pinned, Strategy::Isolated).and_then(|approved| {
+    let prepared = approve_isolated(path, name, pinned).and_then(|approved| {
         let Approved { file, path, digest, identity, metadata, .. } = approved;
         claims.claim(&metadata)?;
-        Ok(Prepared { library: shared(file, digest), metadata, file: path, digest, identity })
+        Ok(Prepared { library: file, metadata, file: path, digest, identity })
     });
     prepared.map_err(|refusal| LoadError { file: path.into(), refusal })
 }
@@ -120,17 +104,6 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn equal_copies_are_one() {
-        let file = || tempfile::tempfile().unwrap();
-        let first = shared(file(), Digest([1; 32]));
-        assert!(Arc::ptr_eq(&first, &shared(file(), Digest([1; 32]))));
-        assert!(!Arc::ptr_eq(&first, &shared(file(), Digest([2; 32]))));
-        let gone = Arc::downgrade(&first);
-        drop(first);
-        assert!(gone.upgrade().is_none(), "nothing keeps a copy that nobody uses");
-    }
 
     #[test]
     fn users_are_found_by_name_and_number() {

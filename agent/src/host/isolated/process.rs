@@ -4,10 +4,10 @@ use super::{
     cgroup::Group,
     channel::{Channel, Silence, wait},
     child::SUBCOMMAND,
-    frames::{Hello, write_hello},
+    frames::{Hello, write_hello, write_rehearse},
     keeper::Keeper,
     output::{Output, Stream},
-    prepared::{Confinement, Prepared},
+    prepared::Confinement,
     session::kill_others,
 };
 use crate::collect::Usage;
@@ -40,6 +40,36 @@ const DYING: Duration = Duration::from_millis(200);
 /// How long the last lines that a process printed are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(20);
 
+/// What a process is for.
+#[derive(Clone, Copy)]
+pub(super) enum Task<'a> {
+    /// A collector, with its configuration, and so many series at most.
+    Collect(&'a Confinement, &'a str, usize),
+    /// To load the plugin as the agent's own process would, and no more.
+    Rehearse,
+}
+
+impl<'a> Task<'a> {
+    fn confinement(self) -> Option<&'a Confinement> {
+        match self {
+            Self::Collect(confinement, ..) => Some(confinement),
+            Self::Rehearse => None,
+        }
+    }
+
+    fn frame(self) -> io::Result<Vec<u8>> {
+        let mut frame = Vec::new();
+        let written = match self {
+            Self::Collect(confinement, config, max_series) => {
+                write_hello(&mut frame, &hello(confinement, config, max_series))
+            }
+            Self::Rehearse => write_rehearse(&mut frame, own_pid()),
+        };
+        written.map_err(io::Error::other)?;
+        Ok(frame)
+    }
+}
+
 /// A running process. Dropped, it is let go: it may drop its collector, and is then killed with all its children.
 pub(super) struct Process {
     /// Nothing once it was waited for.
@@ -61,9 +91,8 @@ impl Process {
     /// Starts it and hands it the plugin's file and all that it needs to know.
     pub(super) fn start(
         name: &str,
-        prepared: &Prepared,
-        confinement: &Confinement,
-        (config, max_series): (&str, usize),
+        library: &File,
+        task: Task<'_>,
         keeper: &Arc<Keeper>,
         until: Instant,
     ) -> io::Result<(Self, Channel)> {
@@ -73,7 +102,8 @@ impl Process {
         let (printed, print) = pipe_with(PipeFlags::CLOEXEC)?;
         // the reader never waits for a plugin; the plugin's end is an ordinary pipe
         rustix::fs::fcntl_setfl(&printed, rustix::fs::OFlags::NONBLOCK)?;
-        let command = command(name, confinement, other, print)?;
+        let frame = task.frame()?;
+        let command = command(name, task.confinement(), other, print)?;
         let output = Arc::new(Output::default());
         let stream = Stream::new(printed, name.into(), Arc::clone(&output));
         let child = keeper.spawn(command, stream, until)?;
@@ -92,14 +122,11 @@ impl Process {
             }
         };
         // before it is told what to run
-        let group = group(name, confinement, keeper, pid);
+        let group = task.confinement().and_then(|confinement| group(name, confinement, keeper, pid));
         let keeper = Arc::clone(keeper);
-        let memory = confinement.memory;
+        let memory = task.confinement().map_or(u64::MAX, |confinement| confinement.memory);
         let mut process = Self { child: Some(child), pid, pidfd, stat, output, keeper, memory, group };
-        let mut frame = Vec::new();
-        let hello = hello(confinement, config, max_series);
-        write_hello(&mut frame, &hello).map_err(io::Error::other)?;
-        match channel.send(&frame, Some(&prepared.library), until) {
+        match channel.send(&frame, Some(library), until) {
             // its death is told with the answer that does not come
             Ok(()) | Err(Silence::Ended) => Ok((process, channel)),
             Err(error) => {
@@ -221,11 +248,17 @@ fn stat_file(pid: Pid) -> String {
     format!("/proc/{}/stat", pid.as_raw_nonzero())
 }
 
-/// The same executable, also after an upgrade has replaced its file.
-fn command(name: &str, confinement: &Confinement, socket: OwnedFd, print: OwnedFd) -> io::Result<Command> {
+/// The same executable, also after an upgrade has replaced its file; without confinement as the agent itself.
+fn command(
+    name: &str,
+    confinement: Option<&Confinement>,
+    socket: OwnedFd,
+    print: OwnedFd,
+) -> io::Result<Command> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("twarga-agent").args([SUBCOMMAND, name]);
     command.stdin(socket).stdout(Stdio::from(print.try_clone()?)).stderr(print);
+    let Some(confinement) = confinement else { return Ok(command) };
     command.env_clear();
     let given = ENVIRONMENT.into_iter().chain(confinement.environment.iter().map(String::as_str));
     command.envs(given.filter_map(|name| Some((name, std::env::var_os(name)?))));
@@ -236,9 +269,13 @@ fn command(name: &str, confinement: &Confinement, socket: OwnedFd, print: OwnedF
     Ok(command)
 }
 
+fn own_pid() -> u32 {
+    getpid().as_raw_nonzero().get().cast_unsigned()
+}
+
 fn hello(confinement: &Confinement, config: &str, max_series: usize) -> Hello {
     Hello {
-        parent: getpid().as_raw_nonzero().get().cast_unsigned(),
+        parent: own_pid(),
         max_series: u32::try_from(max_series).unwrap_or(u32::MAX),
         memory: confinement.memory,
         processes: confinement.processes,

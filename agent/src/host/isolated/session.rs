@@ -39,7 +39,7 @@ pub(super) fn end_with(agent: u32) -> io::Result<()> {
     }
     let (ready, is_ready) = mpsc::channel();
     thread::Builder::new().name("agent-watch".into()).stack_size(STACK).spawn(move || {
-        let _ = ready.send(()); // from here on it has all the memory that it needs
+        let _ = ready.send(()); // it has come to be; what it needs later is for the list of the others alone
         while !has_ended(&pidfd) && getppid() == Some(agent) {
             thread::sleep(LOOK); // the plugin has closed the descriptor
         }

@@ -9,7 +9,7 @@ use super::{
     frames::write_collect,
     keeper::Keeper,
     prepared::{Confinement, Prepared},
-    process::Process,
+    process::{Process, Task},
     replay::Replay,
 };
 use crate::{
@@ -33,6 +33,8 @@ pub struct Isolated {
     process: Process,
     said: Replay,
     deadline: Duration,
+    /// That of the next collection alone.
+    shortened: Option<Duration>,
     /// Until then the first collection must be done too: it follows the start within one call.
     first: Option<Instant>,
     request: Vec<u8>,
@@ -58,9 +60,9 @@ impl Isolated {
         base: LocalSeries,
     ) -> Result<Self, Error> {
         let until = Instant::now() + allowed(confinement.deadline);
-        let (process, channel) =
-            Process::start(name, prepared, confinement, (&options.config, options.max_series), keeper, until)
-                .map_err(|error| Error::transient(format_args!("its process can't be started: {error}")))?;
+        let task = Task::Collect(confinement, &options.config, options.max_series);
+        let (process, channel) = Process::start(name, &prepared.library, task, keeper, until)
+            .map_err(|error| Error::transient(format_args!("its process can't be started: {error}")))?;
         let mut request = Vec::new();
         write_collect(&mut request).map_err(Error::fatal)?;
         let mut isolated = Self {
@@ -68,6 +70,7 @@ impl Isolated {
             process,
             said: Replay::new(Intake::new(&prepared.metadata, options, base)),
             deadline: confinement.deadline,
+            shortened: None,
             first: Some(until),
             request,
             usage: None,
@@ -116,7 +119,8 @@ impl Isolated {
         self.overran = matches!(silence, Silence::TooLate);
         self.channel = None;
         self.look();
-        Error::fatal(self.process.end(silence, self.deadline))
+        let deadline = self.shortened.unwrap_or(self.deadline);
+        Error::fatal(self.process.end(silence, deadline))
     }
 
     fn look(&mut self) {
@@ -135,8 +139,15 @@ impl Source for Isolated {
         let now = Instant::now();
         let until = self.first.take().filter(|until| now < *until);
         let until = until.unwrap_or_else(|| now + allowed(self.deadline));
+        let until = self.shortened.map_or(until, |most| until.min(now + allowed(most)));
         self.ask(until)?;
-        self.hear(until, Some(batch))
+        self.hear(until, Some(batch))?;
+        self.shortened = None;
+        Ok(())
+    }
+
+    fn shorten_next(&mut self, deadline: Duration) {
+        self.shortened = Some(deadline);
     }
 
     fn live_series(&self) -> usize {

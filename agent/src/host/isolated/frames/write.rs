@@ -1,8 +1,8 @@
 //! Writing frames.
 
 use super::{
-    ANSWER, Answer, BATCH_TIME, COLLECT, FrameError, HELLO, Hello, LOG, MAX_FRAME, METRIC, PROTOCOL, RETIRE,
-    SERIES, UNAVAILABLE,
+    ANSWER, Answer, BATCH_TIME, COLLECT, FrameError, HELLO, Hello, LOG, MAX_FRAME, METRIC, PROTOCOL,
+    REHEARSE, RETIRE, SERIES, UNAVAILABLE,
 };
 use twarga_plugin_api::abi::{RawMetric, Sample};
 
@@ -61,6 +61,13 @@ pub(in super::super) fn write_hello(buffer: &mut Vec<u8>, hello: &Hello) -> Resu
     writer.text(&hello.config);
     writer.u32(u32::try_from(hello.writable.len()).unwrap_or_default());
     hello.writable.iter().for_each(|folder| writer.text(folder));
+    writer.end()
+}
+
+/// `parent` is the agent's process.
+pub(in super::super) fn write_rehearse(buffer: &mut Vec<u8>, parent: u32) -> Result<(), FrameError> {
+    let mut writer = Writer::begin(buffer, REHEARSE);
+    writer.u32(parent);
     writer.end()
 }
 

@@ -33,6 +33,21 @@ fn one_connection(lab: &mut Lab) {
     }
 }
 
+/// A rate is of the time between two readings of the processor time, not between the ends of two polls.
+#[test]
+fn how_long_libvirt_takes_is_not_in_the_time_of_the_reading() {
+    let mut lab = Lab::with(2);
+    lab.readings();
+    lab.change(0, |domain| domain.hangs = true);
+    let (told, _, took) = timed(&mut lab);
+    let end = Instant::now();
+    assert!(took > QUICK, "it was held up for {took:?}");
+    for told in told {
+        assert_eq!(told.values[Quantity::CpuSeconds], Ok(3.0));
+        assert!(end - told.at > QUICK, "read before libvirt was asked, {:?} before the end", end - told.at);
+    }
+}
+
 #[test]
 fn one_that_hangs_holds_up_nobody_else() {
     let mut lab = Lab::with(5);
