@@ -453,3 +453,46 @@ fn who_was_asked_in_advance_is_not_asked_again_unless_the_machines_are_others() 
     assert_eq!(asked(), 2);
     assert!(roster.is_settled());
 }
+
+#[test]
+fn rivals_are_asked_in_advance_each_at_a_desk_of_its_own() {
+    let mut bench = Bench::new(LONG);
+    bench.scan(&[mallorys("m", Some("1"), "libvirt"), machine("a", Some("1"), "libvirt")]);
+    let far = || Instant::now() + Duration::from_secs(20);
+    bench.says("me 1 libvirt", State::Running);
+    assert_eq!(owned(&mut bench), ["me 1 running"]);
+    assert_eq!(bench.roster.seats.len(), 2);
+    bench.roster.prepare(far());
+    bench.roster.crew.round(far(), |_| true).unwrap();
+    // both were asked before this
+    bench.says("mallory 1 libvirt", State::Paused).says("me 1 libvirt", State::Saved);
+    assert_eq!(owned(&mut bench), ["me 1 running"]);
+    bench.roster.prepare(far());
+    bench.roster.crew.round(far(), |_| true).unwrap();
+    assert_eq!(owned(&mut bench), ["me 1 saved"], "who was shown stays");
+}
+
+/// Notes how often it was asked.
+struct Talks(usize);
+
+impl Provider for Talks {
+    fn read(&mut self, machines: &[Machine], _: Instant, notes: &mut Notes) -> Vec<Answer> {
+        self.0 += 1;
+        notes.say(Level::Warn, "it", self.0.to_string());
+        machines.iter().map(|_| Answer::Gone).collect()
+    }
+}
+
+#[test]
+fn what_is_noted_in_advance_is_said_though_the_machines_are_others() {
+    let crew = crew();
+    let open: Opener = Box::new(|_, _| Box::new(Talks(0)));
+    let mut roster = Roster::opening(Config::default(), Arc::clone(&crew), LONG, open);
+    let far = || Instant::now() + Duration::from_secs(20);
+    let one = Arc::new(vec![machine("a", Some("1"), "libvirt")]);
+    assert_eq!(told_by(&mut roster, &one, far()).1, ["it: 1"]);
+    roster.prepare(far());
+    crew.round(far(), |_| true).unwrap();
+    let two = Arc::new(vec![machine("a", Some("1"), "libvirt"), machine("b", Some("2"), "libvirt")]);
+    assert_eq!(told_by(&mut roster, &two, far()).1, ["it: 2", "it: 3"]);
+}

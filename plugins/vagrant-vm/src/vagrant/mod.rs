@@ -131,6 +131,7 @@ impl Scanner {
             changed |= self.collect();
         }
         let began = Instant::now();
+        let patience = deadline.saturating_duration_since(began);
         let mut resting = Vec::new();
         for home in &mut self.homes {
             if home.rests(&self.pauses) {
@@ -150,6 +151,8 @@ impl Scanner {
         let users = self.around.users();
         if self.users.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &users)) {
             let new = self.follow(users);
+            // a provider that was asked meanwhile may have taken all the time
+            let deadline = Instant::now() + patience;
             round = round.and(self.crew.round(deadline, |at| new.contains(&at)));
             self.collect();
             changed = true;
