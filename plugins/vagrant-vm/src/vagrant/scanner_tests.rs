@@ -93,6 +93,24 @@ fn a_home_in_which_nothing_changes_is_left_alone_unless_there_is_a_hurry() {
     assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web3=id-3");
 }
 
+/// Polled each second, every other look is spared, and no more.
+#[test]
+fn a_new_machine_is_seen_within_two_seconds() {
+    let mut lab = Lab::new(&["alice"]);
+    lab.machines("alice", &[1]);
+    let Pauses { calm, bare } = Pauses::default();
+    let mut scanner = lab.scanner_with(&lab.config(), [calm, bare]);
+    lab.scan(&mut scanner);
+    lab.machines("alice", &[1, 2]);
+    let a_second_later = |scanner: &mut Scanner| {
+        let home = &mut scanner.homes[0];
+        home.looked = home.looked.map(|looked| looked.checked_sub(Duration::from_secs(1)).unwrap());
+    };
+    a_second_later(&mut scanner);
+    a_second_later(&mut scanner);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2");
+}
+
 #[test]
 fn while_nothing_changes_nothing_is_read_and_the_machines_are_the_same() {
     let mut lab = Lab::new(&["alice", "bob"]);
