@@ -56,7 +56,27 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::{fs, path::Path};
-    use twarga_plugin_api::{serde_json::json, testing::Harness};
+    use twarga_plugin_api::{
+        Collector, Host, Metric, Result, Sink, abi::glue, serde_json::json, testing::Harness,
+    };
+
+    /// The plugin, all homes looked at with each collection.
+    struct Restless(crate::VagrantVm);
+
+    impl Collector for Restless {
+        type Config = crate::Config;
+        const NAMESPACES: &'static [&'static str] = crate::VagrantVm::NAMESPACES;
+        const METRICS: &'static [Metric<'static>] = crate::metrics::METRICS;
+
+        fn new(config: crate::Config, host: &mut Host<'_>) -> Result<Self> {
+            crate::VagrantVm::new(config, host).map(Self)
+        }
+
+        fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
+            self.0.scanner.hurry();
+            self.0.collect(sink)
+        }
+    }
 
     fn index(root: &Path, user: &str, bytes: &str) {
         let folder = root.join(format!("home/{user}/.vagrant.d/data/machine-index"));
@@ -72,7 +92,8 @@ mod tests {
         fs::create_dir_all(root.path().join("etc")).unwrap();
         fs::write(root.path().join("etc/passwd"), users.concat()).unwrap();
         let config = json!({"root": root.path(), "users": ["alice", "bob"], "timeout": "1m"});
-        let mut harness = Harness::new(crate::plugin(), &config.to_string()).unwrap();
+        let mut harness =
+            Harness::new(glue::module::<Restless>("restless", "1.0.0", "", ""), &config.to_string()).unwrap();
         let value = |harness: &mut Harness, user: &str| {
             harness.collect().unwrap().value(&format!("vm_index_read{{owner=\"{user}\"}}"))
         };

@@ -2,15 +2,18 @@
 //!
 //! ```text
 //!  vagrant ──machines──► roster ──by provider──► libvirt, virtualbox, qemu ──answers──► publish
-//!  (indexes, projects)   (who is still there)    (each on its own thread)               (series)
+//!  (indexes, projects)   (who is still there)                                           (series)
 //! ```
+//! Homes and providers may hang: they are looked at and asked by a crew of threads, which is one thread as long as none does.
 #![forbid(unsafe_code)]
 
 mod config;
+mod crew;
 mod finder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod indexes;
+mod job;
 mod libvirt;
 mod machine;
 mod metrics;
@@ -24,23 +27,31 @@ mod vagrant;
 mod virtualbox;
 
 pub use config::Config;
+use crew::{Crew, Timing};
 use indexes::Indexes;
+use job::Job;
 #[doc(hidden)]
 pub use libvirt::read_as_reply;
 use provider::{Notes, Said};
 use publish::Publisher;
 use roster::Roster;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use twarga_plugin_api::prelude::*;
 use vagrant::Scanner;
 
 /// The collector.
 pub struct VagrantVm {
+    crew: Arc<Crew<Job>>,
     scanner: Scanner,
     roster: Roster,
     publisher: Publisher,
     said: Said,
     timeout: Duration,
+    /// There are machines.
+    machines: bool,
     indexes: Indexes,
 }
 
@@ -52,10 +63,15 @@ impl Collector for VagrantVm {
 
     fn new(config: Config, _: &mut Host<'_>) -> Result<Self> {
         config.check()?;
+        let crew = Arc::new(Crew::new(Timing::default()));
+        // where there are no machines, no thread waits for any
+        crew.last(false);
         Ok(Self {
-            scanner: Scanner::open(&config)?,
+            scanner: Scanner::open(&config, Arc::clone(&crew)),
             timeout: config.timeout,
-            roster: Roster::new(config),
+            roster: Roster::new(config, Arc::clone(&crew)),
+            crew,
+            machines: false,
             publisher: Publisher::default(),
             said: Said::default(),
             indexes: Indexes::default(),
@@ -65,15 +81,24 @@ impl Collector for VagrantVm {
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         let mut notes = Notes::default();
         let deadline = Instant::now() + self.timeout;
+        if !self.roster.is_settled() {
+            self.scanner.hurry();
+        }
+        self.roster.prepare(deadline);
         let scan = self.scanner.scan(deadline, &mut notes);
-        // what a slow home took is not the providers' fault
+        // what a slow home took is not the fault of those providers that are asked only now
         let deadline = Instant::now() + self.timeout;
         let told = self.roster.ask(&scan.machines, deadline, &mut notes);
+        let told_any = !told.is_empty();
         self.publisher.publish(told, sink, &mut notes);
         let follows_all = |owner: &str| self.roster.follows_all_of(owner);
         self.indexes.publish(&scan.indexes, follows_all, sink, &mut notes);
         for (level, line) in self.said.news(&mut notes) {
             sink.host().log(level, &line);
+        }
+        if self.machines != told_any {
+            self.machines = told_any;
+            self.crew.last(told_any);
         }
         match scan.missing {
             // where others are read about, one user's broken index is no failure: those would be read less often for it

@@ -1,11 +1,17 @@
 //! The processes of machines: pid, age, processor time and memory out of /proc. See proc_pid_stat(5).
 
 use crate::machine::Run;
-use rustix::io::Errno;
+use rustix::{
+    fs::{PROC_SUPER_MAGIC, fstatfs},
+    io::Errno,
+    time::{ClockId, clock_gettime},
+};
 use std::{
     fs,
     io::{self, Read},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Instant,
 };
 
@@ -27,8 +33,44 @@ pub(crate) struct Process {
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
     proc: PathBuf,
+    /// It is this system's own, whose clock can be read without a file.
+    own: bool,
     ticks_per_second: f64,
     page_bytes: f64,
+}
+
+/// The open status of a process: reading it again costs half of what opening it costs. It never becomes that of another
+/// process that gets the pid.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pid: u32,
+    file: fs::File,
+    permit: Permit,
+}
+
+/// How many files are kept open in the whole process: there are other uses for descriptors, and users can have any number
+/// of machines asked for.
+#[derive(Debug)]
+struct Permits(AtomicUsize);
+
+static PERMITS: Permits = Permits(AtomicUsize::new(0));
+const MAX_KEPT: usize = 256;
+
+/// One file may be kept open until this is dropped.
+#[derive(Debug)]
+struct Permit(&'static Permits);
+
+impl Permits {
+    fn take(&'static self) -> Option<Permit> {
+        let one_more = |taken| (taken < MAX_KEPT).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok().map(|_| Permit(self))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Other files are read up to here: a line, or some sixty.
@@ -58,6 +100,7 @@ impl Processes {
     pub(crate) fn below(root: &Path) -> Self {
         Self {
             proc: root.join("proc"),
+            own: root == Path::new("/"),
             ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
             page_bytes: rustix::param::page_size() as f64,
         }
@@ -70,6 +113,31 @@ impl Processes {
     pub(crate) fn read(&self, pid: u32) -> io::Result<Process> {
         let mut buffer = [0; LINE];
         let text = read_line(&self.path(pid, "stat"), &mut buffer).map_err(ended)?;
+        self.checked(pid, text)
+    }
+
+    /// The same; the status stays open in `kept` for the next time, unless too many are.
+    ///
+    /// # Errors
+    /// As [`Processes::read`].
+    pub(crate) fn read_again(&self, pid: u32, kept: &mut Option<Kept>) -> io::Result<Process> {
+        let mut buffer = [0; LINE];
+        let known = kept.take().filter(|kept| kept.pid == pid);
+        let (file, permit) = match known {
+            Some(Kept { file, permit, .. }) => (file, Some(permit)),
+            None => {
+                let file = fs::File::open(self.path(pid, "stat"))?;
+                // a file elsewhere that is removed can still be read
+                let may_be_kept = fstatfs(&file).is_ok_and(|about| about.f_type == PROC_SUPER_MAGIC);
+                (file, if may_be_kept { PERMITS.take() } else { None })
+            }
+        };
+        let length = file.read_at(&mut buffer, 0).map_err(ended)?;
+        *kept = permit.map(|permit| Kept { pid, file, permit });
+        self.checked(pid, &buffer[..length])
+    }
+
+    fn checked(&self, pid: u32, text: &[u8]) -> io::Result<Process> {
         let process = self.parse(text).filter(|process| process.run.pid == pid);
         process.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no process status"))
     }
@@ -96,14 +164,20 @@ impl Processes {
     /// # Errors
     /// Where /proc/uptime can't be read.
     pub(crate) fn age(&self, run: Run) -> io::Result<f64> {
+        Ok((self.uptime()? - run.start as f64 / self.ticks_per_second).max(0.0))
+    }
+
+    fn uptime(&self) -> io::Result<f64> {
+        if self.own {
+            // what /proc/uptime tells, in time namespaces too
+            let up = clock_gettime(ClockId::Boottime);
+            return Ok(up.tv_sec as f64 + up.tv_nsec as f64 / 1e9);
+        }
         let mut buffer = [0; LINE];
         let text = read_line(&self.proc.join("uptime"), &mut buffer)?;
         let text = std::str::from_utf8(text).unwrap_or_default();
         let up = text.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
-        let up = up
-            .filter(|up| up.is_finite())
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no uptime"))?;
-        Ok((up - run.start as f64 / self.ticks_per_second).max(0.0))
+        up.filter(|up| up.is_finite()).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no uptime"))
     }
 
     /// The arguments of a process, its own name first. Empty for threads of the kernel and zombies.
@@ -151,19 +225,19 @@ impl Processes {
         let close = stat.iter().rposition(|byte| *byte == b')')?;
         let pid = std::str::from_utf8(&stat[..open]).ok()?.trim().parse().ok()?;
         let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
         // the first of them is field 3
-        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-        let state = fields.first()?.chars().next()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let mut at = 3;
+        let mut number = |field: usize| {
+            let between = field - at - 1;
+            at = field;
+            fields.nth(between)?.parse::<u64>().ok()
+        };
         let cpu_seconds = (number(14)? as f64 + number(15)? as f64) / self.ticks_per_second;
+        let start = number(22)?;
         let rss_bytes = number(24)? as f64 * self.page_bytes;
-        Some(Process {
-            run: Run { pid, start: number(22)? },
-            state,
-            cpu_seconds,
-            rss_bytes,
-            at: Instant::now(),
-        })
+        Some(Process { run: Run { pid, start }, state, cpu_seconds, rss_bytes, at: Instant::now() })
     }
 }
 
@@ -273,6 +347,10 @@ mod tests {
         assert!(processes.age(process.run).unwrap() < 60.0);
         assert_eq!(processes.uid(child.id()).unwrap(), rustix::process::getuid().as_raw());
         assert!(processes.pids().unwrap().any(|pid| pid == child.id()));
+        let mut kept = None;
+        assert_eq!(processes.read_again(child.id(), &mut kept).unwrap().run, process.run);
+        assert!(kept.is_some());
+        assert_eq!(processes.read_again(child.id(), &mut kept).unwrap().run, process.run);
         // its open file answers with ESRCH once it is gone
         let mut open = fs::File::open(format!("/proc/{}/stat", child.id())).unwrap();
         child.kill().unwrap();
@@ -280,6 +358,41 @@ mod tests {
         let error = open.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::SRCH.raw_os_error()));
         assert_eq!(processes.read(child.id()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let error = processes.read_again(child.id(), &mut kept).unwrap_err();
+        assert_eq!((error.kind(), kept.is_none()), (io::ErrorKind::NotFound, true));
+    }
+
+    /// The clock that stands for /proc/uptime is the same.
+    #[test]
+    fn the_age_by_the_clock_is_that_by_the_file() {
+        let own = Processes::below(Path::new("/"));
+        let by_file = Processes { own: false, ..own.clone() };
+        let run = own.read(std::process::id()).unwrap().run;
+        let before = by_file.age(run).unwrap();
+        let age = own.age(run).unwrap();
+        // the file tells hundredths
+        assert!(before - 0.01 <= age && age <= by_file.age(run).unwrap() + 0.02, "{before} {age}");
+    }
+
+    #[test]
+    fn so_many_are_kept_and_no_more() {
+        static OWN: Permits = Permits(AtomicUsize::new(0));
+        let mut taken: Vec<Permit> = std::iter::from_fn(|| OWN.take()).take(MAX_KEPT + 1).collect();
+        assert_eq!(taken.len(), MAX_KEPT);
+        taken.truncate(MAX_KEPT - 1);
+        assert!(OWN.take().is_some());
+        drop(taken);
+        assert_eq!(OWN.0.load(Ordering::Relaxed), 0);
+    }
+
+    /// A status that is no process's is not kept: what was removed could still be read.
+    #[test]
+    fn a_file_elsewhere_is_opened_each_time() {
+        let (root, processes) = captured(STAT.as_bytes());
+        let mut kept = None;
+        assert!(processes.read_again(4415, &mut kept).is_ok() && kept.is_none());
+        fs::remove_dir_all(root.path().join("proc/4415")).unwrap();
+        assert_eq!(processes.read_again(4415, &mut kept).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     proptest! {

@@ -44,6 +44,8 @@ struct Published {
     /// What the log calls it.
     subject: String,
     labels: [String; 6],
+    /// The log was told that its state is unknown.
+    doubted: bool,
     info: Series,
     states: [Series; State::ALL.len()],
     values: [Series; Quantity::ALL.len()],
@@ -125,9 +127,8 @@ impl Publisher {
 
     fn put(&mut self, told: Told<'_>, sink: &mut Sink<'_>, notes: &mut Notes) -> Result<()> {
         let Told { vm, machine, mut reading } = told;
-        let labels = labels(machine, &reading);
         if !self.machines.contains_key(vm) {
-            match Published::register(vm, labels.clone(), sink.host()) {
+            match Published::register(vm, labels(machine, &reading), sink.host()) {
                 Ok(published) => self.machines.insert(vm.to_owned(), published),
                 Err(error) => {
                     self.refused.insert(vm.to_owned(), self.round);
@@ -137,7 +138,7 @@ impl Publisher {
         }
         let Some(published) = self.machines.get_mut(vm) else { return Ok(()) };
         published.round = self.round;
-        let renamed = published.rename(vm, labels, &reading, sink.host());
+        let renamed = published.rename(vm, machine, &reading, sink.host());
         let vcpus = reading.values[Quantity::Vcpus].clone();
         published.complete(machine, &mut reading);
         published.put(&reading, vcpus, sink);
@@ -145,8 +146,10 @@ impl Publisher {
             Some(doubt) => {
                 notes.say(Level::Debug, published.subject.as_str(), format!("state unknown: {doubt}"));
             }
-            None => notes.over(published.subject.as_str()),
+            None if published.doubted => notes.over(published.subject.as_str()),
+            None => {}
         }
+        published.doubted = reading.doubt.is_some();
         renamed
     }
 }
@@ -160,15 +163,14 @@ pub(crate) fn cut(text: &str) -> &str {
 const ADDRESS: usize = 4;
 
 /// The labels of `vm_info` after `vm`.
-fn labels(machine: &Machine, reading: &Reading) -> [String; 6] {
+fn labels<'a>(machine: &'a Machine, reading: &'a Reading) -> [&'a str; 6] {
     let Machine { provider, project, box_name, .. } = machine;
     let address = reading.ip_address.as_deref().unwrap_or_default();
-    [machine.shown_name(), provider, project, box_name, address, machine.owner_name()]
-        .map(|value| cut(value).to_owned())
+    [machine.shown_name(), provider, project, box_name, address, machine.owner_name()].map(cut)
 }
 
 impl Published {
-    fn register(vm: &str, labels: [String; 6], host: &mut Host<'_>) -> Result<Self> {
+    fn register(vm: &str, labels: [&str; 6], host: &mut Host<'_>) -> Result<Self> {
         let mut registered = Registered { host, series: Vec::new() };
         let outcome = registered.machine(vm, labels);
         if outcome.is_err() {
@@ -177,19 +179,16 @@ impl Published {
         outcome
     }
 
-    fn rename(
-        &mut self,
-        vm: &str,
-        mut labels: [String; 6],
-        reading: &Reading,
-        host: &mut Host<'_>,
-    ) -> Result<()> {
+    fn rename(&mut self, vm: &str, machine: &Machine, reading: &Reading, host: &mut Host<'_>) -> Result<()> {
+        let mut labels = labels(machine, reading);
+        let before = self.labels.each_ref().map(String::as_str);
         if reading.doubt.is_some() {
             // nobody says that its address is another one
-            labels[ADDRESS].clone_from(&self.labels[ADDRESS]);
+            labels[ADDRESS] = before[ADDRESS];
         }
-        if labels != self.labels {
-            let info = host.series(&metrics::INFO, &info_labels(vm, &labels))?;
+        if labels != before {
+            let info = host.series(&metrics::INFO, &info_labels(vm, labels))?;
+            let labels = labels.map(str::to_owned);
             host.retire(self.info);
             self.info = info;
             self.labels = labels;
@@ -297,8 +296,8 @@ impl Registered<'_, '_> {
         Ok(series)
     }
 
-    fn machine(&mut self, vm: &str, labels: [String; 6]) -> Result<Published> {
-        let info = self.series(&metrics::INFO, &info_labels(vm, &labels))?;
+    fn machine(&mut self, vm: &str, labels: [&str; 6]) -> Result<Published> {
+        let info = self.series(&metrics::INFO, &info_labels(vm, labels))?;
         let mut states = [info; State::ALL.len()];
         for (slot, state) in states.iter_mut().zip(State::ALL) {
             *slot = self.series(&metrics::STATE, &[vm, state.word()])?;
@@ -312,7 +311,8 @@ impl Registered<'_, '_> {
         Ok(Published {
             round: 0,
             subject: format!("machine {vm}"),
-            labels,
+            labels: labels.map(str::to_owned),
+            doubted: false,
             info,
             states,
             values,
@@ -339,7 +339,7 @@ fn put_value(sink: &mut Sink<'_>, series: Series, value: Result<&f64, &Reason>) 
     }
 }
 
-fn info_labels<'a>(vm: &'a str, labels: &'a [String; 6]) -> [&'a str; 7] {
+fn info_labels<'a>(vm: &'a str, labels: [&'a str; 6]) -> [&'a str; 7] {
     let [name, provider, project, boxed, address, owner] = labels;
     [vm, name, provider, project, boxed, address, owner]
 }

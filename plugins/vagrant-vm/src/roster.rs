@@ -12,15 +12,16 @@ mod source;
 
 use crate::{
     config::Config,
+    crew::Crew,
+    job::Job,
     machine::{Machine, Reading, State, Values},
-    provider::{Answer, Desk, Notes, Outcome},
+    provider::{Answer, Notes, Outcome, Provider, Seat},
 };
 use admission::Admission;
-use claims::{Claim, Claims, LeftOut, Seat, Taken};
+use claims::{Claim, Claims, DeskKey, LeftOut, Taken};
 use source::Source;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,8 +51,8 @@ struct Tracked {
     claim: Claim,
 }
 
-/// Makes a source's desk.
-type Opener = Box<dyn FnMut(Source, &Config) -> io::Result<Desk> + Send>;
+/// Makes a source.
+type Opener = Box<dyn FnMut(Source, &Config) -> Box<dyn Provider> + Send>;
 
 /// What is asked of one desk, and whose places among the tracked the answers are of.
 struct Asked {
@@ -63,6 +64,7 @@ struct Asked {
 pub(crate) struct Roster {
     config: Config,
     open: Opener,
+    crew: Arc<Crew<Job>>,
     settled: Duration,
     scanned: Arc<Vec<Machine>>,
     tracked: Vec<Tracked>,
@@ -74,19 +76,20 @@ pub(crate) struct Roster {
     /// Owners some of whose machines were not admitted.
     crowded: BTreeSet<String>,
     /// The machines with an id, by desk, as they were handed out; made anew after a change.
-    asked: BTreeMap<Seat, Asked>,
-    desks: BTreeMap<Seat, Desk>,
+    asked: BTreeMap<DeskKey, Asked>,
+    seats: BTreeMap<DeskKey, Seat>,
 }
 
 impl Roster {
-    pub(crate) fn new(config: Config) -> Self {
-        Self::opening(config, SETTLED, Box::new(Source::open))
+    pub(crate) fn new(config: Config, crew: Arc<Crew<Job>>) -> Self {
+        Self::opening(config, crew, SETTLED, Box::new(Source::open))
     }
 
-    fn opening(config: Config, settled: Duration, open: Opener) -> Self {
+    fn opening(config: Config, crew: Arc<Crew<Job>>, settled: Duration, open: Opener) -> Self {
         Self {
             config,
             open,
+            crew,
             settled,
             scanned: Arc::default(),
             tracked: Vec::new(),
@@ -95,12 +98,31 @@ impl Roster {
             left_out: LeftOut::default(),
             crowded: BTreeSet::new(),
             asked: BTreeMap::new(),
-            desks: BTreeMap::new(),
+            seats: BTreeMap::new(),
         }
     }
 
-    /// Asks all providers at the same time, and waits for them until `deadline`. A machine that is not among the
-    /// answers is no more.
+    /// Has the providers asked for the machines that are known already, in the crew's next round, whoever waits for that:
+    /// as long as the machines stay the same, [`Roster::ask`] need not wake a thread once more.
+    pub(crate) fn prepare(&mut self, deadline: Instant) {
+        for (key, seat) in &mut self.seats {
+            if let Some(Asked { machines, .. }) = self.asked.get(key) {
+                seat.prepare(machines, deadline);
+            }
+        }
+    }
+
+    /// Whether no machine is on its way in or out: all stand in an index, and their providers have them.
+    pub(crate) fn is_settled(&self) -> bool {
+        // what was gone for long may stand in the index for ever
+        let just_gone = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < self.settled);
+        let on_its_way =
+            |tracked: &Tracked| !tracked.listed || tracked.unlinked.is_some() || just_gone(tracked.gone);
+        !self.tracked.iter().any(on_its_way)
+    }
+
+    /// Asks all providers, unless they were just asked, and waits for them until `deadline`. A machine that is not among
+    /// the answers is no more.
     pub(crate) fn ask(
         &mut self,
         machines: &Arc<Vec<Machine>>,
@@ -213,22 +235,22 @@ impl Roster {
     /// What the providers say, of each that is tracked.
     fn answers(&mut self, deadline: Instant, notes: &mut Notes) -> Vec<Option<Answer>> {
         if self.asked.is_empty() {
-            let mut lists: BTreeMap<Seat, (Vec<Machine>, Vec<usize>)> = BTreeMap::new();
+            let mut lists: BTreeMap<DeskKey, (Vec<Machine>, Vec<usize>)> = BTreeMap::new();
             for (at, tracked) in self.tracked.iter().enumerate() {
                 if tracked.machine.id.is_some() {
-                    let list = lists.entry(tracked.seat()).or_default();
+                    let list = lists.entry(tracked.desk()).or_default();
                     list.0.push(tracked.machine.clone());
                     list.1.push(at);
                 }
             }
             let asked = |(machines, of)| Asked { machines: Arc::new(machines), of };
-            self.asked = lists.into_iter().map(|(seat, list)| (seat, asked(list))).collect();
+            self.asked = lists.into_iter().map(|(key, list)| (key, asked(list))).collect();
         }
-        self.desks.retain(|seat, _| self.asked.contains_key(seat));
+        self.seats.retain(|key, _| self.asked.contains_key(key));
         let mut answers = vec![None; self.tracked.len()];
-        let mut waiting = Vec::new();
-        for (seat, Asked { machines, of }) in &self.asked {
-            let source = seat.0;
+        let mut round = Vec::new();
+        for (key, Asked { machines, of }) in &self.asked {
+            let source = key.0;
             if !source.is_enabled(&self.config) {
                 let reason = format!("{} is disabled in the configuration", source.name());
                 for at in of {
@@ -236,39 +258,36 @@ impl Roster {
                 }
                 continue;
             }
-            if !self.desks.contains_key(seat) {
-                match (self.open)(source, &self.config) {
-                    Ok(desk) => drop(self.desks.insert(*seat, desk)),
-                    Err(error) => notes.say(Level::Error, subject(*seat), format!("no thread: {error}")),
-                }
+            let seat = self.seats.entry(*key);
+            let seat = seat.or_insert_with(|| Seat::open(&self.crew, (self.open)(source, &self.config)));
+            if seat.ask(machines, deadline) {
+                round.push(*key);
             }
-            let asked = self.desks.get_mut(seat).map(|desk| desk.ask(machines, deadline));
-            waiting.push((*seat, asked.unwrap_or(false)));
         }
-        for (seat, asked) in waiting {
-            self.take(seat, asked, deadline, notes, &mut answers);
+        if !round.is_empty() {
+            let seats = &self.seats;
+            let asked = |at: usize| round.iter().any(|key| seats.get(key).is_some_and(|seat| seat.is_at(at)));
+            if let Err(error) = self.crew.round(deadline, asked) {
+                notes.say(Level::Error, "providers", format!("no thread: {error}"));
+            } else {
+                notes.over("providers");
+            }
+        }
+        let keys: Vec<DeskKey> = self.seats.keys().copied().collect();
+        for key in keys {
+            self.take(key, notes, &mut answers);
         }
         answers
     }
 
-    /// Takes the answers of one provider, or the reason why there are none.
-    fn take(
-        &mut self,
-        seat: Seat,
-        asked: bool,
-        deadline: Instant,
-        notes: &mut Notes,
-        answers: &mut [Option<Answer>],
-    ) {
-        let subject = subject(seat);
-        let Some(Asked { of, .. }) = self.asked.get(&seat) else { return };
-        let outcome = match self.desks.get_mut(&seat) {
-            Some(desk) if asked => desk.answer(deadline, notes),
-            Some(_) => Outcome::Late,
-            None => Outcome::Ended,
+    /// Takes the answers of one desk, or the reason why there are none.
+    fn take(&mut self, key: DeskKey, notes: &mut Notes, answers: &mut [Option<Answer>]) {
+        let subject = subject(key);
+        let (Some(Asked { of, .. }), Some(seat)) = (self.asked.get(&key), self.seats.get_mut(&key)) else {
+            return;
         };
-        let name = seat.0.name();
-        let reason = match outcome {
+        let name = key.0.name();
+        let reason = match seat.outcome(notes) {
             Outcome::Answers(told) => {
                 for (at, answer) in of.iter().zip(told) {
                     answers[*at] = Some(answer);
@@ -280,9 +299,9 @@ impl Roster {
                 notes.say(Level::Warn, subject, "does not answer");
                 format!("{name} does not answer")
             }
-            Outcome::Ended => {
-                self.desks.remove(&seat);
-                notes.say(Level::Error, subject, "its thread ended, it is started anew");
+            Outcome::Failed => {
+                self.seats.remove(&key);
+                notes.say(Level::Error, subject, "it failed, it is started anew");
                 format!("{name} failed")
             }
         };
@@ -376,13 +395,13 @@ impl Roster {
 }
 
 impl Tracked {
-    fn seat(&self) -> Seat {
+    fn desk(&self) -> DeskKey {
         (Source::of(&self.machine.provider), self.claim.layer.unwrap_or_default())
     }
 }
 
 /// What the log calls a desk.
-fn subject((source, layer): Seat) -> String {
+fn subject((source, layer): DeskKey) -> String {
     match layer {
         0 => format!("provider {}", source.name()),
         more => format!("provider {} (machines of one id, {})", source.name(), more + 1),

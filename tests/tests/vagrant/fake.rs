@@ -14,6 +14,8 @@ use twarga_tests::Agent;
 
 /// Two collections that are less apart give no ratio.
 const TOO_SHORT: Duration = Duration::from_millis(120);
+/// An index in which nothing is amiss is not looked at again within 1.5 s.
+const RESTED: Duration = Duration::from_millis(1600);
 
 /// The states of all machines, in the order of their numbers.
 fn states(agent: &Agent) -> Vec<(i64, String, String)> {
@@ -176,6 +178,8 @@ fn a_broken_index_takes_nobody_away() {
         ("something else", b"[1, 2, 3]".to_vec()),
         ("of another version", whole.replace("\"version\":1", "\"version\":9").into_bytes()),
     ];
+    // from then on it is looked at with each collection, since something is amiss
+    sleep(RESTED);
     for (what, bytes) in broken {
         stage.write("index", bytes);
         for _ in 0..3 {
@@ -190,6 +194,7 @@ fn a_broken_index_takes_nobody_away() {
             flat(&agent, 2)
         );
     }
+    assert!(agent.home().log().contains("what it said before is used"), "{}", agent.home().log());
     stage.write_index(&whole);
     collect(&agent);
     assert_eq!(states(&agent), all);
@@ -211,6 +216,7 @@ fn a_broken_index_takes_nobody_away() {
 
     // gone altogether: so says Vagrant where nothing was ever made; libvirt has the last word
     stage.remove("index");
+    sleep(RESTED);
     collect(&agent);
     assert_eq!(vm_events(&agent), Vec::<String>::new());
     agent.stop();

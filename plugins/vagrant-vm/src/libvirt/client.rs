@@ -126,6 +126,8 @@ pub(super) struct Connection {
     filled: usize,
     /// How much of the inbox is the frame that was handed out last.
     handed_out: usize,
+    /// A call was sent, and nothing received since.
+    just_sent: bool,
 }
 
 /// How much is received at once at least.
@@ -155,7 +157,15 @@ impl Connection {
         {
             return Err(CallError::Foreign);
         }
-        Ok(Self { socket, serial: 0, outstanding: Vec::new(), inbox: Vec::new(), filled: 0, handed_out: 0 })
+        Ok(Self {
+            socket,
+            serial: 0,
+            outstanding: Vec::new(),
+            inbox: Vec::new(),
+            filled: 0,
+            handed_out: 0,
+            just_sent: false,
+        })
     }
 
     /// Logs in and opens the first of these that the service has, read-only.
@@ -285,6 +295,7 @@ impl Connection {
         self.serial = self.serial.wrapping_add(1);
         self.outstanding.push(self.serial);
         self.send(&call.finish(self.serial), deadline)?;
+        self.just_sent = self.outstanding.len() == 1;
         Ok(self.serial)
     }
 
@@ -352,6 +363,10 @@ impl Connection {
                 // doubled at most: a length that lies makes nothing grow before its bytes have come
                 let grown = (self.inbox.len() * 2).clamp(self.filled + PIECE, wire::MAX_FRAME + HEAD + PIECE);
                 self.inbox.resize(grown, 0);
+            }
+            if std::mem::take(&mut self.just_sent) {
+                // the answer can't be there yet
+                self.wait(PollFlags::IN, deadline)?;
             }
             match recv(&self.socket, &mut self.inbox[self.filled..], RecvFlags::DONTWAIT) {
                 Ok((_, 0)) => return Err(CallError::Closed),

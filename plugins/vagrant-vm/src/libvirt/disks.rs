@@ -1,5 +1,7 @@
-//! What disk images take, looked up on a thread of its own: an image on a network file system that hangs must not hold up
-//! what is said of other machines.
+//! What disk images take. An image on a network file system that hangs must not hold up what is said of other machines.
+//!
+//! Those that are known are looked at [ahead](Ahead) of the provider, by the same thread as long as none hangs. What that did
+//! not bring is looked up by a thread of its own.
 
 use super::{host::Host, stats::Extent};
 use crate::machine::Reason;
@@ -42,12 +44,53 @@ type Look = dyn Fn(&Path, Whose) -> Result<Extent, Reason> + Send + Sync;
 /// What is to be looked at, in this order, and what came of it so far.
 type Round = Arc<(Vec<Image>, Mutex<Vec<Result<Extent, Reason>>>)>;
 
+/// What was looked up ahead is of this poll.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The images of the last poll, to be looked at ahead of the next one.
+#[derive(Default)]
+struct Ahead {
+    images: Arc<Vec<Image>>,
+    /// Of the first of them, and when that was begun.
+    told: Vec<Result<Extent, Reason>>,
+    began: Option<Instant>,
+}
+
+impl Ahead {
+    /// Looks at the images one after the other. Where one hangs, the others before it are told.
+    fn work(shared: &Mutex<Self>, look: &Look) {
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let images = {
+            let mut ahead = lock();
+            ahead.told.clear();
+            ahead.began = Some(Instant::now());
+            Arc::clone(&ahead.images)
+        };
+        for (path, whose) in &*images {
+            let extent = look(path, *whose);
+            let mut ahead = lock();
+            if !Arc::ptr_eq(&images, &ahead.images) {
+                return; // it took long, and there are others now
+            }
+            ahead.told.push(extent);
+        }
+    }
+
+    /// What was looked up just now.
+    fn take(&mut self) -> Extents {
+        let fresh = self.began.take().is_some_and(|began| began.elapsed() < FRESH);
+        let told = std::mem::take(&mut self.told);
+        if fresh { self.images.iter().cloned().zip(told).collect() } else { Extents::new() }
+    }
+}
+
 const NO_TIME: &str = "there was no time to look at its disk";
 
 /// See the [module](self).
 pub(super) struct Disks {
     look: Arc<Look>,
     patience: Duration,
+    ahead: Arc<Mutex<Ahead>>,
     worker: Option<Worker>,
     /// Images that hung, until the thread that waits for them ends.
     stuck: HashMap<Image, Weak<()>>,
@@ -69,22 +112,45 @@ impl Disks {
     }
 
     pub(super) fn with(patience: Duration, look: Arc<Look>) -> Self {
-        Self { look, patience, worker: None, stuck: HashMap::new(), took: HashMap::new() }
+        Self {
+            look,
+            patience,
+            ahead: Arc::default(),
+            worker: None,
+            stuck: HashMap::new(),
+            took: HashMap::new(),
+        }
+    }
+
+    /// The work that may be done ahead of each [`Disks::look`].
+    pub(super) fn ahead(&self) -> Box<dyn FnMut() + Send> {
+        let (ahead, look) = (Arc::clone(&self.ahead), Arc::clone(&self.look));
+        Box::new(move || Ahead::work(&ahead, &*look))
     }
 
     /// What these images take, as far as that can be told by then.
     pub(super) fn look(&mut self, images: HashSet<Image>, until: Instant) -> Extents {
         self.stuck.retain(|_, waits| waits.strong_count() > 0);
-        let mut extents = Extents::with_capacity(images.len());
+        let mut extents = self.looked_ahead(&images);
+        if extents.len() == images.len() {
+            // nothing hangs
+            self.worker = None;
+            return extents;
+        }
+        // whoever was slow is, even where not all of that owner's are looked at now
+        let whose: HashSet<u32> = images.iter().map(|(_, whose)| whose.owner).collect();
+        self.took.retain(|owner, _| whose.contains(owner));
         let mut left: BTreeMap<u32, Vec<Image>> = BTreeMap::new();
         for image in images {
+            if extents.contains_key(&image) {
+                continue;
+            }
             if self.stuck.contains_key(&image) {
                 extents.insert(image, Err(SILENT.into()));
             } else {
                 left.entry(image.1.owner).or_default().push(image);
             }
         }
-        self.took.retain(|owner, _| left.contains_key(owner));
         let mut owners: Vec<(Duration, u32, Vec<Image>)> = left
             .into_iter()
             .map(|(owner, images)| (self.took.get(&owner).copied().unwrap_or_default(), owner, images))
@@ -127,6 +193,23 @@ impl Disks {
             left = rest.collect();
             extents.extend(round.0.iter().cloned().zip(told));
         }
+    }
+
+    /// What was looked up ahead of these images; all of them are looked at ahead of the next poll, but for those that hang.
+    fn looked_ahead(&self, images: &HashSet<Image>) -> Extents {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut extents = ahead.take();
+        let known =
+            ahead.images.len() == images.len() && ahead.images.iter().all(|image| images.contains(image));
+        if !known || !self.stuck.is_empty() {
+            extents.retain(|image, _| images.contains(image));
+            let next = images.iter().filter(|image| !self.stuck.contains_key(*image));
+            let mut next: Vec<Image> = next.cloned().collect();
+            // those of owners whose images took long keep no other's from being told
+            next.sort_by_key(|(_, whose)| self.took.get(&whose.owner).copied().unwrap_or_default());
+            ahead.images = Arc::new(next);
+        }
+        extents
     }
 
     /// Has a round worked off, as far as that goes: while one image after the other is looked at, there is patience.
@@ -225,6 +308,82 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(10);
         while disks.look(images(), soon()).values().any(Result::is_err) {
             assert!(Instant::now() < until, "it does not come back");
+        }
+    }
+
+    /// Looks at files by their names, and notes which thread did it.
+    fn noting(threads: &Arc<Mutex<Vec<thread::ThreadId>>>) -> Arc<Look> {
+        let threads = Arc::clone(threads);
+        Arc::new(move |path: &Path, _| {
+            threads.lock().expect("a lock").push(thread::current().id());
+            Ok(Extent::File(path.as_os_str().len() as u64))
+        })
+    }
+
+    #[test]
+    fn those_that_are_known_are_looked_at_ahead() {
+        let threads = Arc::default();
+        let mut disks = Disks::with(PATIENCE, noting(&threads));
+        let mut ahead = disks.ahead();
+        let images: HashSet<Image> = ["/a", "/bb"].into_iter().map(image).collect();
+        let expected = |images: &HashSet<Image>| -> Extents {
+            let length = |image: &Image| Ok(Extent::File(image.0.as_os_str().len() as u64));
+            images.iter().map(|image| (image.clone(), length(image))).collect()
+        };
+        let looks = || std::mem::take(&mut *threads.lock().expect("a lock"));
+        let own = thread::current().id();
+        // nothing is known yet
+        ahead();
+        assert_eq!(disks.look(images.clone(), soon()), expected(&images));
+        assert!(disks.worker.is_some() && looks().iter().all(|thread| *thread != own));
+        ahead();
+        assert_eq!(disks.look(images.clone(), soon()), expected(&images));
+        assert!(disks.worker.is_none(), "nothing is left for it");
+        assert_eq!(looks(), [own; 2]);
+        // what was told once is of its time: without another look ahead it is looked up
+        assert_eq!(disks.look(images.clone(), soon()), expected(&images));
+        assert!(looks().iter().all(|thread| *thread != own));
+        // others than before
+        ahead();
+        let others: HashSet<Image> = ["/bb", "/ccc"].into_iter().map(image).collect();
+        assert_eq!(disks.look(others.clone(), soon()), expected(&others));
+        ahead();
+        looks();
+        assert_eq!(disks.look(others.clone(), soon()), expected(&others));
+        assert_eq!(looks(), []);
+    }
+
+    #[test]
+    fn one_that_hangs_ahead_is_left_behind() {
+        let gate = Arc::new(Mutex::new(()));
+        let behind = Arc::clone(&gate);
+        let look = move |path: &Path, _| {
+            if path.starts_with("/hangs") {
+                let _open = behind.lock().expect("a lock");
+            }
+            Ok(Extent::File(7))
+        };
+        let mut disks = Disks::with(Duration::from_millis(500), Arc::new(look));
+        let mut ahead = disks.ahead();
+        let images: HashSet<Image> = ["/a", "/hangs", "/b"].into_iter().map(image).collect();
+        assert!(disks.look(images.clone(), soon()).values().all(Result::is_ok));
+        let closed = gate.lock().expect("a lock");
+        let away = thread::spawn(move || {
+            ahead();
+            ahead
+        });
+        let hanging = |extents: &Extents| extents.values().filter(|extent| extent.is_err()).count();
+        for _ in 0..3 {
+            let extents = disks.look(images.clone(), soon());
+            assert_eq!((extents.len(), hanging(&extents)), (3, 1));
+            assert_eq!(extents[&image("/hangs")], Err(SILENT.into()));
+        }
+        drop(closed);
+        let mut ahead = away.join().expect("it came back");
+        let until = Instant::now() + Duration::from_secs(10);
+        while hanging(&disks.look(images.clone(), soon())) > 0 || disks.worker.is_some() {
+            assert!(Instant::now() < until, "it does not come back");
+            ahead();
         }
     }
 

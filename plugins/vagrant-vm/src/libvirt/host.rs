@@ -4,7 +4,7 @@ use super::stats::Extent;
 use crate::{
     machine::{Reason, Run},
     owned,
-    process::{Process, Processes},
+    process::{Kept, Process, Processes},
 };
 use rustix::io::Errno;
 use std::{
@@ -54,7 +54,16 @@ impl Host {
 
     /// The process of this run.
     pub(super) fn fate(&self, run: Run) -> Fate {
-        match self.processes.read(run.pid) {
+        Self::fate_by(run, self.processes.read(run.pid))
+    }
+
+    /// The same; its status stays open for the next time.
+    pub(super) fn fate_again(&self, run: Run, kept: &mut Option<Kept>) -> Fate {
+        Self::fate_by(run, self.processes.read_again(run.pid, kept))
+    }
+
+    fn fate_by(run: Run, read: io::Result<Process>) -> Fate {
+        match read {
             Ok(process) if process.run == run && !matches!(process.state, 'Z' | 'X') => Fate::Lives(process),
             Ok(_) => Fate::Ended,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Fate::Ended,

@@ -322,4 +322,8 @@ impl Provider for Libvirt {
         }
         answers
     }
+
+    fn ahead(&mut self) -> Option<Box<dyn FnMut() + Send>> {
+        Some(self.disks.ahead())
+    }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     machine::{Owner, Quantity, Reading, Reason, Run, State, Values},
-    process::Process,
+    process::{Kept, Process},
     provider::{Answer, Notes},
 };
 use std::{
@@ -47,6 +47,8 @@ pub(super) struct Subject {
     pub(super) name: String,
     /// Its process, as it was read in this poll.
     pub(super) process: Option<Process>,
+    /// The open status of the process that it had last.
+    status: Option<Kept>,
     /// Which place was taken to have it when its process was found.
     pub(super) found_for: Option<Key>,
     /// The process could not be read in this poll, and may be there.
@@ -111,6 +113,7 @@ impl Subject {
             not_the_systems: false,
             name: String::new(),
             process: None,
+            status: None,
             found_for: None,
             doubtful: None,
             ended: false,
@@ -151,10 +154,14 @@ impl Subject {
         self.process.is_some_and(|process| matches!(process.state, 'T' | 't'))
     }
 
-    /// Reads its process anew.
+    /// Reads its process anew; its status may be kept open.
     pub(super) fn refresh(&mut self, host: &Host) {
         let run = self.process.map(|process| process.run).or(self.doubtful);
-        (self.process, self.doubtful) = match run.map(|run| (run, host.fate(run))) {
+        let fate = run.map(|run| (run, host.fate_again(run, &mut self.status)));
+        if run.is_none() {
+            self.status = None;
+        }
+        (self.process, self.doubtful) = match fate {
             Some((_, Fate::Lives(process))) => (Some(process), None),
             Some((run, Fate::Unknown)) => (None, Some(run)),
             Some((_, Fate::Ended)) => {

@@ -17,7 +17,7 @@ use std::{
 use twarga_plugin_api::Level;
 
 /// A source, and which of its desks: those after the first are for machines that have the id of another one.
-pub(super) type Seat = (Source, u8);
+pub(super) type DeskKey = (Source, u8);
 
 /// The most desks of one source.
 const MAX_DESKS: u8 = 8;

@@ -1,7 +1,6 @@
 //! The kinds of hypervisors that are asked.
 
-use crate::{config::Config, libvirt::Libvirt, provider::Desk, qemu::Qemu, virtualbox::VirtualBox};
-use std::io;
+use crate::{config::Config, libvirt::Libvirt, provider::Provider, qemu::Qemu, virtualbox::VirtualBox};
 
 /// Which source reads a provider's machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,11 +35,11 @@ impl Source {
         }
     }
 
-    pub(super) fn open(self, config: &Config) -> io::Result<Desk> {
+    pub(super) fn open(self, config: &Config) -> Box<dyn Provider> {
         match self {
-            Self::Libvirt => Desk::open(self.name(), Libvirt::new(config)),
-            Self::VirtualBox => Desk::open(self.name(), VirtualBox::new(config)),
-            Self::Qemu => Desk::open(self.name(), Qemu::new(config)),
+            Self::Libvirt => Box::new(Libvirt::new(config)),
+            Self::VirtualBox => Box::new(VirtualBox::new(config)),
+            Self::Qemu => Box::new(Qemu::new(config)),
         }
     }
 }

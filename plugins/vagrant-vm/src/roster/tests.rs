@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
+    crew::Timing,
     finder::tests as finder,
     machine::{MAX_OF_OWNER, Owner},
-    provider::Provider,
 };
 use std::{
     fs,
@@ -43,6 +43,10 @@ impl Provider for Panics {
     }
 }
 
+fn crew() -> Arc<Crew<Job>> {
+    Arc::new(Crew::new(Timing::default()))
+}
+
 struct Bench {
     roster: Roster,
     table: Arc<Mutex<BTreeMap<String, Answer>>>,
@@ -58,10 +62,9 @@ impl Bench {
 
     fn roster(table: &Arc<Mutex<BTreeMap<String, Answer>>>, settled: Duration) -> Roster {
         let answers = Arc::clone(table);
-        let open: Opener = Box::new(move |source, _| {
-            Desk::open(source.name(), Scripted { table: Arc::clone(&answers), hang: None })
-        });
-        Roster::opening(Config::default(), settled, open)
+        let open: Opener =
+            Box::new(move |_, _| Box::new(Scripted { table: Arc::clone(&answers), hang: None }));
+        Roster::opening(Config::default(), crew(), settled, open)
     }
 
     /// One that knows nothing yet.
@@ -143,13 +146,13 @@ fn each_provider_is_asked_for_its_own() {
     ];
     bench.scan(&machines).says("1", State::Running).says("2", State::Saved).says("3", State::Paused);
     assert_eq!(bench.told(), ["1 running", "2 saved", "3 paused", "d not_created"]);
-    assert_eq!(bench.roster.desks.len(), 3);
+    assert_eq!(bench.roster.seats.len(), 3);
     bench.scan(&machines[..1]);
     bench.forgets("2").forgets("3");
     // those that left the index are asked for once more, then they are no more, and their providers neither
     assert_eq!(bench.told(), ["1 running"]);
     assert_eq!(bench.told(), ["1 running"]);
-    assert_eq!(bench.roster.desks.len(), 1);
+    assert_eq!(bench.roster.seats.len(), 1);
 }
 
 #[test]
@@ -334,9 +337,9 @@ fn one_that_hangs_delays_nobody_and_is_asked_again_when_it_is_back() {
     }
     let open: Opener = Box::new(move |source, _| {
         let hang = if source == Source::Libvirt { hang.take() } else { None };
-        Desk::open(source.name(), Scripted { table: Arc::clone(&table), hang })
+        Box::new(Scripted { table: Arc::clone(&table), hang })
     });
-    let mut roster = Roster::opening(Config::default(), LONG, open);
+    let mut roster = Roster::opening(Config::default(), crew(), LONG, open);
     let scan = Arc::new(vec![machine("a", Some("1"), "libvirt"), machine("b", Some("2"), "virtualbox")]);
     let soon = || Instant::now() + Duration::from_millis(20);
     // the first one has to be waited for; the other's answer may be late on a busy machine
@@ -366,14 +369,14 @@ fn one_that_hangs_delays_nobody_and_is_asked_again_when_it_is_back() {
 fn one_that_panics_is_started_anew() {
     let mut opened = 0;
     let table = Arc::new(Mutex::new(BTreeMap::new()));
-    let open: Opener = Box::new(move |source, _| {
+    let open: Opener = Box::new(move |_, _| {
         opened += 1;
         if opened == 1 {
-            return Desk::open(source.name(), Panics);
+            return Box::new(Panics);
         }
-        Desk::open(source.name(), Scripted { table: Arc::clone(&table), hang: None })
+        Box::new(Scripted { table: Arc::clone(&table), hang: None })
     });
-    let mut roster = Roster::opening(Config::default(), LONG, open);
+    let mut roster = Roster::opening(Config::default(), crew(), LONG, open);
     let scan = Arc::new(vec![machine("a", Some("1"), "libvirt")]);
     assert_eq!(all_told(&mut roster, &scan), ["1 unknown: libvirt failed"]);
     assert_eq!(all_told(&mut roster, &scan), [""; 0]);
@@ -385,13 +388,13 @@ fn a_provider_that_is_switched_off_is_not_asked() {
     bench.roster.config.libvirt.enabled = false;
     bench.scan(&[machine("a", Some("1"), "libvirt")]).says("1", State::Running);
     assert_eq!(bench.told(), ["1 unknown: libvirt is disabled in the configuration"]);
-    assert!(bench.roster.desks.is_empty());
+    assert!(bench.roster.seats.is_empty());
 }
 
 #[test]
 fn a_machine_without_a_service_is_gone_once_neither_the_index_nor_a_process_has_it() {
     let root = finder::root();
-    let mut roster = Roster::new(Config { root: root.path().into(), ..Config::default() });
+    let mut roster = Roster::new(Config { root: root.path().into(), ..Config::default() }, crew());
     let listed = Arc::new(vec![finder::machine("qemu", "vq_a"), finder::machine("docker", "d")]);
     let mut states = |machines: &Arc<Vec<Machine>>| -> Vec<(String, State)> {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -408,4 +411,88 @@ fn a_machine_without_a_service_is_gone_once_neither_the_index_nor_a_process_has_
     // listed without a process, it is off
     let states = states(&listed);
     assert_eq!(states[0], ("vq_a".to_owned(), State::Shutoff));
+}
+
+/// Counts how often it is asked; all its machines run.
+struct Counts(Arc<Mutex<usize>>);
+
+impl Provider for Counts {
+    fn read(&mut self, machines: &[Machine], _: Instant, _: &mut Notes) -> Vec<Answer> {
+        *self.0.lock().unwrap() += 1;
+        let mut reading = Reading::unknown("");
+        (reading.state, reading.doubt) = (State::Running, None);
+        machines.iter().map(|_| Answer::Reading(reading.clone().into())).collect()
+    }
+}
+
+#[test]
+fn who_was_asked_in_advance_is_not_asked_again_unless_the_machines_are_others() {
+    let count = Arc::new(Mutex::new(0));
+    let asked = || std::mem::take(&mut *count.lock().unwrap());
+    let counted = Arc::clone(&count);
+    let open: Opener = Box::new(move |_, _| Box::new(Counts(Arc::clone(&counted))));
+    let crew = crew();
+    let mut roster = Roster::opening(Config::default(), Arc::clone(&crew), LONG, open);
+    let far = || Instant::now() + Duration::from_secs(20);
+    let one = Arc::new(vec![machine("a", Some("1"), "libvirt")]);
+    // nobody is known yet
+    roster.prepare(far());
+    assert_eq!((all_told(&mut roster, &one), asked()), (vec!["1 running".to_owned()], 1));
+    for _ in 0..3 {
+        roster.prepare(far());
+        crew.round(far(), |_| true).unwrap();
+        assert_eq!(asked(), 1);
+        assert_eq!((all_told(&mut roster, &one), asked()), (vec!["1 running".to_owned()], 0));
+    }
+    // an answer is of one poll
+    assert_eq!((all_told(&mut roster, &one), asked()), (vec!["1 running".to_owned()], 1));
+    roster.prepare(far());
+    crew.round(far(), |_| true).unwrap();
+    let two = Arc::new(vec![machine("a", Some("1"), "libvirt"), machine("b", Some("2"), "libvirt")]);
+    assert_eq!(all_told(&mut roster, &two), ["1 running", "2 running"]);
+    assert_eq!(asked(), 2);
+    assert!(roster.is_settled());
+}
+
+#[test]
+fn rivals_are_asked_in_advance_each_at_a_desk_of_its_own() {
+    let mut bench = Bench::new(LONG);
+    bench.scan(&[mallorys("m", Some("1"), "libvirt"), machine("a", Some("1"), "libvirt")]);
+    let far = || Instant::now() + Duration::from_secs(20);
+    bench.says("me 1 libvirt", State::Running);
+    assert_eq!(owned(&mut bench), ["me 1 running"]);
+    assert_eq!(bench.roster.seats.len(), 2);
+    bench.roster.prepare(far());
+    bench.roster.crew.round(far(), |_| true).unwrap();
+    // both were asked before this
+    bench.says("mallory 1 libvirt", State::Paused).says("me 1 libvirt", State::Saved);
+    assert_eq!(owned(&mut bench), ["me 1 running"]);
+    bench.roster.prepare(far());
+    bench.roster.crew.round(far(), |_| true).unwrap();
+    assert_eq!(owned(&mut bench), ["me 1 saved"], "who was shown stays");
+}
+
+/// Notes how often it was asked.
+struct Talks(usize);
+
+impl Provider for Talks {
+    fn read(&mut self, machines: &[Machine], _: Instant, notes: &mut Notes) -> Vec<Answer> {
+        self.0 += 1;
+        notes.say(Level::Warn, "it", self.0.to_string());
+        machines.iter().map(|_| Answer::Gone).collect()
+    }
+}
+
+#[test]
+fn what_is_noted_in_advance_is_said_though_the_machines_are_others() {
+    let crew = crew();
+    let open: Opener = Box::new(|_, _| Box::new(Talks(0)));
+    let mut roster = Roster::opening(Config::default(), Arc::clone(&crew), LONG, open);
+    let far = || Instant::now() + Duration::from_secs(20);
+    let one = Arc::new(vec![machine("a", Some("1"), "libvirt")]);
+    assert_eq!(told_by(&mut roster, &one, far()).1, ["it: 1"]);
+    roster.prepare(far());
+    crew.round(far(), |_| true).unwrap();
+    let two = Arc::new(vec![machine("a", Some("1"), "libvirt"), machine("b", Some("2"), "libvirt")]);
+    assert_eq!(told_by(&mut roster, &two, far()).1, ["it: 2", "it: 3"]);
 }

@@ -1,7 +1,6 @@
 //! One machine index and the projects that it names.
 
 use super::{
-    crew::Task,
     files::{self, Files, Reader, Refusal, Stamp, is_absence},
     index::{self, Entry, Index, LeftOut},
     project::{PATIENCE, Project, Unmet},
@@ -109,6 +108,11 @@ impl Home {
     /// What was known when it was read last. The same `Arc` where nothing changed.
     pub(crate) fn view(&self) -> &Arc<View> {
         &self.view
+    }
+
+    /// Whether all is read as it is, nothing is amiss, and nothing has changed just now.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.bad.is_none() && !self.again && self.projects.iter().all(Project::is_settled)
     }
 
     /// Reads the index, where it changed. Tells whether anything is other than before.
@@ -278,8 +282,9 @@ impl Bad {
     }
 }
 
-impl Task for Home {
-    fn work(&mut self) {
+impl Home {
+    /// Reads what changed.
+    pub(crate) fn work(&mut self) {
         let mut changed = self.read_index();
         if let Some(owner) = &self.owner {
             let reader = Reader { uid: owner.uid, gid: owner.gid };
@@ -330,8 +335,9 @@ impl UsersFile {
     }
 }
 
-impl Task for UsersFile {
-    fn work(&mut self) {
+impl UsersFile {
+    /// Reads it, where it changed.
+    pub(crate) fn work(&mut self) {
         let stamp = match self.around.files.stat(&self.path) {
             Ok(stamp) if self.read == Some(stamp) && !self.again => return,
             Ok(stamp) => stamp,

@@ -2,10 +2,9 @@
 //!
 //! ```text
 //!  users (/etc/passwd) ──places──► home (an index) ──entries──► project (ids, boxes, .vm_info)
-//!            └───────────── crew: each on a thread that may hang ─────────────┘
+//!            └───────── crew: by threads of which each may hang ──────────────┘
 //! ```
 
-mod crew;
 mod files;
 mod home;
 pub(crate) mod index;
@@ -14,16 +13,16 @@ mod project;
 mod users;
 mod vm_info;
 
-use crate::{config::Config, machine::Machine, provider::Notes};
-use crew::{Crew, Task, Timing};
+use crate::{config::Config, crew::Crew, job::Job, machine::Machine, provider::Notes};
 use files::{Files, Kernel};
-use home::{Home, Surroundings, UsersFile, View};
+pub(crate) use home::{Home, UsersFile};
+use home::{Surroundings, View};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use twarga_plugin_api::{Level, Result};
+use twarga_plugin_api::Level;
 use users::{Oneself, Place, Users};
 
 /// What the indexes say.
@@ -44,7 +43,8 @@ pub(crate) struct Scanner {
     config: Config,
     oneself: Oneself,
     around: Surroundings,
-    crew: Crew<Job>,
+    crew: Arc<Crew<Job>>,
+    pauses: Pauses,
     /// Where the crew has /etc/passwd.
     users_at: usize,
     users: Option<Arc<Users>>,
@@ -57,11 +57,6 @@ pub(crate) struct Scanner {
     subjects: BTreeSet<String>,
 }
 
-enum Job {
-    Users(UsersFile),
-    Home(Box<Home>),
-}
-
 /// A home as it was when it answered last.
 struct Known {
     place: Place,
@@ -70,34 +65,48 @@ struct Known {
     answered: bool,
     /// A thread has it since then, and does not come back.
     away: Option<Instant>,
+    /// When it was looked at last.
+    looked: Option<Instant>,
+    /// Nothing was amiss then, and nothing had just changed.
+    settled: bool,
 }
 
-impl Task for Job {
-    fn work(&mut self) {
-        match self {
-            Self::Users(users) => users.work(),
-            Self::Home(home) => home.work(),
-        }
+/// How long a home is left alone in which nothing is amiss.
+#[derive(Clone, Copy)]
+struct Pauses {
+    /// With an index. Less than two polls where each second is one.
+    calm: Duration,
+    /// Without one, as most are: it is looked at with every third of those polls.
+    bare: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { calm: Duration::from_millis(1500), bare: Duration::from_secs(14) }
     }
 }
 
 impl Scanner {
-    /// # Errors
-    /// Where a thread can't be made.
-    pub(crate) fn open(config: &Config) -> Result<Self> {
-        Ok(Self::new(config, Oneself::of_process(), Arc::new(Kernel), Timing::default()))
+    pub(crate) fn open(config: &Config, crew: Arc<Crew<Job>>) -> Self {
+        Self::new(config, Oneself::of_process(), Arc::new(Kernel), crew, Pauses::default())
     }
 
-    fn new(config: &Config, oneself: Oneself, files: Arc<dyn Files>, timing: Timing) -> Self {
+    fn new(
+        config: &Config,
+        oneself: Oneself,
+        files: Arc<dyn Files>,
+        crew: Arc<Crew<Job>>,
+        pauses: Pauses,
+    ) -> Self {
         let root = config.root.clone();
         let around = Surroundings { files, root, users: Arc::new(Mutex::default()) };
-        let crew = Crew::new(timing);
         let users_at = crew.add(Job::Users(UsersFile::new(around.clone())));
         Self {
             config: config.clone(),
             oneself,
             around,
             crew,
+            pauses,
             users_at,
             users: None,
             users_bad: None,
@@ -108,7 +117,13 @@ impl Scanner {
         }
     }
 
-    /// What they say now; of homes that don't answer by `deadline`, what they said last.
+    /// All homes are to be looked at with the next scan: a machine is on its way in or out.
+    pub(crate) fn hurry(&mut self) {
+        self.homes.iter_mut().for_each(|home| home.looked = None);
+    }
+
+    /// What they say now, or a moment ago where nothing was amiss; of homes that don't answer by `deadline`, what they said
+    /// last.
     pub(crate) fn scan(&mut self, deadline: Instant, notes: &mut Notes) -> Scan {
         let mut changed = false;
         if self.homes.iter().any(|home| home.away.is_some()) {
@@ -116,11 +131,28 @@ impl Scanner {
             changed |= self.collect();
         }
         let began = Instant::now();
-        let mut round = self.crew.round(deadline, |_| true);
-        changed |= self.collect();
+        let patience = deadline.saturating_duration_since(began);
+        let mut resting = Vec::new();
+        for home in &mut self.homes {
+            if home.rests(&self.pauses) {
+                resting.resize(resting.len().max(home.at + 1), false);
+                resting[home.at] = true;
+            } else {
+                home.looked = Some(began);
+            }
+        }
+        // where all rest, who the users are can wait too
+        let rests = |at: &usize| resting.get(*at) == Some(&true);
+        let all_rest = !self.homes.is_empty()
+            && self.users_bad.is_none()
+            && self.homes.iter().all(|home| rests(&home.at));
+        let mut round = self.crew.round(deadline, |at| !(rests(&at) || (all_rest && at == self.users_at)));
+        changed |= !all_rest && self.collect();
         let users = self.around.users();
         if self.users.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &users)) {
             let new = self.follow(users);
+            // a provider that was asked meanwhile may have taken all the time
+            let deadline = Instant::now() + patience;
             round = round.and(self.crew.round(deadline, |at| new.contains(&at)));
             self.collect();
             changed = true;
@@ -155,8 +187,8 @@ impl Scanner {
             }
             let at = self.crew.add(Job::Home(Box::new(Home::new(place.clone(), self.around.clone()))));
             new.insert(at);
-            let view = Arc::default();
-            self.homes.push(Known { place, at, view, answered: false, away: None });
+            let (view, looked) = (Arc::default(), Some(Instant::now()));
+            self.homes.push(Known { place, at, view, answered: false, away: None, looked, settled: false });
         }
         for gone in before {
             self.crew.remove(gone.at);
@@ -166,29 +198,31 @@ impl Scanner {
 
     /// Takes what the threads brought. Tells whether any of it is new.
     fn collect(&mut self) -> bool {
-        let mut views = HashMap::new();
+        // by the places of the tasks
+        let mut views = Vec::new();
         let mut changed = false;
         self.crew.each(|at, job| match job {
-            Some(Job::Home(home)) => drop(views.insert(at, Some(Arc::clone(home.view())))),
-            Some(Job::Users(users)) => {
-                if self.users_bad != users.bad {
-                    self.users_bad.clone_from(&users.bad);
-                    changed = true;
-                }
+            Some(Job::Home(home)) => {
+                views.resize(views.len().max(at + 1), None);
+                views[at] = Some((Arc::clone(home.view()), home.is_settled()));
+            }
+            Some(Job::Users(users)) if self.users_bad != users.bad => {
+                self.users_bad.clone_from(&users.bad);
+                changed = true;
             }
             None if at == self.users_at => self.users_bad = Some("/etc/passwd: it does not answer".into()),
-            None => drop(views.insert(at, None)),
+            Some(Job::Users(_) | Job::Ahead(_) | Job::Desk(_)) | None => {}
         });
         for home in &mut self.homes {
-            match views.remove(&home.at) {
-                Some(Some(view)) => {
-                    (home.answered, home.away) = (true, None);
+            match views.get_mut(home.at).and_then(Option::take) {
+                Some((view, settled)) => {
+                    (home.answered, home.away, home.settled) = (true, None, settled);
                     if !Arc::ptr_eq(&view, &home.view) {
                         home.view = view;
                         changed = true;
                     }
                 }
-                _ => home.away = home.away.or_else(|| Some(Instant::now())),
+                None => home.away = home.away.or_else(|| Some(Instant::now())),
             }
         }
         changed
@@ -274,6 +308,15 @@ impl Scanner {
     /// A little less than the deadline, whose end no clock meets exactly.
     fn patience(&self) -> Duration {
         self.config.timeout.mul_f64(0.9)
+    }
+}
+
+impl Known {
+    /// Whether it was looked at a moment ago, and nothing was amiss.
+    fn rests(&self, pauses: &Pauses) -> bool {
+        let pause = if self.view.file.is_none() { pauses.bare } else { pauses.calm };
+        let well = self.answered && self.settled && self.away.is_none();
+        well && self.looked.is_some_and(|since| since.elapsed() < pause)
     }
 }
 

@@ -137,6 +137,14 @@ impl Project {
         &self.entry.index_id
     }
 
+    /// Whether its files are read as they are, and nothing is amiss or has changed just now.
+    pub(crate) fn is_settled(&self) -> bool {
+        let files = [Some(&self.id_file), self.box_meta.as_ref(), self.vm_info_file.as_ref()];
+        !matches!(self.id, Id::Unread(..))
+            && self.odd.is_none()
+            && files.into_iter().flatten().all(|file| !file.again)
+    }
+
     /// Another entry of the same machine came in its place: what is known of it stays known.
     pub(crate) fn succeeds(&mut self, before: Self) {
         if self.entry.provider == before.entry.provider {

@@ -38,6 +38,79 @@ fn where_nobody_has_machines_it_is_silent_and_reads_nothing() {
     assert_eq!(lab.probe.counted(), (4, Vec::new()), "/etc/passwd, and one for each user");
 }
 
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Who has machines, or something amiss, is looked at with each poll.
+#[test]
+fn a_home_without_an_index_is_left_alone_for_a_while() {
+    let mut lab = Lab::new(&["alice", "bob", "carol"]);
+    lab.machines("alice", &[1]);
+    lab.write(&lab.index_of("carol"), "garbage");
+    let mut scanner = lab.scanner_with(&lab.config(), [Duration::ZERO, LONG]);
+    lab.scan(&mut scanner);
+    lab.probe.counted();
+    lab.machines("alice", &[1, 2]);
+    lab.machines("bob", &[3]);
+    lab.machines("carol", &[4]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web4=id-4");
+    // /etc/passwd, two indexes, and for each machine its id and .vm_info
+    assert_eq!(lab.probe.counted().0, 3 + 3 * 2);
+    // its time has come
+    scanner.pauses.bare = Duration::ZERO;
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=id-3 web4=id-4");
+    // from then on it is looked at, whatever it is like
+    scanner.pauses.bare = LONG;
+    lab.machines("bob", &[]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web4=id-4");
+    lab.machines("bob", &[3]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=id-3 web4=id-4");
+}
+
+#[test]
+fn a_home_in_which_nothing_changes_is_left_alone_unless_there_is_a_hurry() {
+    let mut lab = Lab::new(&["alice", "bob"]);
+    lab.machines("alice", &[1]);
+    lab.machines("bob", &[]);
+    lab.index("bob", &[2]);
+    let mut scanner = lab.scanner_with(&lab.config(), [LONG; 2]);
+    lab.scan(&mut scanner);
+    lab.probe.counted();
+    // bob's machine has neither an id nor a project: that is looked at again and again
+    lab.machines("alice", &[1, 3]);
+    lab.machines("bob", &[2]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2");
+    lab.scan(&mut scanner);
+    lab.probe.counted();
+    let rested = lab.scan(&mut scanner);
+    assert_eq!((Lab::shown(&rested).as_str(), lab.probe.counted()), ("web1=id-1 web2=id-2", (0, Vec::new())));
+    scanner.hurry();
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web3=id-3 web2=id-2");
+    // a half-written index is read again at once, though it keeps what it said
+    lab.write(&lab.index_of("bob"), "");
+    scanner.hurry();
+    lab.scan(&mut scanner);
+    lab.machines("bob", &[]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web3=id-3");
+}
+
+/// Polled each second, every other look is spared, and no more.
+#[test]
+fn a_new_machine_is_seen_within_two_seconds() {
+    let mut lab = Lab::new(&["alice"]);
+    lab.machines("alice", &[1]);
+    let Pauses { calm, bare } = Pauses::default();
+    let mut scanner = lab.scanner_with(&lab.config(), [calm, bare]);
+    lab.scan(&mut scanner);
+    lab.machines("alice", &[1, 2]);
+    let a_second_later = |scanner: &mut Scanner| {
+        let home = &mut scanner.homes[0];
+        home.looked = home.looked.map(|looked| looked.checked_sub(Duration::from_secs(1)).unwrap());
+    };
+    a_second_later(&mut scanner);
+    a_second_later(&mut scanner);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2");
+}
+
 #[test]
 fn while_nothing_changes_nothing_is_read_and_the_machines_are_the_same() {
     let mut lab = Lab::new(&["alice", "bob"]);
@@ -124,7 +197,7 @@ fn a_machine_that_was_not_created_stays_while_its_project_is_away() {
     }
     let scan = lab.scan(&mut scanner);
     assert_eq!(shown(&scan), ("web1=?".into(), "alice=0".into()));
-    let mut roster = crate::roster::Roster::new(lab.config());
+    let mut roster = crate::roster::Roster::new(lab.config(), Arc::clone(&scanner.crew));
     let told = roster.ask(&scan.machines, Instant::now(), &mut Notes::default());
     assert_eq!((told[0].vm, told[0].reading.state), (&*index_id(1), State::Unknown));
     assert_eq!(told[0].reading.doubt.as_deref(), Some("its id is not known"));

@@ -1,13 +1,13 @@
 //! A root with users, indexes and projects in it, and a reader that counts, hangs and refuses as it is told.
 
 use super::{
-    Scan, Scanner,
-    crew::Timing,
+    Pauses, Scan, Scanner,
     files::{Content, Files, Kernel, Reader, Refusal, Stamp},
     users::Oneself,
 };
 use crate::{
     config::Config,
+    crew::{Crew, Timing},
     provider::{Notes, Said},
 };
 use std::{
@@ -174,11 +174,17 @@ impl Lab {
     }
 
     pub(super) fn scanner_of(&self, config: &Config) -> Scanner {
+        self.scanner_with(config, [Duration::ZERO; 2])
+    }
+
+    /// Which leaves homes with an index alone for so long, and those without.
+    pub(super) fn scanner_with(&self, config: &Config, [calm, bare]: [Duration; 2]) -> Scanner {
         let oneself = rustix::process::geteuid().as_raw();
         let oneself = Oneself { uid: oneself, gid: oneself, vagrant_home: None, home: None };
         // nobody is slow, however busy this machine is
         let timing = Timing { slow: Duration::from_secs(60), ..Timing::default() };
-        Scanner::new(config, oneself, Arc::clone(&self.probe) as Arc<dyn Files>, timing)
+        let crew = Arc::new(Crew::new(timing));
+        Scanner::new(config, oneself, Arc::clone(&self.probe) as Arc<dyn Files>, crew, Pauses { calm, bare })
     }
 
     pub(super) fn scan(&mut self, scanner: &mut Scanner) -> Scan {

@@ -1,0 +1,427 @@
+//! Threads that work through tasks in turn, because a file system, or a hypervisor, may not answer for hours.
+//!
+//! One thread does all tasks, once per round: waking one costs as much as a dozen system calls. A task that hangs keeps its
+//! thread and nothing else: another thread takes over the rest. No task is done twice at the same time, so there are never
+//! more threads than tasks; when a hanging one comes back, its thread ends and the task is well again.
+
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+/// The most threads with tasks that are not urgent, however many there are.
+const MAX_THREADS: usize = 64;
+const STACK_BYTES: usize = 256 << 10;
+
+/// What is to be done again and again.
+pub(crate) trait Task: Send + 'static {
+    fn work(&mut self);
+
+    /// Its place among the tasks of a round.
+    fn rank(&self) -> Rank {
+        Rank::Usual
+    }
+
+    /// Whether there is something to do.
+    fn is_due(&self) -> bool {
+        true
+    }
+}
+
+/// In what order tasks are done. Those that take long as a rule come last, so that no other thread need be woken meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// What others build on.
+    First,
+    /// There may be any number of these, and all may hang: a thread is left for the others, and once one hangs, the others
+    /// go before them.
+    Usual,
+    /// However long it took before, it is waited for; not while a thread has it since an earlier round. Those that wait
+    /// for their turn longer than the handover get a thread each, so that neither another one nor many usual ones take
+    /// their time.
+    Long,
+}
+
+/// How long is waited for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// After so long without any task done another thread takes over those that were not begun; after so long at all,
+    /// those that take long.
+    pub(crate) handover: Duration,
+    /// A task that took longer is not waited for in later rounds: what it brought is taken one round later.
+    pub(crate) slow: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { handover: Duration::from_millis(50), slow: Duration::from_millis(200) }
+    }
+}
+
+/// The owner's end. Dropped, it lets all threads go, those that hang as soon as they come back.
+pub(crate) struct Crew<T: Task> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    timing: Timing,
+    state: Mutex<State<T>>,
+    /// All awaited tasks are done.
+    done: Condvar,
+}
+
+struct State<T> {
+    slots: Vec<Slot<T>>,
+    /// By their ranks.
+    queues: [VecDeque<usize>; 3],
+    /// How many of the usual rank threads have.
+    busy: usize,
+    /// Something hangs in this round, or there is no time to wait for the usual ones.
+    hangs: bool,
+    awaited: usize,
+    threads: usize,
+    /// The one of them that is parked for want of work. Who wakes it takes it out.
+    idle: Option<Thread>,
+    /// Counts the tasks done, to tell a slow round from a stuck one.
+    finished: usize,
+    waiting: bool,
+    /// A thread without work stays for the next round.
+    lasting: bool,
+    closing: bool,
+}
+
+struct Slot<T> {
+    /// None while a thread has it.
+    task: Option<T>,
+    rank: Rank,
+    phase: Phase,
+    /// It is of no use any more.
+    removed: bool,
+    slow: bool,
+    awaited: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Queued,
+    Working,
+}
+
+impl<T: Task> Crew<T> {
+    pub(crate) fn new(timing: Timing) -> Self {
+        let state = State {
+            slots: Vec::new(),
+            queues: Default::default(),
+            busy: 0,
+            hangs: false,
+            awaited: 0,
+            threads: 0,
+            idle: None,
+            finished: 0,
+            waiting: false,
+            lasting: true,
+            closing: false,
+        };
+        Self { shared: Arc::new(Shared { timing, state: Mutex::new(state), done: Condvar::new() }) }
+    }
+
+    /// A task for the next rounds, and its place.
+    pub(crate) fn add(&self, task: T) -> usize {
+        let mut state = self.shared.lock();
+        let rank = task.rank();
+        let slot =
+            Slot { task: Some(task), rank, phase: Phase::Idle, removed: false, slow: false, awaited: false };
+        let free = state.slots.iter().position(|slot| slot.removed && slot.phase == Phase::Idle);
+        match free {
+            Some(at) => {
+                state.slots[at] = slot;
+                at
+            }
+            None => {
+                state.slots.push(slot);
+                state.slots.len() - 1
+            }
+        }
+    }
+
+    /// Whether a thread stays between rounds, or each round makes one: rounds may be few.
+    pub(crate) fn last(&self, lasting: bool) {
+        let mut state = self.shared.lock();
+        state.lasting = lasting;
+        let idle = state.idle.take_if(|_| !lasting);
+        drop(state);
+        idle.iter().for_each(Thread::unpark);
+    }
+
+    /// A task that is not to be done again. Its place may become another's.
+    pub(crate) fn remove(&self, at: usize) {
+        let mut state = self.shared.lock();
+        state.queues.iter_mut().for_each(|queue| queue.retain(|queued| *queued != at));
+        let slot = &mut state.slots[at];
+        slot.removed = true;
+        if slot.phase != Phase::Working {
+            slot.phase = Phase::Idle;
+            let gone = slot.task.take();
+            drop(state);
+            drop(gone);
+        }
+    }
+
+    /// What this says of a task, unless a thread has it.
+    pub(crate) fn with<R>(&self, at: usize, see: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut state = self.shared.lock();
+        state.slots.get_mut(at)?.task.as_mut().map(see)
+    }
+
+    /// Has all tasks done that are due, that `wants` is true of and that no thread has, and waits for them until `deadline`.
+    /// Of a rank, the slow ones come last, and are not waited for.
+    ///
+    /// # Errors
+    /// Where no thread can be made; what is done is done all the same.
+    pub(crate) fn round(&self, deadline: Instant, wants: impl Fn(usize) -> bool) -> io::Result<()> {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        state.hangs = false;
+        for slow in [false, true] {
+            state.enqueue(slow, &wants);
+        }
+        let mut outcome = match self.staff(&mut state) {
+            Ok(Some(idle)) => {
+                // not while the lock is held: who is woken then sleeps at once again
+                drop(state);
+                idle.unpark();
+                state = shared.lock();
+                Ok(())
+            }
+            staffed => staffed.map(drop),
+        };
+        while state.awaited > 0 && outcome.is_ok() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let finished = state.finished;
+            // who waits for the last one need not look after it
+            let patience = if state.has_work() { left.min(shared.timing.handover) } else { left };
+            let timed_out;
+            (state, timed_out) = shared.wait_for_done(state, patience);
+            if timed_out {
+                let stuck = state.finished == finished;
+                let long = state.queues[Rank::Long as usize].len();
+                state.hangs |= stuck || long > 0;
+                for _ in 0..long.max(usize::from(stuck)) {
+                    outcome =
+                        outcome.and(self.staff(&mut state).map(|idle| idle.iter().for_each(Thread::unpark)));
+                }
+            }
+        }
+        state.stop_waiting();
+        outcome
+    }
+
+    /// Gives `see` every task that is done, and none for those that wait or that a thread has.
+    pub(crate) fn each(&self, mut see: impl FnMut(usize, Option<&mut T>)) {
+        let mut state = self.shared.lock();
+        for (at, slot) in state.slots.iter_mut().enumerate() {
+            if !slot.removed {
+                see(at, slot.task.as_mut().filter(|_| slot.phase == Phase::Idle));
+            }
+        }
+    }
+
+    /// Sees to it that a thread takes the queue: makes one, or tells which one is to be woken.
+    fn staff(&self, state: &mut State<T>) -> io::Result<Option<Thread>> {
+        if !state.has_work() {
+            return Ok(None);
+        }
+        if let Some(idle) = state.idle.take() {
+            return Ok(Some(idle));
+        }
+        if state.threads >= state.slots.len() {
+            return Ok(None);
+        }
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name("vm-crew".into()).stack_size(STACK_BYTES);
+        thread.spawn(move || shared.work_in_turn())?;
+        state.threads += 1;
+        Ok(None)
+    }
+
+    /// How many threads there are.
+    #[cfg(test)]
+    pub(crate) fn threads(&self) -> usize {
+        self.shared.lock().threads
+    }
+}
+
+impl<T: Task> Drop for Crew<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closing = true;
+        state.queues.iter_mut().for_each(VecDeque::clear);
+        if let Some(idle) = state.idle.take() {
+            idle.unpark();
+        }
+        // Those without work end at once: the plugin's code must not be unloaded before. The others, who knows when.
+        let end = Instant::now() + self.shared.timing.slow;
+        while state.threads > state.working() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.shared.wait_for_done(state, left).0;
+        }
+        // not when the last of those that hang comes back: some hold connections
+        let gone: Vec<T> = state.slots.iter_mut().filter_map(|slot| slot.task.take()).collect();
+        drop(state);
+        drop(gone);
+    }
+}
+
+impl<T: Task> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // nothing that holds the lock leaves the state half changed
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until `done` is told, or the time is over, which the answer says.
+    fn wait_for_done<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        time: Duration,
+    ) -> (MutexGuard<'a, State<T>>, bool) {
+        state.waiting = true;
+        let (mut state, waited) = self.done.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner);
+        state.waiting = false;
+        (state, waited.timed_out())
+    }
+
+    /// Waits for work. Who waits for what was done is told so when the lock is free and stays so: to wake somebody who then
+    /// waits for a lock costs two more wake-ups.
+    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State<T>>, tell: bool) -> MutexGuard<'a, State<T>> {
+        let own = thread::current();
+        state.idle = Some(own.clone());
+        drop(state);
+        if tell {
+            self.done.notify_all();
+        }
+        loop {
+            thread::park();
+            let state = self.lock();
+            if state.idle.as_ref().is_none_or(|idle| idle.id() != own.id()) {
+                return state;
+            }
+        }
+    }
+
+    /// The life of a thread.
+    fn work_in_turn(&self) {
+        let mut state = self.lock();
+        while !state.closing {
+            if let Some(at) = state.next() {
+                let slot = &mut state.slots[at];
+                let Some(mut task) = slot.task.take() else { continue };
+                slot.phase = Phase::Working;
+                state.busy += usize::from(slot.rank == Rank::Usual);
+                drop(state);
+                let started = Instant::now();
+                // a task that panics is as it was left, and done again in the next round
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| task.work()));
+                let slow = started.elapsed() > self.timing.slow;
+                state = self.lock();
+                if state.finish(at, task, slow) && state.waiting {
+                    if state.is_at_rest() {
+                        state = self.rest(state, true);
+                    } else {
+                        self.done.notify_all();
+                    }
+                }
+            } else if state.idle.is_some() || !state.lasting {
+                break; // another one waits for work already, or none is to
+            } else {
+                state = self.rest(state, false);
+            }
+        }
+        state.threads -= 1;
+        if state.waiting {
+            self.done.notify_all();
+        }
+    }
+}
+
+impl<T: Task> State<T> {
+    fn enqueue(&mut self, slow: bool, wants: &impl Fn(usize) -> bool) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let due = slot.task.as_ref().is_some_and(T::is_due);
+            if slot.removed || slot.slow != slow || !due || !wants(at) {
+                continue;
+            }
+            if slot.phase == Phase::Idle {
+                slot.phase = Phase::Queued;
+                self.queues[slot.rank as usize].push_back(at);
+            }
+            if slot.phase == Phase::Queued && !slow && !slot.awaited {
+                slot.awaited = true;
+                self.awaited += 1;
+            }
+        }
+    }
+
+    /// Whether a thread may lie down.
+    fn is_at_rest(&self) -> bool {
+        self.lasting && !self.closing && self.idle.is_none() && !self.has_work()
+    }
+
+    fn has_work(&self) -> bool {
+        let [first, usual, long] = &self.queues;
+        !(first.is_empty() && long.is_empty()) || (!usual.is_empty() && self.busy < MAX_THREADS)
+    }
+
+    /// The task that is to be done next.
+    fn next(&mut self) -> Option<usize> {
+        let order = if self.hangs {
+            [Rank::First, Rank::Long, Rank::Usual]
+        } else {
+            [Rank::First, Rank::Usual, Rank::Long]
+        };
+        let free = self.busy < MAX_THREADS;
+        let mut may_be_taken = order.into_iter().filter(|rank| free || *rank != Rank::Usual);
+        may_be_taken.find_map(|rank| self.queues[rank as usize].pop_front())
+    }
+
+    /// Takes a task back. Tells whether it was the last one that was awaited.
+    fn finish(&mut self, at: usize, task: T, slow: bool) -> bool {
+        self.finished = self.finished.wrapping_add(1);
+        let slot = &mut self.slots[at];
+        (slot.phase, slot.slow) = (Phase::Idle, slow && slot.rank != Rank::Long);
+        self.busy -= usize::from(slot.rank == Rank::Usual);
+        slot.task = (!slot.removed).then_some(task);
+        if !std::mem::take(&mut slot.awaited) {
+            return false;
+        }
+        self.awaited -= 1;
+        self.awaited == 0
+    }
+
+    fn stop_waiting(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.awaited) {
+            slot.awaited = false;
+            // one that was not begun yet is not to blame
+            slot.slow = slot.phase == Phase::Working && slot.rank != Rank::Long;
+        }
+        self.awaited = 0;
+    }
+
+    fn working(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.phase == Phase::Working).count()
+    }
+}
+
+#[cfg(test)]
+#[path = "crew_tests.rs"]
+mod tests;
