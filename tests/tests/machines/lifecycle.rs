@@ -110,26 +110,30 @@ fn a_machine_that_moves_is_the_same() {
 #[test]
 fn a_plugin_that_is_switched_off_destroys_no_machine() {
     let home = home("1h");
-    let agent = start(&home);
-    let switch = |word: &str| {
+    let mut agent = start(&home);
+    let switch = |agent: &Agent, word: &str| {
         let answer = agent.post(Some(&agent.admin_token()), &format!("/api/plugins/fake-vm/{word}"), "");
         assert_eq!(answer.json()["success"], true, "{}", answer.text());
     };
-    switch("disable");
-    let web = listed(&agent, 1);
-    assert_eq!((&web["state"], &web["fresh"]), (&json!("running"), &json!(false)));
+    switch(&agent, "disable");
+    // that its series have ended is told with the next round
+    let web = agent.until(PATIENCE, "the end of its series", |agent| {
+        let web = listed(agent, 1);
+        (web["fresh"] == false).then_some(web)
+    });
+    assert_eq!(web["state"], "running");
     assert_eq!(web["uptime_seconds"], Value::Null);
     let vm = agent.get("/api/metrics/vm/1").json();
     assert_eq!((&vm["cpu_percent"], &vm["unavailable"]["cpu_percent"]), (&Value::Null, &json!("no_series")));
-    switch("enable");
+    switch(&agent, "enable");
     collect(&agent);
     assert_eq!(listed(&agent, 1)["fresh"], true);
-    switch("restart");
+    switch(&agent, "restart");
     collect(&agent);
     assert_eq!(vm_events(&agent), NONE, "nothing has changed");
-    switch("disable");
+    switch(&agent, "disable");
     home.write("states", "web=shutoff\ndb=gone\n");
-    switch("enable");
+    switch(&agent, "enable");
     collect(&agent);
     assert_eq!(vm_events(&agent), ["1 vm_stopped running shutoff", "2 vm_destroyed running destroyed"]);
 }

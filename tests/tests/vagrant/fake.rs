@@ -95,7 +95,7 @@ fn values_are_those_of_the_hypervisor_and_of_the_process() {
 fn what_happens_to_machines_is_told_once_and_they_keep_their_numbers() {
     let _quiet = QUIET.read();
     let mut stage = Stage::with(4, "1h", "");
-    let agent = stage.start();
+    let mut agent = stage.start();
     let running = |id: i64, name: &'static str| (id, name, "running");
     let all = [running(1, "m0"), running(2, "m1"), running(3, "m2"), running(4, "m3")];
     assert_eq!(states(&agent), are(&all));
@@ -132,7 +132,10 @@ fn what_happens_to_machines_is_told_once_and_they_keep_their_numbers() {
     };
     switch(&agent, "disable");
     assert_eq!(states(&agent), are(&now), "the last that was known");
-    assert!(vms(&agent).iter().all(|vm| vm["fresh"] == false));
+    // that its series have ended is told with the next round
+    agent.until(super::PATIENCE, "the end of its series", |agent| {
+        vms(agent).iter().all(|vm| vm["fresh"] == false).then_some(())
+    });
     switch(&agent, "enable");
     collect(&agent);
     assert_eq!(states(&agent), are(&now));
