@@ -39,9 +39,10 @@ fn until_value(agent: &mut Agent, least: f64) -> f64 {
 fn assert_continues(agent: &mut Agent, seen: f64) {
     let home = agent.home().clone();
     until_value(agent, 1.0);
-    let history = agent.until(PATIENCE, "the gap", |agent| {
+    let history = agent.until(PATIENCE, "the gap, and a value after it", |agent| {
         let history = agent.get(VALUES).json();
-        (!history["gaps"].as_array()?.is_empty()).then_some(history)
+        let begun = points(&history).windows(2).any(|pair| pair[0].1 < pair[1].1);
+        (begun && !history["gaps"].as_array()?.is_empty()).then_some(history)
     });
     let points = points(&history);
     let first = points.iter().position(|(_, value)| *value == 1.0).unwrap();
