@@ -1,6 +1,7 @@
 //! The provider against a stand-in for libvirt's service, and against the real one.
 
 mod captures;
+mod every_capture;
 mod provider;
 mod real;
 mod replies;
