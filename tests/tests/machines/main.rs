@@ -6,7 +6,7 @@ mod lifecycle;
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use twarga_tests::{Agent, Home};
+use twarga_tests::{Agent, Home, VM_KEYS};
 
 const WEB: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 const DB: &str = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
@@ -14,30 +14,6 @@ const DB: &str = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
 const INDEX: &str = "0123456789abcdef0123456789abcdef";
 const NONE: [&str; 0] = [];
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The keys of the old system's answer, and those that were added.
-const KEYS: [&str; 20] = [
-    "cpu_allocated_cores",
-    "cpu_percent",
-    "disk_allocated_gb",
-    "disk_available_gb",
-    "disk_percent",
-    "disk_used_gb",
-    "ip_address",
-    "memory_available_mb",
-    "memory_percent",
-    "memory_used_mb",
-    "network_rx_mb",
-    "network_tx_mb",
-    "ram_allocated_mb",
-    "state",
-    "timestamp",
-    "uptime_hours",
-    "uptime_seconds",
-    "vm_id",
-    "vm_name",
-    "vm_status",
-];
 
 fn home(interval: &str) -> Home {
     home_with(interval, "")
@@ -121,7 +97,7 @@ fn a_running_machine() {
     let answer = agent.get("/api/metrics/vm/1");
     assert_eq!(answer.status, 200);
     let vm = answer.json();
-    assert_eq!(keys(&vm), KEYS, "nothing is unavailable");
+    assert_eq!(keys(&vm), VM_KEYS, "nothing is unavailable");
     for (key, value) in [
         ("vm_id", json!(1)),
         ("vm_name", json!("web")),
