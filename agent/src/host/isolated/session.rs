@@ -109,6 +109,10 @@ fn session_in(stat: &str) -> Option<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        io::Read,
+        process::{Command, Stdio},
+    };
 
     #[test]
     fn the_session_is_read_behind_any_name() {
@@ -117,6 +121,22 @@ mod tests {
         assert_eq!(session("12 (a) Z 1 12 77 0 -1"), None, "it has ended");
         assert_eq!(session("12 (a) S 1 12 0 0 -1"), None, "of the kernel");
         assert_eq!(session("12 (a) S 1"), None);
-        assert!(session_of(getpid()).is_some());
+    }
+
+    /// Not that of this process: it may have begun outside of its PID namespace, and has no number here then.
+    #[test]
+    fn the_session_of_a_process_is_read_until_it_ends() {
+        let mut command = Command::new("setsid");
+        command.args(["sh", "-c", "echo begun; read line"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut begun = [0; 6];
+        child.stdout.take().unwrap().read_exact(&mut begun).unwrap();
+        let pid = Pid::from_child(&child);
+        assert_eq!(session_of(pid), Some(pid));
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        drop(child.stdin.take());
+        assert!(has_ended(&pidfd));
+        assert_eq!(session_of(pid), None, "it has not been waited for");
+        child.wait().unwrap();
     }
 }
