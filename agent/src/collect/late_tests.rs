@@ -61,3 +61,25 @@ fn ticks_before_which_a_late_collection_does_not_come_are_counted() {
     assert_eq!(skipped, cadence.between(cadence.before(gap.from), served), "{gap:?}");
     assert!(skipped > 0);
 }
+
+/// A deadline may be longer than a short interval.
+#[test]
+fn a_collection_that_keeps_its_deadline_costs_only_the_ticks_it_lasts() {
+    let mut options = job(0, TICK, TICK, move |call| {
+        if call == 2 {
+            thread::sleep(TICK * 3);
+        }
+        Ok(())
+    });
+    options.deadline = SECOND * 30;
+    let mut job = Job::new(options);
+    let cadence = job.cadence;
+    for _ in 0..2 {
+        job.run(Trigger::Tick(cadence.at_or_before(Timestamp::now())));
+    }
+    let (outcome, _) = job.run(Trigger::Tick(cadence.at_or_before(Timestamp::now())));
+    assert!(outcome.batch.unwrap().complete);
+    let status = job.status();
+    assert_eq!((status.failures, status.missed_deadlines, status.collections), (0, 0, 3), "{status:?}");
+    assert!(status.skipped >= 2, "{status:?}");
+}

@@ -25,6 +25,9 @@ pub const DEFAULT_SERIES: usize = 100_000;
 /// ones.
 const MOST_SERIES: usize = 500_000;
 
+/// A collection may take as long as its interval, and no less than this if no deadline is set: a busy machine keeps a
+/// process from its processors for a tenth of a second every now and then, and to kill and start it takes longer.
+const SHORTEST_USUAL_DEADLINE: Duration = Duration::from_secs(1);
 const DEADLINES: Durations =
     Durations { least: Duration::from_millis(10), most: hours(24), words: "10ms to 1d", example: "5s" };
 const SPREADS: Durations =
@@ -40,7 +43,7 @@ fn plain(name: &str, interval: Duration) -> Plugin {
         plugin: name.to_owned(),
         enabled: true,
         interval,
-        deadline: interval,
+        deadline: usual_deadline(interval),
         offset: None,
         jitter: Duration::ZERO,
         mode: Mode::InProcess,
@@ -49,6 +52,11 @@ fn plain(name: &str, interval: Duration) -> Plugin {
         config: Map::new(),
         place: Place::default(),
     }
+}
+
+/// The deadline if the table doesn't set one, and the longest that it may set.
+fn usual_deadline(interval: Duration) -> Duration {
+    interval.max(SHORTEST_USUAL_DEADLINE)
 }
 
 /// Reads all of them.
@@ -136,25 +144,32 @@ fn times(table: &mut Table<'_>, section: &AgentSection, flags: &Flags, check: &m
         Some(field) => field.duration(&INTERVALS, check),
         None => section.interval,
     };
-    let mut spread = |key: &'static str, allowed: &Durations, may_equal: bool| {
+    // of an interval that could not be read nothing is known
+    let words = |interval| format!("the plugin's interval, {}", humantime::format_duration(interval));
+    let deadline = table.get("deadline").and_then(|field| {
+        let value = field.duration(&DEADLINES, check)?;
+        if let Some(interval) = interval.filter(|interval| value > usual_deadline(*interval)) {
+            let (second, most) =
+                if interval < SHORTEST_USUAL_DEADLINE { (", and than 1s", "1s") } else { ("", "that") };
+            let problem = format!("longer than {}{second}", words(interval));
+            field.error(problem, &format!("write a duration up to {most}"), check);
+        }
+        Some(value)
+    });
+    let mut spread = |key: &'static str| {
         let field = table.get(key)?;
-        let value = field.duration(allowed, check)?;
-        // an interval that could not be read proves nothing
-        let Some(interval) = interval else { return Some(value) };
-        if value > interval || (value == interval && !may_equal) {
-            let than = if may_equal { "longer than" } else { "not shorter than" };
-            let words = humantime::format_duration(interval);
-            let hint = if may_equal { "write a duration up to that" } else { "write a shorter duration" };
-            field.error(format!("{than} the plugin's interval, {words}"), hint, check);
+        let value = field.duration(&SPREADS, check)?;
+        if let Some(interval) = interval.filter(|interval| value >= *interval) {
+            let problem = format!("not shorter than {}", words(interval));
+            field.error(problem, "write a shorter duration", check);
         }
         Some(value)
     };
-    let deadline = spread("deadline", &DEADLINES, true);
-    let offset = spread("offset", &SPREADS, false);
-    let jitter = spread("jitter", &SPREADS, false);
+    let offset = spread("offset");
+    let jitter = spread("jitter");
     let plugin = plain("", interval.unwrap_or(section.agent.interval));
     let plugin = Plugin {
-        deadline: deadline.unwrap_or(plugin.interval),
+        deadline: deadline.unwrap_or(plugin.deadline),
         offset,
         jitter: jitter.unwrap_or_default(),
         ..plugin
@@ -170,7 +185,7 @@ fn fitted(plugin: Plugin, interval: Duration, deadline: Option<Duration>) -> Plu
     let within = |time: Duration| if time < interval { time } else { interval / 2 };
     Plugin {
         interval,
-        deadline: deadline.map_or(interval, |deadline| deadline.min(interval)),
+        deadline: usual_deadline(interval).min(deadline.unwrap_or(Duration::MAX)),
         offset: plugin.offset.map(within),
         jitter: within(plugin.jitter),
         ..plugin

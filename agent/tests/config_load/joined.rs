@@ -49,6 +49,9 @@ fn flags_replace_their_keys() {
     assert_eq!(times("plain"), (seconds(2), None, Duration::ZERO));
     assert_eq!(times("timed"), (seconds(2), Some(seconds(1)), seconds(1)));
     assert_eq!(times("quick"), (Duration::from_millis(100), Some(seconds(1)), Duration::ZERO));
+    home.flags.interval = Some(Duration::from_millis(200));
+    let deadlines = ["plain", "timed", "quick"].map(|name| home.config().plugins[name].deadline);
+    assert_eq!(deadlines, [seconds(1), seconds(1), Duration::from_millis(100)], "a second is not too long");
     home.flags.interval = Some(Duration::from_millis(1));
     assert_eq!(home.errors(), "--interval: 1ms is too short; write a duration of 100ms to 1d");
 }

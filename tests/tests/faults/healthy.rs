@@ -49,8 +49,8 @@ pub(super) struct Watch {
 impl Watch {
     /// Begins once they tick.
     pub(super) fn start(agent: &mut Agent) -> Self {
-        let before = NAMES.map(|name| collected(agent, name, 8));
-        Self { before, witness: Witness::start() }
+        let witness = Witness::start();
+        Self { before: NAMES.map(|name| collected(agent, name, 8)), witness }
     }
 
     /// That none of them has lost a tick, ten ticks from now at the earliest.
@@ -76,7 +76,7 @@ impl Watch {
             // where samples are missing, and no stall of the machine says why
             let to = millis(&after["last_run"]);
             let from = millis(&before["last_run"]);
-            let within = history.windows(2).filter(|two| two[0] >= from && two[1] <= to);
+            let within = history.windows(2).filter(|two| two[1] > from && two[1] <= to);
             let missing = within.filter(|two| two[1] / INTERVAL - two[0] / INTERVAL > 1);
             let missing: Vec<&[i64]> = missing.collect();
             let longest = |two: &&[i64]| {

@@ -98,6 +98,10 @@ fn errors_are_told_as_in_process() {
 fn a_process_that_somebody_kills_is_started_again_also_after_an_upgrade() {
     let mut agent = beside_a_healthy_one("faulty", "").start();
     let first = child(&mut agent, "faulty");
+    // one that is killed while it starts was never there, and nothing is made anew
+    agent.until(PATIENCE, "a collection", |agent| {
+        plugin(agent, "faulty")["last_success"].is_string().then_some(())
+    });
     // what was checked is what runs: neither the new plugin's file nor the agent's own is looked at
     let new = agent.home().write("new", "no library at all");
     std::fs::rename(new, agent.home().plugins().join("libfaulty.so")).unwrap();
@@ -106,10 +110,12 @@ fn a_process_that_somebody_kills_is_started_again_also_after_an_upgrade() {
     until_failed(&mut agent, "faulty", "ended by SIGKILL, sent by somebody else");
     let second = child(&mut agent, "faulty");
     assert_ne!(first, second);
-    agent.until(PATIENCE, "the restart", |agent| {
+    let status = agent.until(PATIENCE, "the restart", |agent| {
         let status = plugin(agent, "faulty");
-        (status["restarts"].as_u64() >= Some(1) && status["state"] == "running").then_some(())
+        (status["state"] == "running" && status["last_success"].as_str() > status["last_error_at"].as_str())
+            .then_some(status)
     });
+    assert_eq!(status["restarts"], 1, "{status}");
     assert_healthy(&mut agent);
 }
 

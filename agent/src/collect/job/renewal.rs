@@ -114,7 +114,8 @@ impl Job {
     ) -> Option<Result<(), Error>> {
         let Upgrade { successor, mut factory, told } = self.upgrade.take()?;
         let mut source = successor.numbered(self.base)?;
-        source.shorten_next(self.deadline * 3 / 4); // the rest is for the old one, should this one hang
+        // the rest is for the old one, should this one hang
+        source.shorten_next(self.deadline.min(self.interval) * 3 / 4);
         let result = source.collect(batch);
         if let Err(error) = result {
             let_go((source, factory));
