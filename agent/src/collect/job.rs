@@ -3,7 +3,7 @@
 mod renewal;
 
 pub(super) use renewal::let_go;
-pub use renewal::{Successor, Times, Upgrade, UpgradeTold};
+pub use renewal::{NotTaken, Successor, Times, Upgrade, UpgradeTold};
 
 use super::{
     budget::Budget,

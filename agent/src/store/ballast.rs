@@ -387,7 +387,8 @@ mod tests {
     fn without_room_there_is_no_reserve_and_no_half_of_one() {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("history.db.reserve");
-        let mut ballast = Ballast { file: file.clone(), size: u64::MAX / 4, left: 0, pause: PAUSE, full: None };
+        let mut ballast =
+            Ballast { file: file.clone(), size: u64::MAX / 4, left: 0, pause: PAUSE, full: None };
         ballast.restore();
         assert!(ballast.left == 0 && !file.exists());
         // a file system that doesn't say how much room there is

@@ -79,12 +79,21 @@ impl Managing {
     fn try_out(&self, trials: Vec<Trial>) {
         for trial in trials {
             let managing = self.clone();
-            tokio::spawn(async move {
-                let tried = trial.run().await;
-                if let Ok(more) = managing.ask(move |manager| manager.conclude(tried)).await {
-                    managing.try_out(more);
-                }
-            });
+            tokio::spawn(async move { managing.see_through(trial).await });
+        }
+    }
+
+    /// Tries a file out until it has taken over, or is not to be tried again.
+    async fn see_through(&self, mut trial: Trial) {
+        loop {
+            let tried = trial.run().await;
+            let Ok((more, later)) = self.ask(move |manager| manager.conclude(tried)).await else { return };
+            self.try_out(more);
+            let Some(attempt) = later.comes().await else { return };
+            match self.ask(move |manager| manager.try_again(&attempt)).await {
+                Ok(Some(next)) => trial = next,
+                _ => return,
+            }
         }
     }
 

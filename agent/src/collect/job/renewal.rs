@@ -22,7 +22,16 @@ pub struct Times {
 }
 
 /// Called once with how the takeover went, on a lane: must not block. Its event is stored.
-pub type UpgradeTold = Box<dyn FnOnce(Result<(), Error>) -> Event + Send>;
+pub type UpgradeTold = Box<dyn FnOnce(Result<(), NotTaken>) -> Event + Send>;
+
+/// Why another version did not take over.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// What its first collection in its place answered.
+    pub error: Error,
+    /// It was ended at its deadline.
+    pub overran: bool,
+}
 
 /// Another version of a collector's plugin, which was tried out and takes over with the next collection. Where that goes
 /// wrong, the old one stays.
@@ -117,9 +126,10 @@ impl Job {
         source.shorten_next(self.deadline * 3 / 4); // the rest is for the old one, should this one hang
         let result = source.collect(batch);
         if let Err(error) = result {
+            let overran = source.overran();
             let_go((source, factory));
             *batch = Batch::new(self.id);
-            outcome.events.push(told(Err(error)));
+            outcome.events.push(told(Err(NotTaken { error, overran })));
             return None;
         }
         if let Some(old) = self.lose_source() {
