@@ -1,7 +1,10 @@
 //! The manager as others reach it: from tasks that must not block.
 
 use super::{Manager, Overview, lock, reload::summary, upgrade::Trial};
-use crate::serve::{ReloadOutcome, Switch, SwitchOutcome};
+use crate::{
+    collect::Collecting,
+    serve::{ReloadOutcome, Switch, SwitchOutcome},
+};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex};
 
@@ -11,12 +14,13 @@ use std::sync::{Arc, Mutex};
 pub(in crate::app) struct Managing {
     manager: Arc<Mutex<Manager>>,
     overview: Arc<ArcSwap<Overview>>,
+    pub(super) collecting: Arc<Collecting>,
 }
 
 impl Managing {
     pub(in crate::app) fn new(manager: Manager) -> Self {
-        let overview = manager.overview();
-        Self { manager: Arc::new(Mutex::new(manager)), overview }
+        let (overview, collecting) = (manager.overview(), Arc::clone(&manager.rooms.collecting));
+        Self { manager: Arc::new(Mutex::new(manager)), overview, collecting }
     }
 
     /// What applies now.
@@ -24,11 +28,12 @@ impl Managing {
         self.overview.load_full()
     }
 
-    /// Reads the configuration again.
+    /// Reads the configuration again, and waits for what that starts.
     pub(in crate::app) async fn reload(&self) -> ReloadOutcome {
         match self.ask(Manager::reload).await {
-            Ok(Ok((reloaded, trials))) => {
+            Ok(Ok((mut reloaded, trials))) => {
                 self.try_out(trials);
+                reloaded.failed = self.failed_to_start(&reloaded.diff).await;
                 ReloadOutcome::Done(reloaded)
             }
             Ok(Err(errors)) => ReloadOutcome::Invalid(errors),

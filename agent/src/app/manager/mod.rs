@@ -4,6 +4,7 @@
 mod again;
 mod managing;
 mod reload;
+mod starting;
 mod switch;
 mod upgrade;
 

@@ -30,7 +30,8 @@ impl Manager {
         warnings.extend(failed);
         let trials = self.look_for_files(&catalogue);
         let upgrading = trials.iter().map(|trial| trial.name().to_owned()).collect();
-        let reloaded = Reloaded { diff, needs_restart, warnings, upgrading };
+        self.publish(&catalogue);
+        let reloaded = Reloaded { diff, needs_restart, warnings, upgrading, ..Reloaded::default() };
         if !reloaded.diff.is_empty() {
             self.rooms.collecting.event(event(&reloaded));
         }

@@ -1,6 +1,6 @@
 //! How a collector changes while the agent runs: other times, a fresh start, another version of its plugin.
 
-use super::{Health, Job, Outcome};
+use super::{Health, Job, Outcome, PRIMINGS};
 use crate::{
     collect::{Cadence, Factory, Source, budget::Budget},
     model::{Batch, Event, Gap, LocalSeries, PluginState, Resets, Timestamp},
@@ -103,7 +103,7 @@ impl Job {
         self.upgrade = None;
         self.health = Health::default();
         self.limit_untold = Some(self.refused_series);
-        self.primings = 2;
+        self.primings = PRIMINGS;
         let mut status = self.status();
         (status.state, status.reason) = (PluginState::Running, None);
     }
