@@ -215,7 +215,7 @@ pub enum SwitchOutcome {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReloadOutcome {
     /// It applies.
-    Done(Reloaded),
+    Done(Box<Reloaded>),
     /// It has errors, and nothing was changed.
     Invalid(ConfigErrors),
     /// The agent could not; for the log.

@@ -34,7 +34,7 @@ impl Managing {
             Ok(Ok((mut reloaded, trials))) => {
                 self.try_out(trials);
                 reloaded.failed = self.failed_to_start(&reloaded.diff).await;
-                ReloadOutcome::Done(reloaded)
+                ReloadOutcome::Done(Box::new(reloaded))
             }
             Ok(Err(errors)) => ReloadOutcome::Invalid(errors),
             Err(error) => ReloadOutcome::Failed(error),
