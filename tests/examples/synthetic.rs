@@ -4,7 +4,9 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
+    path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 use twarga_plugin_api::prelude::*;
 
@@ -18,13 +20,15 @@ const INFO: Metric = Metric::info("synthetic_info", "Which file this is.").label
 
 /// Tests put another text of the same length in its place, to know one copy of this library from another. With
 /// [`PANICS`] it panics in each collection, with [`SILENT`] it brings nothing, with [`HANGS`] it hangs in the third one,
-/// in its place: a new version gone wrong.
+/// in its place, with [`SLOW`] each collection takes `slow_ms` longer while the file `slow` is there: a new version gone
+/// wrong.
 #[used]
 static MARK: [u8; 16] = *b"synthetic-mark-1";
 
 const PANICS: &[u8; 16] = b"synthetic-panics";
 const SILENT: &[u8; 16] = b"synthetic-silent";
 const HANGS: &[u8; 16] = b"synthetic-hang-3";
+const SLOW: &[u8; 16] = b"synthetic-slow-1";
 
 struct Counting;
 
@@ -54,11 +58,13 @@ pub struct Config {
     counters: u32,
     /// One series ends and another begins at every collection.
     churn: bool,
+    slow: PathBuf,
+    slow_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { gauges: 2, counters: 2, churn: false }
+        Self { gauges: 2, counters: 2, churn: false, slow: PathBuf::new(), slow_ms: 0 }
     }
 }
 
@@ -70,6 +76,7 @@ pub struct Synthetic {
     mark: [u8; 16],
     churn: bool,
     churned: Option<Series>,
+    slow: (PathBuf, Duration),
     collections: u64,
 }
 
@@ -92,6 +99,7 @@ impl Collector for Synthetic {
             mark,
             churn: config.churn,
             churned: None,
+            slow: (config.slow, Duration::from_millis(config.slow_ms)),
             collections: 0,
         })
     }
@@ -101,7 +109,8 @@ impl Collector for Synthetic {
         match &self.mark {
             PANICS => panic!("planned in collect"),
             SILENT => return Ok(()),
-            HANGS if self.collections == 3 => std::thread::sleep(std::time::Duration::from_secs(3600)),
+            HANGS if self.collections == 3 => std::thread::sleep(Duration::from_secs(3600)),
+            SLOW if self.slow.0.exists() => std::thread::sleep(self.slow.1),
             _ => {}
         }
         let c = self.collections as f64;

@@ -22,20 +22,36 @@ pub(super) type Load<T> = Box<dyn FnOnce() -> Result<(T, Box<dyn Factory>), Stri
 /// works.
 pub(super) type Proved<T> = (T, Box<dyn Factory>, Successor);
 
+/// Why something must not take over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unfit {
+    /// For people.
+    pub(super) reason: String,
+    /// It came back, or was ended, after its deadline: a machine that was busy just then may be why, and another try may
+    /// go well.
+    pub(super) is_late: bool,
+}
+
+impl From<String> for Unfit {
+    fn from(reason: String) -> Self {
+        Self { reason, is_late: false }
+    }
+}
+
 /// Loads on a thread of its own, makes a collector and collects twice, each time within `deadline`. Gives the collector
 /// and what it was made from, if no error came and one valid sample at least. A thread that does not come back is left
-/// behind.
+/// behind, and is not late in the sense of [`Unfit`]: each further try would leave another one behind.
 ///
 /// # Errors
-/// Why it must not take over, for people.
+/// Why it must not take over.
 pub(super) async fn try_out<T: Send + 'static>(
     load: Load<T>,
     deadline: Duration,
-) -> Result<Proved<T>, String> {
+) -> Result<Proved<T>, Unfit> {
     let (sender, answer) = oneshot::channel();
     let thread = thread::Builder::new().name("canary".into());
     let spawned = thread.spawn(move || {
-        let tried = load().and_then(|(loaded, mut factory)| {
+        let tried = load().map_err(Unfit::from).and_then(|(loaded, mut factory)| {
             let successor = collect(&mut *factory, deadline)?;
             Ok((loaded, factory, successor))
         });
@@ -45,12 +61,12 @@ pub(super) async fn try_out<T: Send + 'static>(
     let patience = LOADING + (deadline + PRIMING_PAUSE) * COLLECTIONS;
     match timeout(patience, answer).await {
         Ok(Ok(tried)) => tried,
-        Ok(Err(_)) => Err("it ended the thread that tried it out".into()),
-        Err(_) => Err(format!("it has not come back within {:.1} s", patience.as_secs_f64())),
+        Ok(Err(_)) => Err("it ended the thread that tried it out".to_string().into()),
+        Err(_) => Err(format!("it has not come back within {:.1} s", patience.as_secs_f64()).into()),
     }
 }
 
-fn collect(factory: &mut dyn Factory, deadline: Duration) -> Result<Successor, String> {
+fn collect(factory: &mut dyn Factory, deadline: Duration) -> Result<Successor, Unfit> {
     let mut source = factory.make(0).map_err(|error| format!("no collector could be made: {error}"))?;
     let (mut samples, mut resets) = (0, Resets::default());
     for round in 1..=COLLECTIONS {
@@ -62,18 +78,22 @@ fn collect(factory: &mut dyn Factory, deadline: Duration) -> Result<Successor, S
         let began = Instant::now();
         let result = source.collect(&mut batch);
         let took = began.elapsed();
-        result.map_err(|error| format!("collection {round} failed: {error}"))?;
+        if let Err(error) = result {
+            let reason = format!("collection {round} failed: {error}");
+            return Err(Unfit { reason, is_late: source.overran() });
+        }
         if took > deadline {
             let (took, limit) = (took.as_secs_f64(), deadline.as_secs_f64());
-            return Err(format!("collection {round} took {took:.1} s, its deadline is {limit:.1} s"));
+            let reason = format!("collection {round} took {took:.1} s, its deadline is {limit:.1} s");
+            return Err(Unfit { reason, is_late: true });
         }
         samples += batch.samples.len();
         resets.keep(batch.samples.iter().filter(|sample| sample.reset).map(|sample| sample.series));
         batch.retired.iter().for_each(|series| resets.forget(*series));
     }
     match (samples, source.refused()) {
-        (0, 0) => Err("it brought no samples".into()),
-        (0, refused) => Err(format!("it brought no valid samples: {refused} were refused")),
+        (0, 0) => Err("it brought no samples".to_string().into()),
+        (0, refused) => Err(format!("it brought no valid samples: {refused} were refused").into()),
         _ => Ok(Successor::new(source, resets)),
     }
 }
@@ -123,7 +143,7 @@ mod tests {
     fn outcome(
         deadline: Duration,
         script: impl FnMut(u32, &mut Batch) -> Result<(), Error> + Send + 'static,
-    ) -> Result<u8, String> {
+    ) -> Result<u8, Unfit> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let factory = Maker(Arc::new(Mutex::new(Box::new(script))));
         let load: Load<u8> = Box::new(move || Ok((7, Box::new(factory))));
@@ -154,16 +174,20 @@ mod tests {
         assert_eq!(outcome(LIMIT, second), Ok(7), "the first reading may bring no rates");
     }
 
+    fn unfit(reason: &str) -> Result<u8, Unfit> {
+        Err(reason.to_string().into())
+    }
+
     #[test]
     fn what_fails_or_says_nothing_may_not() {
-        assert_eq!(outcome(LIMIT, |_, _| Ok(())), Err("it brought no samples".into()));
+        assert_eq!(outcome(LIMIT, |_, _| Ok(())), unfit("it brought no samples"));
         let fails = |round, batch: &mut Batch| {
             put(batch);
             if round == 2 { Err(Error::transient("planned")) } else { Ok(()) }
         };
-        assert_eq!(outcome(LIMIT, fails), Err("collection 2 failed: planned".into()));
+        assert_eq!(outcome(LIMIT, fails), unfit("collection 2 failed: planned"));
         let panics = |_, _: &mut Batch| panic!("planned, on the canary's thread");
-        assert_eq!(outcome(LIMIT, panics), Err("it ended the thread that tried it out".into()));
+        assert_eq!(outcome(LIMIT, panics), unfit("it ended the thread that tried it out"));
     }
 
     #[test]
@@ -175,7 +199,8 @@ mod tests {
             Ok(())
         };
         let error = outcome(Duration::from_millis(20), slow).unwrap_err();
-        assert_eq!(error, "collection 1 took 0.1 s, its deadline is 0.0 s");
+        let reason = "collection 1 took 0.1 s, its deadline is 0.0 s".into();
+        assert_eq!(error, Unfit { reason, is_late: true });
         drop(sender);
     }
 }

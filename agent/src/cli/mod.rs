@@ -26,6 +26,8 @@ use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
+/// Exit code of a reload after which an enabled plugin did not start.
+const NOT_STARTED: u8 = 3;
 /// Exit code of a bad configuration (`EX_CONFIG` of sysexits).
 const BAD_CONFIG: u8 = 78;
 
@@ -58,7 +60,7 @@ Environment:
 
 Signals of `run`: SIGHUP reads the configuration again and applies what changed, SIGTERM and SIGINT stop.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration.";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 78 bad configuration; of `reload`: 3 a plugin did not start.";
 
 /// Monitors this host and its virtual machines: collectors are plugins, history is one SQLite file, answers come over HTTP.
 #[derive(Debug, Parser)]
@@ -91,6 +93,9 @@ enum Command {
     /// Read the configuration and print everything that is wrong with it
     Check,
     /// Have the running agent read its configuration again, and print what changed or why it refuses
+    ///
+    /// Exit code 3: the configuration applies, but an enabled plugin did not start; it is named with the reason. 78: the
+    /// configuration has errors, and nothing was changed.
     Reload(reload::ReloadArgs),
     /// Show and switch plugins; make, try and certify your own
     #[command(subcommand)]

@@ -1,7 +1,7 @@
 //! `reload`: the running agent reads its configuration again.
 
 use super::{
-    BAD_CONFIG,
+    BAD_CONFIG, NOT_STARTED,
     api::{Answer, Api, Whom},
 };
 use crate::config::Flags;
@@ -33,6 +33,9 @@ struct Plugins {
     stopped: Vec<String>,
     changed: BTreeMap<String, Vec<String>>,
     upgrading: Vec<String>,
+    /// An agent of before does not say.
+    #[serde(default)]
+    failed: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -62,8 +65,9 @@ pub(super) fn run(flags: &Flags, args: &ReloadArgs) -> Result<ExitCode> {
     let answer = runtime.block_on(api.post("/-/reload"))?;
     match answer.status {
         StatusCode::OK => {
-            write!(std::io::stdout(), "{}", told(&answer.json()?))?;
-            Ok(ExitCode::SUCCESS)
+            let reloaded = answer.json()?;
+            write!(std::io::stdout(), "{}", told(&reloaded))?;
+            not_started(&reloaded.plugins.failed)
         }
         StatusCode::UNPROCESSABLE_ENTITY => refused(&answer),
         _ => Err(answer.unexpected()),
@@ -83,12 +87,38 @@ fn refused(answer: &Answer) -> Result<ExitCode> {
     Ok(ExitCode::from(BAD_CONFIG))
 }
 
+/// The configuration applies, and yet something is wrong: who reads only the exit code is to notice.
+fn not_started(failed: &BTreeMap<String, String>) -> Result<ExitCode> {
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut err = std::io::stderr().lock();
+    for (name, reason) in failed {
+        writeln!(err, "plugin {name} did not start: {reason}")?;
+    }
+    let names: Vec<&str> = failed.keys().map(String::as_str).collect();
+    writeln!(
+        err,
+        "twarga-agent: the configuration applies, but not all plugins started: {}",
+        names.join(", ")
+    )?;
+    Ok(ExitCode::from(NOT_STARTED))
+}
+
 /// A line for each kind of change.
 fn told(reloaded: &Reloaded) -> String {
     let Reloaded { plugins, alerts, keys, needs_restart, warnings } = reloaded;
     let changed: Vec<String> =
         plugins.changed.iter().map(|(name, keys)| format!("{name} ({})", keys.join(", "))).collect();
-    let mut text: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    // what did not start is told on standard error
+    let told_below = |warning: &&String| {
+        let of = |(name, reason): (&String, &String)| {
+            warning.starts_with(&format!("plugin {name} ")) && warning.contains(reason)
+        };
+        plugins.failed.iter().any(of)
+    };
+    let warnings = warnings.iter().filter(|warning| !told_below(warning));
+    let mut text: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
     let mut nothing = true;
     for (what, names) in [
         ("plugins started", &plugins.started),

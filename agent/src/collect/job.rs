@@ -3,7 +3,7 @@
 mod renewal;
 
 pub(super) use renewal::let_go;
-pub use renewal::{Successor, Times, Upgrade, UpgradeTold};
+pub use renewal::{NotTaken, Successor, Times, Upgrade, UpgradeTold};
 
 use super::{
     budget::Budget,
@@ -23,6 +23,9 @@ use std::{
     time::{Duration, Instant},
 };
 use twarga_plugin_api::{Error, ErrorKind};
+
+/// Collections at the start: rates need two readings.
+const PRIMINGS: u8 = 2;
 
 /// What a job is made from.
 pub struct JobOptions {
@@ -57,7 +60,7 @@ impl JobOptions {
 /// Why a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trigger {
-    /// One of the two collections at the start.
+    /// One of the [`PRIMINGS`].
     Priming,
     /// This tick.
     Tick(Timestamp),
@@ -187,7 +190,7 @@ impl Job {
             resets: Resets::default(),
             health: Health::default(),
             upgrade: None,
-            primings: 2,
+            primings: PRIMINGS,
             last_tick: None,
             steps: 0,
             coverage: Coverage::new(options.cadence, GapScope::Collector(Arc::clone(&options.name))),
@@ -208,6 +211,11 @@ impl Job {
     /// Whether it has been primed, or has shown that it can't be.
     pub(super) fn primed(&self) -> bool {
         self.primings == 0
+    }
+
+    /// Whether it has collected, or failed to, since it was added or made anew.
+    pub(super) fn begun(&self) -> bool {
+        self.primings < PRIMINGS
     }
 
     /// Whether its process has ended since its last call.

@@ -1,6 +1,7 @@
 //! Collectors that come, change and go while others run.
 
 use super::*;
+use crate::collect::NotTaken;
 
 fn name(id: u32) -> Arc<str> {
     format!("job{id}").into()
@@ -101,7 +102,7 @@ fn upgrade(script: impl FnMut(u64) -> Result<(), Error> + Send + 'static) -> Upg
     for _ in 0..2 {
         source.collect(&mut Batch::new(CollectorId(0))).unwrap();
     }
-    let told = |made: Result<(), Error>| Event {
+    let told = |made: Result<(), NotTaken>| Event {
         kind: if made.is_ok() { "upgraded" } else { "refused" }.into(),
         severity: crate::model::Severity::Info,
         message: String::new(),

@@ -18,7 +18,7 @@ mod source;
 
 pub use cadence::{Cadence, host_offset};
 pub use clock::{ClockReading, ClockWatch, Steps};
-pub use job::{JobOptions, Successor, Times, Upgrade, UpgradeTold};
+pub use job::{JobOptions, NotTaken, Successor, Times, Upgrade, UpgradeTold};
 pub use lanes::{Answer, CollectError, Collecting, Output, PRIMING_PAUSE};
 pub use roster::{Change, Unchanged};
 pub use source::{Factory, Source, Usage};

@@ -49,6 +49,7 @@ pub(super) struct Running {
     status: Arc<Mutex<PluginStatus>>,
     scope: GapScope,
     primed: bool,
+    begun: bool,
     /// When to look again; the first time is the deadline.
     pub(super) look: Instant,
     /// Up to here its gap was told.
@@ -147,6 +148,7 @@ impl Roster {
             status: Arc::clone(&job.status),
             scope: job.scope(),
             primed: job.primed(),
+            begun: job.begun(),
             look: since + job.deadline,
             noted: None,
             pending: Vec::new(),

@@ -201,9 +201,7 @@ impl Table {
         self.ended.extend(self.slots.iter().filter(|slot| !slot.alive).map(|slot| slot.live.id));
         self.slots.retain(|slot| slot.alive);
         self.by_id.clear();
-        for collector in &mut self.collectors {
-            collector.places.clear();
-        }
+        self.begin_places();
         self.shrink();
         for (place, slot) in self.slots.iter().enumerate() {
             self.by_id.insert(slot.live.id, place as u32);
@@ -223,6 +221,19 @@ impl Table {
         })
     }
 
+    /// All places are to be given anew: those of a collector begin with its lowest number.
+    fn begin_places(&mut self) {
+        let mut first: Vec<Option<LocalSeries>> = vec![None; self.collectors.len()];
+        for slot in &self.slots {
+            if let Some(first) = first.get_mut(slot.live.collector.0 as usize) {
+                *first = Some(first.map_or(slot.local, |first| first.min(slot.local)));
+            }
+        }
+        for (collector, first) in self.collectors.iter_mut().zip(first) {
+            collector.begin_places(first.unwrap_or_default());
+        }
+    }
+
     /// Gives back what thousands of series left behind that have ended since.
     fn shrink(&mut self) {
         let alive = self.slots.len();
@@ -231,7 +242,7 @@ impl Table {
             self.snapshot.latest.shrink_to(2 * alive);
             self.by_id.shrink_to(2 * alive);
             for collector in &mut self.collectors {
-                collector.places.shrink_to_fit();
+                collector.shrink();
             }
         }
     }
@@ -245,7 +256,7 @@ impl Table {
     /// How many series there is room for: those in the table, and in its indexes.
     #[cfg(test)]
     pub(super) fn room(&self) -> [usize; 4] {
-        let places = self.collectors.iter().map(|collector| collector.places.capacity()).sum();
+        let places = self.collectors.iter().map(Collector::room).sum();
         [self.slots.capacity(), self.snapshot.latest.capacity(), self.by_id.capacity(), places]
     }
 

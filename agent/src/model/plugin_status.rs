@@ -71,6 +71,21 @@ impl PluginStatus {
 }
 
 impl PluginStatus {
+    /// Why it does not collect, where its last collection failed or there is none.
+    pub fn failing(&self) -> Option<&str> {
+        let failed_last = self.last_error_at.is_some() && self.last_error_at >= self.last_success;
+        let is_failing = match self.state {
+            PluginState::Running => failed_last,
+            PluginState::Refused
+            | PluginState::Stuck
+            | PluginState::BackingOff
+            | PluginState::Quarantined => true,
+            PluginState::Disabled | PluginState::Available => false,
+        };
+        let why = self.reason.as_deref().filter(|_| self.state != PluginState::Running);
+        is_failing.then(|| why.or(self.last_error.as_deref()).unwrap_or_default())
+    }
+
     /// Goes on counting where another one of the same plugin ended.
     pub fn carry_on(&mut self, before: &Self) {
         self.last_run = before.last_run;

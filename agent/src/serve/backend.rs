@@ -9,7 +9,7 @@ use crate::{
     store::{EventFilter, StoredEvent},
 };
 use serde::Serialize;
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 /// What the HTTP API asks of the rest of the agent.
 ///
@@ -215,7 +215,7 @@ pub enum SwitchOutcome {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReloadOutcome {
     /// It applies.
-    Done(Reloaded),
+    Done(Box<Reloaded>),
     /// It has errors, and nothing was changed.
     Invalid(ConfigErrors),
     /// The agent could not; for the log.
@@ -233,6 +233,8 @@ pub struct Reloaded {
     pub warnings: Vec<String>,
     /// Plugins whose file was replaced: they are being tried out.
     pub upgrading: Vec<String>,
+    /// Plugins that are enabled and did not start, and why.
+    pub failed: BTreeMap<String, String>,
 }
 
 #[cfg(test)]

@@ -329,7 +329,7 @@ pub(super) async fn switch<B: Backend>(context: Arc<Context<B>>, name: String, s
 
 pub(super) async fn reload<B: Backend>(context: Arc<Context<B>>) -> Answer {
     match context.backend.reload().await {
-        ReloadOutcome::Done(reloaded) => json_answer(&ReloadAnswer::new(reloaded, Timestamp::now())),
+        ReloadOutcome::Done(reloaded) => json_answer(&ReloadAnswer::new(*reloaded, Timestamp::now())),
         ReloadOutcome::Invalid(errors) => Err(bad_configuration(&errors)),
         ReloadOutcome::Failed(cause) => Err(ApiError::internal(cause)),
     }

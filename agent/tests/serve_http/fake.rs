@@ -321,7 +321,12 @@ impl Backend for Fake {
             changed: [("host-cpu".to_owned(), vec!["interval"])].into(),
             ..Diff::default()
         };
-        ReloadOutcome::Done(Reloaded { diff, needs_restart: vec!["http.listen"], ..Reloaded::default() })
+        ReloadOutcome::Done(Box::new(Reloaded {
+            diff,
+            needs_restart: vec!["http.listen"],
+            failed: [("exec".to_owned(), "no such program".to_owned())].into(),
+            ..Reloaded::default()
+        }))
     }
 
     fn cleanup(&self, days: u32) -> impl Future<Output = Result<u64, String>> + Send {

@@ -269,7 +269,7 @@ fn reloading() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let json = answer.json();
     let plugins = json!({"started": ["host-disk"], "stopped": [], "changed": {"host-cpu": ["interval"]},
-        "upgrading": []});
+        "upgrading": [], "failed": {"exec": "no such program"}});
     assert_eq!((&json["changed"], &json["plugins"]), (&json!(true), &plugins));
     assert_eq!(json["needs_restart"], json!(["http.listen"]));
     server.fake.0.bad_config.store(true, Ordering::SeqCst);

@@ -117,6 +117,58 @@ fn a_configuration_is_taken_up_or_refused() {
     agent.stop();
 }
 
+/// Reloads, with `config` as the table of `faulty`: what the command says of it.
+fn reload_with(agent: &Agent, config: &str) -> Ended {
+    agent.home().write_config(&format!("{CONFIG}[plugins.faulty]\n{config}\n"));
+    ask(agent, "reload")
+}
+
+/// Why a plugin did not start, on standard error alone.
+fn not_started(ended: &Ended, name: &str, changed: &str) -> String {
+    assert_eq!((ended.code, ended.out.as_str()), (Some(3), changed), "{ended:?}");
+    let end = format!("\ntwarga-agent: the configuration applies, but not all plugins started: {name}\n");
+    let begin = format!("plugin {name} did not start: ");
+    let reason = ended.err.strip_suffix(&end).and_then(|err| err.strip_prefix(&begin));
+    reason.unwrap_or_else(|| panic!("{ended:?}")).to_owned()
+}
+
+#[test]
+fn a_plugin_that_does_not_start_is_told() {
+    let home = Home::new(CONFIG).plugin("synthetic").plugin("host-mem");
+    let home = home.plugin("faulty").plugin("wrong-layout");
+    let mut agent = home.start();
+    agent.until_ready();
+    let changed = "plugins changed: faulty (config)\n";
+    // no collector can be made
+    let ended = reload_with(&agent, "config = { mode = \"error_new\" }");
+    assert_eq!(not_started(&ended, "faulty", "plugins started: faulty\n"), "planned in new");
+    // nor ever will be: told by each reload until it is mended
+    let ended = reload_with(&agent, "config = { mode = \"config_error\" }");
+    let reason = not_started(&ended, "faulty", changed);
+    assert!(reason.contains("plugins.faulty.config.mode: planned in new"), "{reason}");
+    assert_eq!(not_started(&ask(&agent, "reload"), "faulty", "nothing changed\n"), reason);
+    assert_eq!(reload(&agent)["plugins"]["failed"], serde_json::json!({ "faulty": reason }));
+    // its first collection fails
+    let ended = reload_with(&agent, "config = { mode = \"panic_collect\" }");
+    assert!(not_started(&ended, "faulty", changed).contains("planned in collect"), "{ended:?}");
+    // it is not even loaded, which the answer's warnings tell too
+    home.write_config(&format!("{CONFIG}[plugins.wrong-layout]\nmode = \"in_process\"\n"));
+    let ended = ask(&agent, "reload");
+    let changed = "plugins started: wrong-layout\nplugins stopped: faulty\n";
+    let reason = not_started(&ended, "wrong-layout", changed);
+    assert!(reason.contains("its plugin API differs from the agent's"), "{reason}");
+    let (told, refused) = (reload(&agent), plugin(&agent, "wrong-layout"));
+    assert_eq!(told["plugins"]["failed"]["wrong-layout"], refused["reason"]);
+    assert_eq!((&told["success"], &told["changed"]), (&true.into(), &false.into()), "{told}");
+    // what runs goes on, and all is well once it is mended
+    collects_on(&mut agent, "synthetic", 2);
+    let ended = reload_with(&agent, "");
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
+    assert_eq!(reload(&agent)["plugins"]["failed"], serde_json::json!({}));
+    collects_on(&mut agent, "faulty", 1);
+    agent.stop();
+}
+
 #[test]
 fn tokens_that_do_not_do() {
     let agent = Home::new(CONFIG).plugin("synthetic").plugin("host-mem").start();

@@ -4,6 +4,7 @@
 mod commands;
 mod files;
 mod initialisers;
+mod late;
 mod reload;
 mod swaps;
 mod switch;

@@ -106,6 +106,20 @@ fn drop_ins_rules_and_what_waits_for_a_restart() {
 }
 
 #[test]
+fn a_refused_plugin_whose_file_has_come_is_shown_at_once() {
+    let home = Home::new(&format!("{CONFIG}[plugins.faulty]\n")).plugin("synthetic").plugin("host-mem");
+    let mut agent = home.start();
+    agent.until_ready();
+    assert_eq!(plugin(&agent, "faulty")["state"], "refused");
+    let home = home.plugin("faulty");
+    assert_eq!(reload(&agent)["plugins"]["failed"], json!({}));
+    assert_eq!(plugin(&agent, "faulty")["state"], "running");
+    collects_on(&mut agent, "faulty", 2);
+    drop(home);
+    agent.stop();
+}
+
+#[test]
 fn sighup_reloads() {
     let home = Home::new(CONFIG).plugin("synthetic").plugin("host-mem");
     let mut agent = home.start();

@@ -1,7 +1,10 @@
 //! The manager as others reach it: from tasks that must not block.
 
 use super::{Manager, Overview, lock, reload::summary, upgrade::Trial};
-use crate::serve::{ReloadOutcome, Switch, SwitchOutcome};
+use crate::{
+    collect::Collecting,
+    serve::{ReloadOutcome, Switch, SwitchOutcome},
+};
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex};
 
@@ -11,12 +14,13 @@ use std::sync::{Arc, Mutex};
 pub(in crate::app) struct Managing {
     manager: Arc<Mutex<Manager>>,
     overview: Arc<ArcSwap<Overview>>,
+    pub(super) collecting: Arc<Collecting>,
 }
 
 impl Managing {
     pub(in crate::app) fn new(manager: Manager) -> Self {
-        let overview = manager.overview();
-        Self { manager: Arc::new(Mutex::new(manager)), overview }
+        let (overview, collecting) = (manager.overview(), Arc::clone(&manager.rooms.collecting));
+        Self { manager: Arc::new(Mutex::new(manager)), overview, collecting }
     }
 
     /// What applies now.
@@ -24,12 +28,13 @@ impl Managing {
         self.overview.load_full()
     }
 
-    /// Reads the configuration again.
+    /// Reads the configuration again, and waits for what that starts.
     pub(in crate::app) async fn reload(&self) -> ReloadOutcome {
         match self.ask(Manager::reload).await {
-            Ok(Ok((reloaded, trials))) => {
+            Ok(Ok((mut reloaded, trials))) => {
                 self.try_out(trials);
-                ReloadOutcome::Done(reloaded)
+                reloaded.failed = self.failed_to_start(&reloaded.diff).await;
+                ReloadOutcome::Done(Box::new(reloaded))
             }
             Ok(Err(errors)) => ReloadOutcome::Invalid(errors),
             Err(error) => ReloadOutcome::Failed(error),
@@ -79,12 +84,21 @@ impl Managing {
     fn try_out(&self, trials: Vec<Trial>) {
         for trial in trials {
             let managing = self.clone();
-            tokio::spawn(async move {
-                let tried = trial.run().await;
-                if let Ok(more) = managing.ask(move |manager| manager.conclude(tried)).await {
-                    managing.try_out(more);
-                }
-            });
+            tokio::spawn(async move { managing.see_through(trial).await });
+        }
+    }
+
+    /// Tries a file out until it has taken over, or is not to be tried again.
+    async fn see_through(&self, mut trial: Trial) {
+        loop {
+            let tried = trial.run().await;
+            let Ok((more, later)) = self.ask(move |manager| manager.conclude(tried)).await else { return };
+            self.try_out(more);
+            let Some(attempt) = later.comes().await else { return };
+            match self.ask(move |manager| manager.try_again(&attempt)).await {
+                Ok(Some(next)) => trial = next,
+                _ => return,
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 //! Which plugins run, and how: changed while the agent runs, by a new configuration (`reload`), by hand (`switch`), and
-//! by new files of plugins (`upgrade`).
+//! by new files of plugins (`upgrade`), which are tried again where they were late (`again`).
 
+mod again;
 mod managing;
 mod reload;
+mod starting;
 mod switch;
 mod upgrade;
 

@@ -29,8 +29,9 @@ impl Manager {
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         warnings.extend(failed);
         let trials = self.look_for_files(&catalogue);
-        let upgrading = trials.iter().map(|trial| trial.name.clone()).collect();
-        let reloaded = Reloaded { diff, needs_restart, warnings, upgrading };
+        let upgrading = trials.iter().map(|trial| trial.name().to_owned()).collect();
+        self.publish(&catalogue);
+        let reloaded = Reloaded { diff, needs_restart, warnings, upgrading, ..Reloaded::default() };
         if !reloaded.diff.is_empty() {
             self.rooms.collecting.event(event(&reloaded));
         }

@@ -1,17 +1,21 @@
 //! Files of plugins that were replaced while the agent runs.
 //!
 //! A new file is tried out beside the old one (`canary`), and takes over with the next collection; one that fails is not
-//! tried again until it changes. The old library stays in the process, so there is a limit.
+//! tried again until it changes, but for one that was late (`again`). The old library stays in the process, so there is a limit.
 
-use super::{Manager, lock};
+use super::{
+    Manager,
+    again::{Again, Attempt, Later},
+    lock,
+};
 use crate::{
     app::{
-        canary::{Load, Proved, try_out},
+        canary::{Load, Proved, Unfit, try_out},
         known::Known,
         loaded::{Found, Loaded, Recipe},
         plugins::Loader,
     },
-    collect::Upgrade,
+    collect::{NotTaken, Upgrade},
     host::{Catalogue, Claims, Identity, discover},
     model::{Event, PluginStatus, Severity, Timestamp},
 };
@@ -27,30 +31,30 @@ const OVERWRITTEN: &str = "it was written over the old one, which is in the proc
 
 /// A file that is to be tried out.
 pub(super) struct Trial {
-    /// The key of the plugin's table.
-    pub(super) name: String,
     file: PathBuf,
     known: Arc<Known>,
     recipe: Recipe,
     claims: Arc<Claims>,
     deadline: Duration,
-    revision: u64,
-    number: u64,
+    attempt: Attempt,
 }
 
 /// A file that was tried out.
 pub(super) struct Tried {
-    name: String,
-    revision: u64,
-    number: u64,
+    attempt: Attempt,
     /// What it claimed; given back where it does not take over.
     claims: Arc<Claims>,
-    outcome: Result<Proved<Loaded>, String>,
+    outcome: Result<Proved<Loaded>, Unfit>,
 }
 
 impl Trial {
+    /// The key of the plugin's table.
+    pub(super) fn name(&self) -> &str {
+        &self.attempt.name
+    }
+
     pub(super) async fn run(self) -> Tried {
-        let Self { name, file, known, recipe, claims, deadline, revision, number } = self;
+        let Self { file, known, recipe, claims, deadline, attempt } = self;
         let claimed = Arc::clone(&claims);
         let load: Load<Loaded> = Box::new(move || {
             let loaded = known.load_in_turn(&file, &recipe, &claimed).map_err(|error| error.to_string())?;
@@ -58,7 +62,7 @@ impl Trial {
             Ok((loaded, factory))
         });
         let outcome = try_out(load, deadline).await;
-        Tried { name, revision, number, claims, outcome }
+        Tried { attempt, claims, outcome }
     }
 }
 
@@ -89,9 +93,9 @@ impl Manager {
                     continue;
                 }
                 Some(Found::Overwritten) => {
-                    self.rooms.collecting.event(refused(&name, OVERWRITTEN));
+                    self.rooms.collecting.event(refused(&name, OVERWRITTEN, None));
                 }
-                Some(Found::Other) => trials.extend(self.trial(&name, found.file, catalogue)),
+                Some(Found::Other) => trials.extend(self.trial(&name, found.file, catalogue, 1)),
                 None => {
                     if let Err(error) = self.start(&name, catalogue) {
                         tracing::error!("{error}");
@@ -101,7 +105,7 @@ impl Manager {
             self.tried.insert(name, identity);
         }
         if !trials.is_empty() {
-            let names: Vec<&str> = trials.iter().map(|trial| trial.name.as_str()).collect();
+            let names: Vec<&str> = trials.iter().map(Trial::name).collect();
             tracing::info!("new files are tried out: {}", names.join(", "));
         }
         trials
@@ -122,42 +126,52 @@ impl Manager {
         Some(found)
     }
 
-    fn trial(&mut self, name: &str, file: PathBuf, catalogue: &Catalogue) -> Option<Trial> {
+    /// What is to be tried out for a plugin that runs, for the so-manieth time.
+    pub(super) fn trial(
+        &mut self,
+        name: &str,
+        file: PathBuf,
+        catalogue: &Catalogue,
+        time: usize,
+    ) -> Option<Trial> {
         let number = self.next_number();
         let table = self.config.plugins.get(name)?;
         let claims = Arc::new(self.claims.on_trial());
         let loader = Loader { claims: &claims, ..self.loader(catalogue) };
         let recipe = loader.recipe(name, table);
         let known = Arc::clone(&self.known);
-        let deadline = table.deadline;
+        let (deadline, interval) = (table.deadline, table.interval);
         let running = self.running.get_mut(name)?;
         running.trial = number;
         let revision = running.revision;
-        Some(Trial { name: name.into(), file, known, recipe, claims, deadline, revision, number })
+        let attempt = Attempt { name: name.into(), revision, number, time, interval };
+        Some(Trial { file, known, recipe, claims, deadline, attempt })
     }
 
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
-    /// meanwhile.
-    pub(super) fn conclude(&mut self, tried: Tried) -> Vec<Trial> {
-        let Tried { name, revision, number, claims, outcome } = tried;
+    /// meanwhile; where it was late, or is when it takes over, it is to be tried later.
+    pub(super) fn conclude(&mut self, tried: Tried) -> (Vec<Trial>, Later) {
+        let Tried { attempt, claims, outcome } = tried;
+        let (again, later) = Again::new(&attempt);
+        let Attempt { name, revision, number, .. } = attempt;
         let running = self.running.get(&name);
         let counts = running.is_some_and(|running| (running.revision, running.trial) == (revision, number));
         if !counts || outcome.is_err() {
             claims.give_up(); // now: a collector that hangs may hold them for ever
         }
-        let Some(running) = running else { return Vec::new() };
+        let Some(running) = running else { return (Vec::new(), later) };
         if running.revision != revision {
             self.tried.remove(&name);
-            return self.rescan();
+            return (self.rescan(), later);
         }
         if running.trial != number {
-            return Vec::new(); // a newer file is tried out
+            return (Vec::new(), later); // a newer file is tried out
         }
         match outcome {
             Ok((loaded, factory, successor)) => {
                 let (slot, status) = (Arc::clone(&running.loaded), Arc::clone(&running.status));
                 let (new, claimed) = (loaded.clone(), Arc::clone(&claims));
-                let told = Box::new(move |made: Result<(), twarga_plugin_api::Error>| match made {
+                let told = Box::new(move |made: Result<(), NotTaken>| match made {
                     Ok(()) => {
                         claimed.keep();
                         let old = std::mem::replace(&mut *lock(&slot), loaded.clone());
@@ -165,9 +179,10 @@ impl Manager {
                         note_version(&mut status, &loaded);
                         upgraded(&status.name, &old, &loaded)
                     }
-                    Err(error) => {
+                    Err(NotTaken { error, overran }) => {
                         claimed.give_up();
-                        refused(&lock(&status).name, &format!("its first collection failed: {error}"))
+                        let reason = format!("its first collection failed: {error}");
+                        again.refused(&lock(&status).name, Unfit { reason, is_late: overran })
                     }
                 });
                 if !self.rooms.collecting.upgrade(running.id, Upgrade { successor, factory, told }) {
@@ -175,9 +190,9 @@ impl Manager {
                     self.begin_with(&name, &new);
                 }
             }
-            Err(reason) => self.rooms.collecting.event(refused(&name, &reason)),
+            Err(unfit) => self.rooms.collecting.event(again.refused(&name, unfit)),
         }
-        Vec::new()
+        (Vec::new(), later)
     }
 }
 
@@ -216,13 +231,19 @@ fn upgraded(name: &str, old: &Loaded, new: &Loaded) -> Event {
     }
 }
 
-fn refused(name: &str, reason: &str) -> Event {
+/// An event; `again` is when the same file is tried again.
+pub(super) fn refused(name: &str, reason: &str, again: Option<Duration>) -> Event {
     tracing::warn!("plugin {name}: its new file is not used, the old version goes on: {reason}");
     Event {
         kind: "plugin_upgrade_refused".into(),
         severity: Severity::Warning,
         message: format!("plugin {name}: its new file is not used, the old version goes on: {reason}"),
-        details: serde_json::json!({ "source": "agent", "plugin": name, "reason": reason }),
+        details: serde_json::json!({
+            "source": "agent",
+            "plugin": name,
+            "reason": reason,
+            "retry_seconds": again.map(|pause| pause.as_secs_f64()),
+        }),
         time: Timestamp::now(),
         vm_id: None,
     }

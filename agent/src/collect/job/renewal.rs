@@ -1,6 +1,6 @@
 //! How a collector changes while the agent runs: other times, a fresh start, another version of its plugin.
 
-use super::{Health, Job, Outcome};
+use super::{Health, Job, Outcome, PRIMINGS};
 use crate::{
     collect::{Cadence, Factory, Source, budget::Budget},
     model::{Batch, Event, Gap, LocalSeries, PluginState, Resets, Timestamp},
@@ -22,7 +22,16 @@ pub struct Times {
 }
 
 /// Called once with how the takeover went, on a lane: must not block. Its event is stored.
-pub type UpgradeTold = Box<dyn FnOnce(Result<(), Error>) -> Event + Send>;
+pub type UpgradeTold = Box<dyn FnOnce(Result<(), NotTaken>) -> Event + Send>;
+
+/// Why another version did not take over.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// What its first collection in its place answered.
+    pub error: Error,
+    /// It was ended at its deadline.
+    pub overran: bool,
+}
 
 /// Another version of a collector's plugin, which was tried out and takes over with the next collection. Where that goes
 /// wrong, the old one stays.
@@ -94,7 +103,7 @@ impl Job {
         self.upgrade = None;
         self.health = Health::default();
         self.limit_untold = Some(self.refused_series);
-        self.primings = 2;
+        self.primings = PRIMINGS;
         let mut status = self.status();
         (status.state, status.reason) = (PluginState::Running, None);
     }
@@ -118,9 +127,10 @@ impl Job {
         source.shorten_next(self.deadline.min(self.interval) * 3 / 4);
         let result = source.collect(batch);
         if let Err(error) = result {
+            let overran = source.overran();
             let_go((source, factory));
             *batch = Batch::new(self.id);
-            outcome.events.push(told(Err(error)));
+            outcome.events.push(told(Err(NotTaken { error, overran })));
             return None;
         }
         if let Some(old) = self.lose_source() {

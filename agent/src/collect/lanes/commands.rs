@@ -48,6 +48,11 @@ impl Collecting {
         self.command(|state| state.roster.change(id, change))
     }
 
+    /// Whether a collector has shown since it was added or made anew whether it works; its status tells.
+    pub fn begun(&self, id: CollectorId) -> bool {
+        self.command(|state| state.roster.begun(id))
+    }
+
     /// Lets another version of its plugin take over with the collector's next collection; whether there will be one: not
     /// where it has ended, or its call does not come back.
     pub fn upgrade(&self, id: CollectorId, upgrade: Upgrade) -> bool {

@@ -117,6 +117,18 @@ impl Roster {
         true
     }
 
+    /// Whether a collector has shown since it was added or made anew whether it works: also where it has ended, or its
+    /// first call does not come back.
+    pub(in crate::collect) fn begun(&self, id: CollectorId) -> bool {
+        let anew = |pending: &Pending| matches!(pending, Pending::Change(Change { factory: Some(_), .. }));
+        match self.in_call(id) {
+            // its status says so by then
+            Some(running) if running.noted.is_some() => true,
+            Some(running) => running.begun && !running.pending.iter().any(anew),
+            None => self.waiting.iter().all(|waiting| waiting.job.id != id || waiting.job.begun()),
+        }
+    }
+
     /// A collector's call that counts.
     pub(super) fn in_call(&self, id: CollectorId) -> Option<&Running> {
         self.running.iter().find(|running| running.job == id && !running.left_behind)

@@ -8,8 +8,11 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Debug, Default)]
 pub(super) struct Collector {
-    /// Places of its series by its own numbers.
-    pub(super) places: Vec<u32>,
+    /// The number of its series that has the first place.
+    first: LocalSeries,
+    /// Places of its series by its own numbers, from the first on: each version of a plugin counts on where the one before
+    /// ended, and the numbers before are nobody's then.
+    places: Vec<u32>,
     /// Collections it has brought; one more for each gap, so that samples around a gap are no neighbours.
     pub(super) collections: u64,
     /// Those of them that went well.
@@ -39,11 +42,32 @@ impl Collector {
     }
 
     pub(super) fn place(&self, local: LocalSeries) -> Option<usize> {
-        self.places.get(local as usize).filter(|place| **place != NONE).map(|place| *place as usize)
+        let at = local.checked_sub(self.first)? as usize;
+        self.places.get(at).filter(|place| **place != NONE).map(|place| *place as usize)
+    }
+
+    /// No series has a place; the numbers of those that get one now go from `first` on.
+    pub(super) fn begin_places(&mut self, first: LocalSeries) {
+        self.places.clear();
+        self.first = first;
+    }
+
+    /// Gives back what more series needed once.
+    pub(super) fn shrink(&mut self) {
+        self.places.shrink_to_fit();
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.places.capacity()
     }
 
     pub(super) fn set_place(&mut self, local: LocalSeries, place: u32) {
-        let at = local as usize;
+        if let Some(before) = self.first.checked_sub(local).filter(|before| *before > 0) {
+            self.places.splice(0..0, std::iter::repeat_n(NONE, before as usize));
+            self.first = local;
+        }
+        let at = (local - self.first) as usize;
         if at >= self.places.len() {
             self.places.resize(at + 1, NONE);
         }
@@ -53,7 +77,8 @@ impl Collector {
     }
 
     pub(super) fn clear_place(&mut self, local: LocalSeries) {
-        if let Some(known) = self.places.get_mut(local as usize) {
+        let at = local.checked_sub(self.first).map(|at| at as usize);
+        if let Some(known) = at.and_then(|at| self.places.get_mut(at)) {
             *known = NONE;
         }
     }

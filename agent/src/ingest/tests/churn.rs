@@ -43,6 +43,32 @@ fn twenty_thousand_series_that_come_and_go_take_the_room_of_those_that_are_there
     }
 }
 
+/// Each version of a plugin that takes over counts on where the one before ended, up to half of all numbers.
+#[test]
+fn collectors_that_take_over_again_and_again_take_the_room_of_one() {
+    let mut bench = Bench::new();
+    let mut last = Vec::new();
+    for version in 0..2000 {
+        // the last one begins anew
+        let base = if version == 1999 { 0 } else { version * LIVE };
+        // the same series in another order, under other numbers; those of before end with that batch
+        let now: Vec<u32> = (base..base + LIVE).collect();
+        bench.batch(|batch| {
+            let order = |n: u32| (n * 7 + version) % LIVE;
+            batch.registered = now.iter().map(|local| (*local, series(order(local - base)))).collect();
+            batch.samples = now.iter().map(|local| sample(*local, f64::from(version))).collect();
+            batch.retired = std::mem::replace(&mut last, now.clone());
+        });
+        assert_eq!(bench.stats.live_series.get(), u64::from(LIVE));
+        if version < 1999 {
+            let room = bench.writer.room();
+            assert!(room.iter().all(|room| *room <= 1024), "{room:?} after {version}");
+        }
+    }
+    assert_eq!(bench.stats.samples.get(), 2000 * u64::from(LIVE), "none is lost");
+    assert_eq!(bench.store.disk().forgotten, [], "no series ended");
+}
+
 #[test]
 fn a_crowd_that_left_gives_its_room_back() {
     let mut bench = Bench::new();

@@ -33,6 +33,7 @@ struct Plugins {
     stopped: Vec<String>,
     changed: BTreeMap<String, Vec<&'static str>>,
     upgrading: Vec<String>,
+    failed: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -44,13 +45,13 @@ struct Alerts {
 
 impl ReloadAnswer {
     pub(in crate::serve) fn new(reloaded: Reloaded, time: Timestamp) -> Self {
-        let Reloaded { diff, needs_restart, warnings, upgrading } = reloaded;
+        let Reloaded { diff, needs_restart, warnings, upgrading, failed } = reloaded;
         let nothing = diff.is_empty() && upgrading.is_empty();
         let Diff { started, stopped, changed, alerts_added, alerts_removed, alerts_changed, keys } = diff;
         Self {
             success: true,
             changed: !nothing,
-            plugins: Plugins { started, stopped, changed, upgrading },
+            plugins: Plugins { started, stopped, changed, upgrading, failed },
             alerts: Alerts { added: alerts_added, removed: alerts_removed, changed: alerts_changed },
             keys,
             needs_restart,
