@@ -112,6 +112,7 @@
 //! - **Facts** that are no numbers are labels of a [`Metric::info`], states are a [`Metric::state_set`].
 //! - **Series** are registered once ([`Host::series`]), kept, and [retired](Host::retire) when their thing is gone.
 //! - **Errors**: `?` is enough. What was put before the error is kept. [`Error`] tells which kinds there are.
+//! - **Durations** of your configuration are written `1.5s`, as all of agent.toml: [`duration`].
 //! - **Cost**: keep files open ([`pseudo_file`]), allocate in `new`. The agent measures every plugin and shows it.
 //! - Write to [`Host::log`], not to standard output.
 //!
@@ -131,6 +132,7 @@
 #[allow(missing_docs, reason = "the derives' generated items")]
 pub mod abi;
 mod collector;
+pub mod duration;
 mod error;
 #[cfg(feature = "formats")]
 pub mod formats;
