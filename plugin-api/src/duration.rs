@@ -1,7 +1,8 @@
 //! Durations as people write them: `500ms`, `1.5s`, `1m 30s`. The agent reads those of `agent.toml` in the same way.
 //!
 //! A duration is one part or several, which add up. A part is a number, whole or with a fraction, and a unit: `ns`, `us`,
-//! `ms`, `s`, `m`, `h`, `d`, `w`, or their English words (`min`, `hours`). Blanks may be anywhere but in a number or a unit.
+//! `ms`, `s`, `m`, `h`, `d`, `w`, `y`, or their English words (`min`, `hours`). A year is 365.25 days, a month (only in full:
+//! `M` is easily taken for minutes) 30.44. Blanks may be anywhere but in a number or a unit.
 //!
 //! ```
 //! use std::time::Duration;
@@ -44,7 +45,9 @@ use serde::de::{Deserializer, Visitor};
 use std::{fmt, marker::PhantomData, ops::RangeInclusive, time::Duration};
 
 /// The units, the largest first, by their names in nanoseconds. The first name is the one that [`words`] writes.
-const UNITS: [(&[&str], u128); 8] = [
+const UNITS: [(&[&str], u128); 10] = [
+    (&["y", "yr", "yrs", "year", "years"], 31_557_600_000_000_000),
+    (&["month", "months"], 2_630_016_000_000_000),
     (&["w", "wk", "wks", "week", "weeks"], 604_800_000_000_000),
     (&["d", "day", "days"], 86_400_000_000_000),
     (&["h", "hr", "hrs", "hour", "hours"], 3_600_000_000_000),
@@ -54,7 +57,9 @@ const UNITS: [(&[&str], u128); 8] = [
     (&["us", "µs", "usec"], 1_000),
     (&["ns", "nsec", "nanos"], 1),
 ];
-const EXAMPLES: &str = "`500ms`, `1.5s` or `1m 30s` (units: ns, us, ms, s, m, h, d, w)";
+/// Where days are among them: years, months and weeks are read, but not written.
+const DAYS: usize = 3;
+const EXAMPLES: &str = "`500ms`, `1.5s` or `1m 30s` (units: ns, us, ms, s, m, h, d, w, y)";
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,11 +80,11 @@ pub enum ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed => f.write_str("is not a duration"),
-            Self::NoUnit(number) => write!(f, "is not a duration: `{number}` has no unit"),
-            Self::UnknownUnit(unit) => write!(f, "is not a duration: `{unit}` is no unit"),
-            Self::TooLong => f.write_str("is too long for a duration"),
-            Self::TooFine => f.write_str("is not a duration: it is finer than nanoseconds"),
+            Self::Malformed => f.write_str("not a duration"),
+            Self::NoUnit(number) => write!(f, "not a duration: `{number}` has no unit"),
+            Self::UnknownUnit(unit) => write!(f, "not a duration: `{unit}` is no unit"),
+            Self::TooLong => f.write_str("too long for a duration"),
+            Self::TooFine => f.write_str("not a duration: it is finer than nanoseconds"),
         }
     }
 }
@@ -97,7 +102,7 @@ impl std::error::Error for ParseError {}
 /// ```
 ///
 /// # Errors
-/// See [`ParseError`]. What it displays goes behind the text: `soon` is not a duration.
+/// See [`ParseError`]. What it displays goes behind the text and `is`.
 pub fn parse(text: &str) -> Result<Duration, ParseError> {
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -173,7 +178,7 @@ impl fmt::Display for Words {
             return f.write_str("0s");
         }
         let (mut left, mut gap) = (self.0.as_nanos(), "");
-        for (names, scale) in &UNITS[1..] {
+        for (names, scale) in &UNITS[DAYS..] {
             let number = left / scale;
             left %= scale;
             if number > 0 {
@@ -201,7 +206,7 @@ pub fn deserialize<'de, D: Deserializer<'de>, T: From<Duration>>(from: D) -> Res
         }
 
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-            let wrong = |error| E::custom(format_args!("`{text}` {error}; write one such as {EXAMPLES}"));
+            let wrong = |error| E::custom(format_args!("`{text}` is {error}; write one such as {EXAMPLES}"));
             parse(text).map(T::from).map_err(wrong)
         }
     }

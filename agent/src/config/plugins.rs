@@ -12,6 +12,7 @@ use super::{
 };
 use serde_json::{Map, Value as Json};
 use std::{collections::BTreeMap, time::Duration};
+use twarga_plugin_api::duration;
 
 /// The plugins of an agent without a configuration file.
 const BUILT_IN: [&str; 5] = ["host-cpu", "host-disk", "host-mem", "host-net", "vagrant-vm"];
@@ -25,10 +26,8 @@ pub const DEFAULT_SERIES: usize = 100_000;
 /// ones.
 const MOST_SERIES: usize = 500_000;
 
-const DEADLINES: Durations =
-    Durations { least: Duration::from_millis(10), most: hours(24), words: "10ms to 1d", example: "5s" };
-const SPREADS: Durations =
-    Durations { least: Duration::ZERO, most: hours(24), words: "0s to 1d", example: "500ms" };
+const DEADLINES: Durations = Durations { least: Duration::from_millis(10), most: hours(24), example: "5s" };
+const SPREADS: Durations = Durations { least: Duration::ZERO, most: hours(24), example: "500ms" };
 
 /// The plugins of the host and of its machines, as they are.
 pub(super) fn built_in(section: &AgentSection) -> BTreeMap<String, Plugin> {
@@ -143,7 +142,7 @@ fn times(table: &mut Table<'_>, section: &AgentSection, flags: &Flags, check: &m
         let Some(interval) = interval else { return Some(value) };
         if value > interval || (value == interval && !may_equal) {
             let than = if may_equal { "longer than" } else { "not shorter than" };
-            let words = humantime::format_duration(interval);
+            let words = duration::words(interval);
             let hint = if may_equal { "write a duration up to that" } else { "write a shorter duration" };
             field.error(format!("{than} the plugin's interval, {words}"), hint, check);
         }
