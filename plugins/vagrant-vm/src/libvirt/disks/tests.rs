@@ -8,10 +8,9 @@ fn image(name: &str) -> Image {
     (PathBuf::from(name), Whose { uid: None, owner: 0 })
 }
 
-#[test]
-fn one_that_hangs_costs_itself_alone_and_comes_back() {
+/// A look at images that finds 7 bytes; below `/hangs`, it takes until the test opens the gate that it has locked.
+fn gated() -> (Arc<Mutex<()>>, Arc<Look>) {
     let gate = Arc::new(Mutex::new(()));
-    let closed = gate.lock().expect("a lock");
     let behind = Arc::clone(&gate);
     let look = move |path: &Path, _| {
         if path.starts_with("/hangs") {
@@ -19,7 +18,14 @@ fn one_that_hangs_costs_itself_alone_and_comes_back() {
         }
         Ok(Extent::File(7))
     };
-    let mut disks = Disks::with(Duration::from_millis(500), Arc::new(look));
+    (gate, Arc::new(look))
+}
+
+#[test]
+fn one_that_hangs_costs_itself_alone_and_comes_back() {
+    let (gate, look) = gated();
+    let closed = gate.lock().expect("a lock");
+    let mut disks = Disks::with(Duration::from_millis(500), look);
     let images = || -> HashSet<Image> { ["/a", "/hangs", "/b", "/c"].into_iter().map(image).collect() };
     for round in 0..3 {
         let start = Instant::now();
@@ -84,15 +90,8 @@ fn those_that_are_known_are_looked_at_ahead() {
 
 #[test]
 fn one_that_hangs_ahead_is_left_behind() {
-    let gate = Arc::new(Mutex::new(()));
-    let behind = Arc::clone(&gate);
-    let look = move |path: &Path, _| {
-        if path.starts_with("/hangs") {
-            let _open = behind.lock().expect("a lock");
-        }
-        Ok(Extent::File(7))
-    };
-    let mut disks = Disks::with(Duration::from_millis(500), Arc::new(look));
+    let (gate, look) = gated();
+    let mut disks = Disks::with(Duration::from_millis(500), look);
     let mut ahead = disks.ahead();
     let images: HashSet<Image> = ["/a", "/hangs", "/b"].into_iter().map(image).collect();
     assert!(disks.look(images.clone(), soon()).values().all(Result::is_ok));
@@ -126,15 +125,10 @@ fn without_time_there_is_a_reason() {
 
 #[test]
 fn many_that_hang_take_few_threads() {
-    let gate = Arc::new(Mutex::new(()));
+    let (gate, look) = gated();
     let closed = gate.lock().expect("a lock");
-    let behind = Arc::clone(&gate);
-    let look = move |_: &Path, _| {
-        let _open = behind.lock().expect("a lock");
-        Ok(Extent::Device)
-    };
-    let mut disks = Disks::with(Duration::from_millis(20), Arc::new(look));
-    let images: HashSet<Image> = (0..50).map(|number| image(&format!("/{number}"))).collect();
+    let mut disks = Disks::with(Duration::from_millis(20), look);
+    let images: HashSet<Image> = (0..50).map(|number| image(&format!("/hangs/{number}"))).collect();
     let extents = disks.look(images.clone(), soon());
     assert_eq!((extents.len(), disks.stuck.len()), (50, MAX_STUCK));
     assert!(extents.values().all(Result::is_err));
@@ -148,18 +142,15 @@ fn many_that_hang_take_few_threads() {
 /// Whoever has images that hang, or are slow now and then, takes neither places nor time of others.
 #[test]
 fn one_owners_images_cost_no_other_owner_anything() {
-    let gate = Arc::new(Mutex::new(()));
+    let (gate, look) = gated();
     let closed = gate.lock().expect("a lock");
-    let behind = Arc::clone(&gate);
-    let look = move |path: &Path, _| {
-        if path.starts_with("/hangs") {
-            let _open = behind.lock().expect("a lock");
-        } else if path.starts_with("/slow") {
+    let slow_too = move |path: &Path, whose| {
+        if path.starts_with("/slow") {
             thread::sleep(Duration::from_millis(15));
         }
-        Ok(Extent::File(7))
+        look(path, whose)
     };
-    let mut disks = Disks::with(Duration::from_millis(200), Arc::new(look));
+    let mut disks = Disks::with(Duration::from_millis(200), Arc::new(slow_too));
     let of = |owner: u32, folder: &'static str, count: usize| {
         let whose = Whose { uid: None, owner };
         (0..count).map(move |number| (PathBuf::from(format!("{folder}/{number}")), whose))
