@@ -113,6 +113,7 @@
 //! - **Series** are registered once ([`Host::series`]), kept, and [retired](Host::retire) when their thing is gone.
 //! - **Errors**: `?` is enough. What was put before the error is kept. [`Error`] tells which kinds there are.
 //! - **Durations** of your configuration are written `1.5s`, as all of agent.toml: [`duration`].
+//! - **Calls that may hang** (a network file system, a socket) are made by a [`crew`], not by the collector.
 //! - **Cost**: keep files open ([`pseudo_file`]), allocate in `new`. The agent measures every plugin and shows it.
 //! - Write to [`Host::log`], not to standard output.
 //!
@@ -132,6 +133,7 @@
 #[allow(missing_docs, reason = "the derives' generated items")]
 pub mod abi;
 mod collector;
+pub mod crew;
 pub mod duration;
 mod error;
 #[cfg(feature = "formats")]

@@ -13,7 +13,6 @@ mod source;
 
 use crate::{
     config::Config,
-    crew::Crew,
     job::Job,
     machine::{Machine, Reading, State, Values},
     provider::{Answer, Notes, Provider, Seat},
@@ -27,6 +26,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use twarga_plugin_api::crew::Crew;
 
 /// A machine that vanished from its provider, or lost its id, while it stands in the index may be on its way out:
 /// `vagrant destroy` removes one after the other. Only after so long it is taken for one that was not created.

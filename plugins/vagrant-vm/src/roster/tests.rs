@@ -3,7 +3,7 @@
 mod owners;
 
 use super::*;
-use crate::{crew::Timing, finder::tests as finder, machine::Owner};
+use crate::{finder::tests as finder, machine::Owner};
 use owners::{mallorys, owned};
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
 };
-use twarga_plugin_api::Level;
+use twarga_plugin_api::{Level, crew::Timing};
 
 /// Answers from a table; what is not in it is gone. Waits for a word first, where it is told to hang.
 struct Scripted {
@@ -44,7 +44,7 @@ impl Provider for Panics {
 }
 
 fn crew() -> Arc<Crew<Job>> {
-    Arc::new(Crew::new(Timing::default()))
+    Arc::new(Crew::new("test-crew", Timing::default()))
 }
 
 struct Bench {

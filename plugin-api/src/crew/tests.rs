@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use super::*;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -29,7 +31,12 @@ fn gated() -> (Sender<()>, Counting) {
 
 fn counts(crew: &Crew<Counting>) -> Vec<Option<usize>> {
     let mut counts = Vec::new();
-    crew.each(|_, task| counts.push(task.map(|task| task.done)));
+    crew.each(|_, seen| {
+        counts.push(match seen {
+            Seen::Idle(task) => Some(task.done),
+            _ => None,
+        });
+    });
     counts
 }
 
@@ -41,7 +48,7 @@ const TIMING: Timing = Timing { handover: Duration::from_millis(20), slow: Durat
 
 #[test]
 fn one_thread_does_all() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     for _ in 0..100 {
         crew.add(free());
     }
@@ -55,7 +62,7 @@ fn one_thread_does_all() {
 
 #[test]
 fn who_hangs_keeps_a_thread_and_nothing_else() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     let (open, hanging) = gated();
     crew.add(hanging);
     let other = crew.add(free());
@@ -78,7 +85,7 @@ fn who_hangs_keeps_a_thread_and_nothing_else() {
 
 #[test]
 fn a_place_is_not_free_while_its_task_hangs() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     let (_open, hanging) = gated();
     let at = crew.add(hanging);
     crew.round(soon(50), |_| true).unwrap();
@@ -90,7 +97,7 @@ fn a_place_is_not_free_while_its_task_hangs() {
 
 #[test]
 fn a_task_that_panics_is_done_again() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     crew.add(Counting { panics: true, ..free() });
     crew.add(free());
     crew.round(soon(60_000), |_| true).unwrap();
@@ -101,7 +108,7 @@ fn a_task_that_panics_is_done_again() {
 
 #[test]
 fn a_crew_that_is_not_to_last_has_threads_in_its_rounds_alone() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     crew.add(free());
     let ended = |crew: &Crew<Counting>| {
         let bound = soon(60_000);
@@ -112,14 +119,14 @@ fn a_crew_that_is_not_to_last_has_threads_in_its_rounds_alone() {
     };
     crew.round(soon(60_000), |_| true).unwrap();
     assert_eq!(crew.threads(), 1);
-    crew.last(false);
+    crew.set_lasting(false);
     ended(&crew);
     for round in 2..5 {
         crew.round(soon(60_000), |_| true).unwrap();
         assert_eq!(counts(&crew), [Some(round)]);
         ended(&crew);
     }
-    crew.last(true);
+    crew.set_lasting(true);
     crew.round(soon(60_000), |_| true).unwrap();
     assert_eq!((counts(&crew), crew.threads()), (vec![Some(5)], 1));
 }
@@ -127,7 +134,7 @@ fn a_crew_that_is_not_to_last_has_threads_in_its_rounds_alone() {
 #[test]
 fn threads_end_with_their_owner() {
     let (open, hanging) = gated();
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     crew.add(hanging);
     crew.add(free());
     crew.round(soon(200), |_| true).unwrap();
@@ -159,7 +166,7 @@ impl Task for Named {
         let _ = self.log.send(self.name);
     }
 
-    fn rank(&self) -> Rank {
+    fn rank(&self, _: bool) -> Rank {
         self.rank
     }
 
@@ -171,7 +178,7 @@ impl Task for Named {
 /// A crew, where each task's place is, and what was done.
 fn named(timing: Timing, tasks: &[(&'static str, Rank)]) -> (Crew<Named>, Receiver<&'static str>) {
     let (log, done) = channel();
-    let crew = Crew::new(timing);
+    let crew = Crew::new("test-crew", timing);
     for (name, rank) in tasks {
         crew.add(Named { name, rank: *rank, due: true, gate: None, log: log.clone() });
     }
@@ -261,7 +268,7 @@ fn what_takes_long_is_waited_for_as_often_as_it_does() {
 #[test]
 fn those_that_take_long_do_not_wait_for_each_other_in_turn() {
     const MANY: usize = 8;
-    let crew = Crew::new(Timing { handover: Duration::from_millis(100), ..TIMING });
+    let crew = Crew::new("test-crew", Timing { handover: Duration::from_millis(100), ..TIMING });
     let (log, said) = channel();
     let begun = Arc::new(Mutex::new(0));
     struct Begins {
@@ -276,7 +283,7 @@ fn those_that_take_long_do_not_wait_for_each_other_in_turn() {
             let _ = self.log.send(());
         }
 
-        fn rank(&self) -> Rank {
+        fn rank(&self, _: bool) -> Rank {
             Rank::Long
         }
     }
@@ -311,11 +318,11 @@ fn what_takes_long_does_not_wait_for_all_the_usual_ones() {
             let _ = self.2.send(self.0);
         }
 
-        fn rank(&self) -> Rank {
+        fn rank(&self, _: bool) -> Rank {
             self.0
         }
     }
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     let (log, done) = channel();
     for _ in 0..200 {
         crew.add(Takes(Rank::Usual, TIMING.handover / 4, log.clone()));
