@@ -85,6 +85,8 @@ pub(crate) struct Prober {
     /// By their places in the crew.
     slots: Vec<Option<Slot>>,
     round_ends: Instant,
+    /// Some calls were not back at the end of the last round, or had been asked of mounts that are gone.
+    some_are_away: bool,
 }
 
 struct Slot {
@@ -102,7 +104,7 @@ impl Prober {
     pub(crate) fn new(probe: Arc<dyn Probe>, timing: Timing) -> Self {
         let of_crew = crew::Timing { handover: timing.handover, slow: timing.patience };
         let crew = Crew::new("host-disk-probe", of_crew);
-        Self { probe, timing, crew, slots: Vec::new(), round_ends: Instant::now() }
+        Self { probe, timing, crew, slots: Vec::new(), round_ends: Instant::now(), some_are_away: false }
     }
 
     /// A mount to ask from the next round on.
@@ -149,7 +151,9 @@ impl Prober {
     /// Where no thread can be made.
     pub(crate) fn start(&mut self) -> io::Result<()> {
         self.round_ends = Instant::now() + self.timing.patience;
-        self.take_late_answers();
+        if self.some_are_away {
+            self.take_late_answers();
+        }
         let slots = &self.slots;
         self.crew.begin(|at| matches!(slots.get(at), Some(Some(slot)) if !slot.removed))
     }
@@ -183,10 +187,11 @@ impl Prober {
     pub(crate) fn finish(&mut self, mut take: impl FnMut(SlotId, Reading)) -> io::Result<()> {
         let outcome = self.crew.wait(self.round_ends);
         let (slots, deadline) = (&mut self.slots, self.timing.deadline);
+        let mut away = false;
         self.crew.each(|at, seen| {
-            let Some(slot) = slots.get_mut(at).and_then(Option::as_mut).filter(|slot| !slot.removed) else {
-                return;
-            };
+            let slot = slots.get_mut(at).and_then(Option::as_mut);
+            away |= !matches!(seen, Seen::Idle(_)) || slot.as_ref().is_some_and(|slot| slot.removed);
+            let Some(slot) = slot.filter(|slot| !slot.removed) else { return };
             let (now, since) = match seen {
                 Seen::Idle(ask) => (ask.answer.take().filter(|_| !std::mem::take(&mut slot.outdated)), None),
                 Seen::Queued => (None, None),
@@ -201,6 +206,7 @@ impl Prober {
             slot.late = None;
             take(SlotId(at), reading);
         });
+        self.some_are_away = away;
         outcome
     }
 
