@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod stress;
+
 use super::*;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
