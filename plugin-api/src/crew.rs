@@ -43,6 +43,9 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 
+mod state;
+
+use state::{Phase, Slot, State};
 use std::{
     collections::VecDeque,
     io,
@@ -52,8 +55,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most threads with tasks of one rank, but for the longest, however many there are.
-const MAX_THREADS: usize = 64;
 const STACK_BYTES: usize = 256 << 10;
 
 /// What is to be done again and again.
@@ -104,7 +105,8 @@ impl Default for Timing {
     }
 }
 
-/// Tasks and the threads that do them: the owner's end. Dropped, it lets all threads go, those that hang as soon as they come back.
+/// Tasks and the threads that do them: the owner's end. Dropped, it lets all threads go, those that hang as soon as they come
+/// back.
 pub struct Crew<T: Task> {
     shared: Arc<Shared<T>>,
 }
@@ -115,44 +117,6 @@ struct Shared<T> {
     state: Mutex<State<T>>,
     /// All awaited tasks are done.
     done: Condvar,
-}
-
-struct State<T> {
-    slots: Vec<Slot<T>>,
-    /// By their ranks.
-    queues: [VecDeque<usize>; 3],
-    /// How many of each rank threads have.
-    busy: [usize; 3],
-    /// Something hangs in this round, or there is no time to wait for the usual ones.
-    hangs: bool,
-    awaited: usize,
-    threads: usize,
-    /// The one of them that is parked for want of work. Who wakes it takes it out.
-    idle: Option<Thread>,
-    /// Counts the tasks done, to tell a slow round from a stuck one.
-    finished: usize,
-    waiting: bool,
-    /// A thread without work stays for the next round.
-    lasting: bool,
-    closing: bool,
-}
-
-struct Slot<T> {
-    /// None while a thread has it.
-    task: Option<T>,
-    rank: Rank,
-    phase: Phase,
-    /// It is of no use any more.
-    removed: bool,
-    slow: bool,
-    awaited: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    Queued,
-    Working(Instant),
 }
 
 /// What a [`Crew`] knows of a task between rounds.
@@ -169,33 +133,15 @@ pub enum Seen<'a, T> {
 impl<T: Task> Crew<T> {
     /// Without a thread as yet. `name` is what its threads will be called: 15 bytes of it are shown.
     pub fn new(name: &'static str, timing: Timing) -> Self {
-        let state = State {
-            slots: Vec::new(),
-            queues: Default::default(),
-            busy: [0; 3],
-            hangs: false,
-            awaited: 0,
-            threads: 0,
-            idle: None,
-            finished: 0,
-            waiting: false,
-            lasting: true,
-            closing: false,
-        };
-        Self { shared: Arc::new(Shared { name, timing, state: Mutex::new(state), done: Condvar::new() }) }
+        Self {
+            shared: Arc::new(Shared { name, timing, state: Mutex::new(State::new()), done: Condvar::new() }),
+        }
     }
 
     /// A task for the next rounds, and its place.
     pub fn add(&self, task: T) -> usize {
         let mut state = self.shared.lock();
-        let slot = Slot {
-            task: Some(task),
-            rank: Rank::Usual,
-            phase: Phase::Idle,
-            removed: false,
-            slow: false,
-            awaited: false,
-        };
+        let slot = Slot::new(task);
         let free = state.slots.iter().position(|slot| slot.removed && slot.phase == Phase::Idle);
         match free {
             Some(at) => {
@@ -218,11 +164,11 @@ impl<T: Task> Crew<T> {
         idle.iter().for_each(Thread::unpark);
     }
 
-    /// A task that is not to be done again. Its place may become another's.
+    /// A task that is not to be done again. Its place may become another's; a thread that has it drops it when it comes back.
     pub fn remove(&self, at: usize) {
         let mut state = self.shared.lock();
         state.queues.iter_mut().for_each(|queue| queue.retain(|queued| *queued != at));
-        let slot = &mut state.slots[at];
+        let Some(slot) = state.slots.get_mut(at) else { return };
         slot.removed = true;
         let awaited = std::mem::take(&mut slot.awaited);
         state.awaited -= usize::from(awaited);
@@ -444,81 +390,6 @@ impl<T: Task> Shared<T> {
         if state.waiting {
             self.done.notify_all();
         }
-    }
-}
-
-impl<T: Task> State<T> {
-    fn enqueue(&mut self, slow: bool, wants: &impl Fn(usize) -> bool) {
-        for (at, slot) in self.slots.iter_mut().enumerate() {
-            let due = slot.task.as_ref().filter(|task| task.is_due());
-            let (Some(task), false) = (due, slot.removed || slot.slow != slow || !wants(at)) else {
-                continue;
-            };
-            if slot.phase == Phase::Idle {
-                slot.phase = Phase::Queued;
-                slot.rank = task.rank(slow);
-                self.queues[slot.rank as usize].push_back(at);
-            }
-            if slot.phase == Phase::Queued && !slow && !slot.awaited {
-                slot.awaited = true;
-                self.awaited += 1;
-            }
-        }
-    }
-
-    /// Whether a thread may lie down.
-    fn is_at_rest(&self) -> bool {
-        self.lasting && !self.closing && self.idle.is_none() && !self.has_work()
-    }
-
-    fn has_work(&self) -> bool {
-        [Rank::First, Rank::Usual, Rank::Long].into_iter().any(|rank| self.may_begin(rank))
-    }
-
-    /// Whether there is a task of this rank, and a thread may be left to it.
-    fn may_begin(&self, rank: Rank) -> bool {
-        let at = rank as usize;
-        !self.queues[at].is_empty() && (rank == Rank::Long || self.busy[at] < MAX_THREADS)
-    }
-
-    /// The task that is to be done next.
-    fn next(&mut self) -> Option<usize> {
-        let order = if self.hangs {
-            [Rank::First, Rank::Long, Rank::Usual]
-        } else {
-            [Rank::First, Rank::Usual, Rank::Long]
-        };
-        let rank = order.into_iter().find(|rank| self.may_begin(*rank))?;
-        self.queues[rank as usize].pop_front()
-    }
-
-    /// Takes a task back, unless it was removed. Tells whether it was the last one that was awaited.
-    fn finish(&mut self, at: usize, task: &mut Option<T>, slow: bool) -> bool {
-        self.finished = self.finished.wrapping_add(1);
-        let slot = &mut self.slots[at];
-        (slot.phase, slot.slow) = (Phase::Idle, slow && slot.rank != Rank::Long);
-        self.busy[slot.rank as usize] -= 1;
-        if !slot.removed {
-            slot.task = task.take();
-        }
-        if !std::mem::take(&mut slot.awaited) {
-            return false;
-        }
-        self.awaited -= 1;
-        self.awaited == 0
-    }
-
-    fn stop_waiting(&mut self) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.awaited) {
-            slot.awaited = false;
-            // one that was not begun yet is not to blame
-            slot.slow = matches!(slot.phase, Phase::Working(_)) && slot.rank != Rank::Long;
-        }
-        self.awaited = 0;
-    }
-
-    fn working(&self) -> usize {
-        self.slots.iter().filter(|slot| matches!(slot.phase, Phase::Working(_))).count()
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod stress;
 
-use super::*;
+use super::{state::MAX_THREADS, *};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Counts what it did; waits at its gate first, if it has one.
