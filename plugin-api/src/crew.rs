@@ -366,14 +366,14 @@ impl<T: Task> Shared<T> {
                 let mut task = Some(task);
                 let slow = started.elapsed() > self.timing.slow;
                 state = self.lock();
-                let last = state.finish(at, &mut task, slow);
-                if let Some(removed) = task {
-                    // it may hold what hangs when it is closed
+                if state.slots[at].removed {
+                    // it may hold what hangs when it is closed: until that has returned, its place and thread are its own
                     drop(state);
-                    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(removed)));
+                    let gone = task.take();
+                    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(gone)));
                     state = self.lock();
                 }
-                if last && state.waiting {
+                if state.finish(at, task, slow) && state.waiting {
                     if state.is_at_rest() {
                         state = self.rest(state, true);
                     } else {

@@ -105,15 +105,13 @@ impl<T: Task> State<T> {
         self.queues[rank as usize].pop_front()
     }
 
-    /// Takes a task back, unless it was removed. Tells whether it was the last one that was awaited.
-    pub(super) fn finish(&mut self, at: usize, task: &mut Option<T>, slow: bool) -> bool {
+    /// Takes a task back, or none for one that was removed. Tells whether it was the last one that was awaited.
+    pub(super) fn finish(&mut self, at: usize, task: Option<T>, slow: bool) -> bool {
         self.finished = self.finished.wrapping_add(1);
         let slot = &mut self.slots[at];
         (slot.phase, slot.slow) = (Phase::Idle, slow && slot.rank != Rank::Long);
         self.busy[slot.rank as usize] -= 1;
-        if !slot.removed {
-            slot.task = task.take();
-        }
+        slot.task = task;
         if !std::mem::take(&mut slot.awaited) {
             return false;
         }

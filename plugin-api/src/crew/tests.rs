@@ -46,6 +46,14 @@ fn soon(milliseconds: u64) -> Instant {
     Instant::now() + Duration::from_millis(milliseconds)
 }
 
+fn until(holds: impl Fn() -> bool) {
+    let bound = soon(60_000);
+    while !holds() {
+        assert!(Instant::now() < bound);
+        thread::yield_now();
+    }
+}
+
 const TIMING: Timing = Timing { handover: Duration::from_millis(20), slow: Duration::from_secs(60) };
 
 #[test]
@@ -95,6 +103,62 @@ fn a_place_is_not_free_while_its_task_hangs() {
     assert_ne!(crew.add(free()), at);
     crew.round(soon(60_000), |_| true).unwrap();
     assert_eq!(counts(&crew), [Some(1)]);
+}
+
+/// Hangs at work, and then when it is dropped.
+struct Sticky {
+    worked: bool,
+    work: Option<Receiver<()>>,
+    dropping: Sender<()>,
+    end: Receiver<()>,
+}
+
+impl Task for Sticky {
+    fn work(&mut self) {
+        if let Some(gate) = self.work.take() {
+            let _ = gate.recv();
+        }
+        self.worked = true;
+    }
+}
+
+impl Drop for Sticky {
+    fn drop(&mut self) {
+        let _ = self.dropping.send(());
+        let _ = self.end.recv();
+    }
+}
+
+#[test]
+fn a_task_that_was_removed_and_hangs_when_it_is_dropped_holds_up_nobody() {
+    let crew = Crew::new("test-crew", TIMING);
+    let sticky = |work| {
+        let ((dropping, dropped), (release, end)) = (channel(), channel());
+        (Sticky { worked: false, work, dropping, end }, dropped, release)
+    };
+    let (open, gate) = channel();
+    let (task, dropped, release) = sticky(Some(gate));
+    let at = crew.add(task);
+    crew.begin(|_| true).unwrap();
+    until(|| crew.with(at, |_| ()).is_none());
+    crew.remove(at);
+    // removed, nobody waits for it
+    crew.wait(soon(600_000)).unwrap();
+    drop(open);
+    dropped.recv_timeout(Duration::from_secs(60)).unwrap();
+    // it is being dropped all this time
+    let (task, _other_dropped, other_release) = sticky(None);
+    let other = crew.add(task);
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!((crew.with(other, |task| task.worked), crew.threads()), (Some(true), 2));
+    drop((release, other_release));
+}
+
+#[test]
+fn a_place_that_is_none_has_no_task() {
+    let crew = Crew::<Counting>::new("test-crew", TIMING);
+    crew.remove(7);
+    assert!(crew.with(7, |_| ()).is_none());
 }
 
 #[test]
