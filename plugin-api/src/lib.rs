@@ -112,6 +112,8 @@
 //! - **Facts** that are no numbers are labels of a [`Metric::info`], states are a [`Metric::state_set`].
 //! - **Series** are registered once ([`Host::series`]), kept, and [retired](Host::retire) when their thing is gone.
 //! - **Errors**: `?` is enough. What was put before the error is kept. [`Error`] tells which kinds there are.
+//! - **Durations** of your configuration are written `1.5s`, as all of agent.toml: [`duration`].
+//! - **Calls that may hang** (a network file system, a socket) are made by a [`crew`], not by the collector.
 //! - **Cost**: keep files open ([`pseudo_file`]), allocate in `new`. The agent measures every plugin and shows it.
 //! - Write to [`Host::log`], not to standard output.
 //!
@@ -131,6 +133,8 @@
 #[allow(missing_docs, reason = "the derives' generated items")]
 pub mod abi;
 mod collector;
+pub mod crew;
+pub mod duration;
 mod error;
 #[cfg(feature = "formats")]
 pub mod formats;

@@ -1,13 +1,18 @@
 //! What a collection costs in memory: nothing in steady state, and little whatever the plugin does.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use std::{
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use twarga_agent::{
     collect::Source,
     host::{Claims, Instance, InstanceOptions, load},
     model::{Batch, CollectorId},
 };
-use twarga_tests::counting::{Counting, counted};
+use twarga_plugin_api::crew::{Crew, Seen, Task, Timing};
+use twarga_tests::counting::{Counting, allocations, counted};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -59,4 +64,38 @@ fn what_a_plugin_says_is_bounded_while_it_says_it() {
         let (_, most) = counted(|| instance.collect(&mut batch).unwrap());
         assert!(most < 100_000, "{mode}: {most} bytes held during one call");
     }
+}
+
+/// Tells how often the thread that does it has asked for memory so far.
+struct Tells(u64);
+
+impl Task for Tells {
+    fn work(&mut self) {
+        self.0 = allocations();
+    }
+}
+
+#[test]
+fn a_round_of_a_crew_allocates_nothing_on_either_side() {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let crew = Crew::new("test-crew", Timing { handover: PATIENCE, slow: PATIENCE });
+    for _ in 0..50 {
+        crew.add(Tells(0));
+    }
+    let round = || {
+        crew.round(Instant::now() + PATIENCE, |_| true).unwrap();
+        let (mut done, mut most) = (0, 0);
+        crew.each(|_, seen| {
+            if let Seen::Idle(Tells(count)) = seen {
+                (done, most) = (done + 1, most.max(*count));
+            }
+        });
+        assert_eq!((done, crew.threads()), (50, 1));
+        most
+    };
+    round();
+    let before = round();
+    let mut after = 0;
+    let (own, _) = counted(|| (0..100).for_each(|_| after = round()));
+    assert_eq!((own, after), (0, before));
 }

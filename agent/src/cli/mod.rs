@@ -23,6 +23,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand};
 use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use twarga_plugin_api::duration;
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -121,7 +122,7 @@ struct RunArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
     /// Collect this often, in place of every interval of the configuration: 1s, 500ms, 1m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     interval: Option<Duration>,
     /// Move a history away that is damaged, foreign or of a newer agent, and go on with a new one; nothing is deleted
     #[arg(long)]

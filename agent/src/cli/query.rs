@@ -17,6 +17,7 @@ use std::{
     str::FromStr,
     time::Duration,
 };
+use twarga_plugin_api::duration;
 
 /// Bars of a sparkline: more would not fit beside anything.
 const BARS: usize = 60;
@@ -92,7 +93,7 @@ impl FromStr for Moment {
         if let Ok(time) = text.parse::<jiff::Timestamp>() {
             return Ok(Self(Timestamp::from_millis(time.as_millisecond())));
         }
-        match humantime::parse_duration(text) {
+        match duration::parse(text) {
             Ok(ago) => Ok(Self(Timestamp::now().minus(ago))),
             Err(_) => Err("write a time such as 2026-11-20T22:00:00Z, or how long ago, such as 10m".into()),
         }

@@ -15,6 +15,7 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
+use twarga_plugin_api::duration;
 
 /// Between two looks.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -237,9 +238,7 @@ fn table(rows: &[Row]) -> String {
 /// The interval; where it is stretched for what the plugin costs, with the one that is set.
 fn interval(row: &Row) -> String {
     let text = |seconds: f64| match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) => {
-            humantime::format_duration(Duration::from_millis(duration.as_millis() as u64)).to_string()
-        }
+        Ok(duration) => duration::words(Duration::from_millis(duration.as_millis() as u64)).to_string(),
         Err(_) => "-".into(),
     };
     if row.interval_seconds > row.configured_interval_seconds {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::model::{PluginState, Severity};
 use std::time::Duration;
+use twarga_plugin_api::duration;
 
 /// Measures processor time.
 #[derive(Debug, Default)]
@@ -44,11 +45,11 @@ impl Job {
         self.cadence = own_cadence.stretched(stretch);
         self.interval = own_interval * stretch;
         self.coverage.set_cadence(self.cadence);
-        let every = humantime::format_duration(self.interval);
+        let every = duration::words(self.interval);
         let uses = format!(
             "uses {} of a processor at its interval of {}, max_cpu is {}",
             percent(share),
-            humantime::format_duration(own_interval),
+            duration::words(own_interval),
             percent(most)
         );
         let still = stretch == LONGEST && share > most * f64::from(LONGEST);

@@ -8,6 +8,7 @@ use super::{
     values::{INTERVALS, out_of},
 };
 use std::{path::PathBuf, time::Duration};
+use twarga_plugin_api::duration;
 
 const OFFSETS: [(&str, AlignOffset); 2] = [("none", AlignOffset::None), ("host", AlignOffset::Host)];
 
@@ -55,8 +56,8 @@ pub(super) fn read(field: Option<Field<'_>>, flags: &Flags, check: &mut Check<'_
 fn check_interval_flag(flags: &Flags, check: &mut Check<'_>) {
     let Some(interval) = flags.interval else { return };
     if let Some(side) = out_of(interval, &INTERVALS) {
-        let message = format!("{} is too {side}", humantime::format_duration(interval));
-        check.problems.flag("--interval", message, &format!("write a duration of {}", INTERVALS.words));
+        let message = format!("{} is too {side}", duration::words(interval));
+        check.problems.flag("--interval", message, &format!("write a duration of {}", INTERVALS.words()));
     }
 }
 

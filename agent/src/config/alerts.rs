@@ -22,8 +22,7 @@ const OPS: [(&str, Comparison); 6] = [
 ];
 const SEVERITIES: [(&str, Severity); 3] =
     [("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
-const HOLDS: Durations =
-    Durations { least: Duration::ZERO, most: hours(30 * 24), words: "0s to 30d", example: "5m" };
+const HOLDS: Durations = Durations { least: Duration::ZERO, most: hours(30 * 24), example: "5m" };
 
 /// The rules of the old system.
 fn defaults() -> Vec<AlertRule> {

@@ -12,6 +12,7 @@ use super::{
 };
 use serde_json::{Map, Value as Json};
 use std::{collections::BTreeMap, time::Duration};
+use twarga_plugin_api::duration;
 
 /// The plugins of an agent without a configuration file.
 const BUILT_IN: [&str; 5] = ["host-cpu", "host-disk", "host-mem", "host-net", "vagrant-vm"];
@@ -28,10 +29,8 @@ const MOST_SERIES: usize = 500_000;
 /// A collection may take as long as its interval, and no less than this if no deadline is set: a busy machine keeps a
 /// process from its processors for a tenth of a second every now and then, and to kill and start it takes longer.
 const SHORTEST_USUAL_DEADLINE: Duration = Duration::from_secs(1);
-const DEADLINES: Durations =
-    Durations { least: Duration::from_millis(10), most: hours(24), words: "10ms to 1d", example: "5s" };
-const SPREADS: Durations =
-    Durations { least: Duration::ZERO, most: hours(24), words: "0s to 1d", example: "500ms" };
+const DEADLINES: Durations = Durations { least: Duration::from_millis(10), most: hours(24), example: "5s" };
+const SPREADS: Durations = Durations { least: Duration::ZERO, most: hours(24), example: "500ms" };
 
 /// The plugins of the host and of its machines, as they are.
 pub(super) fn built_in(section: &AgentSection) -> BTreeMap<String, Plugin> {
@@ -145,7 +144,7 @@ fn times(table: &mut Table<'_>, section: &AgentSection, flags: &Flags, check: &m
         None => section.interval,
     };
     // of an interval that could not be read nothing is known
-    let words = |interval| format!("the plugin's interval, {}", humantime::format_duration(interval));
+    let words = |interval| format!("the plugin's interval, {}", duration::words(interval));
     let deadline = table.get("deadline").and_then(|field| {
         let value = field.duration(&DEADLINES, check)?;
         if let Some(interval) = interval.filter(|interval| value > usual_deadline(*interval)) {

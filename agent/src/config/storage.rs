@@ -8,11 +8,10 @@ use super::{
     values::{Durations, hours},
 };
 use std::time::Duration;
+use twarga_plugin_api::duration;
 
-const RETENTION: Durations =
-    Durations { least: hours(1), most: hours(100 * 365 * 24), words: "1h to 36500d", example: "7d" };
-const MAX_LOSS: Durations =
-    Durations { least: Duration::ZERO, most: hours(1), words: "0s to 1h", example: "10s" };
+const RETENTION: Durations = Durations { least: hours(1), most: hours(100 * 365 * 24), example: "7d" };
+const MAX_LOSS: Durations = Durations { least: Duration::ZERO, most: hours(1), example: "10s" };
 const MIB: u64 = 1 << 20;
 /// SQLite's largest file with pages of 4 KiB is a little under 16 TiB.
 const SIZES: (u64, u64) = (16 * MIB, 8 * MIB * MIB);
@@ -48,14 +47,7 @@ fn kept(
     let Some(field) = table.get(key) else { return Some(default.max(finer)) };
     let kept = field.duration(&RETENTION, check)?;
     if kept < finer {
-        // a year of humantime's is not 365 days
-        let days = finer.as_secs() / 86_400;
-        let than = if finer == hours(days * 24) {
-            format!("{days}d")
-        } else {
-            humantime::format_duration(finer).to_string()
-        };
-        let message = format!("shorter than finer data is kept, {than}");
+        let message = format!("shorter than finer data is kept, {}", duration::words(finer));
         field.error(message, "write a duration of that at least", check);
     }
     Some(kept)

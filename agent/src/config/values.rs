@@ -13,13 +13,12 @@ use std::{
     path::{Path, PathBuf, absolute},
     time::Duration,
 };
+use twarga_plugin_api::duration::{self, ParseError};
 
 /// The durations that a key allows.
 pub(super) struct Durations {
     pub(super) least: Duration,
     pub(super) most: Duration,
-    /// Both, as they are written: `100ms to 1d`.
-    pub(super) words: &'static str,
     /// One of them.
     pub(super) example: &'static str,
 }
@@ -29,9 +28,16 @@ pub(super) const fn hours(hours: u64) -> Duration {
     Duration::from_secs(hours * 3600)
 }
 
+impl Durations {
+    /// The bounds as they are written: `100ms to 1d`.
+    pub(super) fn words(&self) -> String {
+        format!("{} to {}", duration::words(self.least), duration::words(self.most))
+    }
+}
+
 /// Of `interval`, also on the command line.
 pub(super) const INTERVALS: Durations =
-    Durations { least: Duration::from_millis(100), most: hours(24), words: "100ms to 1d", example: "5s" };
+    Durations { least: Duration::from_millis(100), most: hours(24), example: "5s" };
 
 impl<'a> Field<'a> {
     /// Reports that something else was wanted.
@@ -119,9 +125,10 @@ impl<'a> Field<'a> {
     /// A length of time within bounds.
     pub(super) fn duration(&self, allowed: &Durations, check: &mut Check<'_>) -> Option<Duration> {
         let text = self.text("a duration", allowed.example, check)?;
-        let duration = match parse_duration(text) {
+        let duration = match duration::parse(text) {
             Ok(duration) => duration,
-            Err((message, hint)) => {
+            Err(error) => {
+                let (message, hint) = about(&error);
                 let hint = hint.unwrap_or_else(|| format!("write a duration such as {:?}", allowed.example));
                 self.error(format!("{} {message}", quoted(text)), hint, check);
                 return None;
@@ -129,7 +136,7 @@ impl<'a> Field<'a> {
         };
         if let Some(side) = out_of(duration, allowed) {
             let message = format!("{} is too {side}", quoted(text));
-            self.error(message, format!("write a duration of {}", allowed.words), check);
+            self.error(message, format!("write a duration of {}", allowed.words()), check);
             return None;
         }
         Some(duration)
@@ -277,28 +284,23 @@ pub(super) fn out_of(duration: Duration, allowed: &Durations) -> Option<&'static
     }
 }
 
-/// A duration as people write it, or what is wrong and maybe what to write.
-fn parse_duration(text: &str) -> Result<Duration, (String, Option<String>)> {
-    use humantime::DurationError as Error;
-    const LONGEST_TEXT: usize = 64;
+/// What is wrong with a text that should be a duration, and maybe what to write.
+fn about(error: &ParseError) -> (String, Option<String>) {
     const MOST_DIGITS: usize = 10;
-    // the parser adds up without a limit: so many digits could overflow it
-    let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
-    if text.len() > LONGEST_TEXT || digits > MOST_DIGITS {
-        return Err(("is too long, or too fine".to_owned(), None));
+    match error {
+        ParseError::NoUnit(number) => {
+            // a number of very many digits was no slip of the unit
+            let meant = (number.len() <= MOST_DIGITS).then_some(number);
+            let hint = meant.map(|number| format!("write \"{number}s\", or another of ms, s, m, h, d"));
+            ("has no unit".to_owned(), hint)
+        }
+        ParseError::UnknownUnit(unit) => {
+            (format!("has the unknown unit {}", quoted(unit)), Some("units are ms, s, m, h, d".to_owned()))
+        }
+        ParseError::TooLong => ("is too long".to_owned(), None),
+        ParseError::TooFine => ("is too fine".to_owned(), None),
+        _ => ("is not a duration".to_owned(), None),
     }
-    humantime::parse_duration(text).map_err(|error| match error {
-        Error::UnknownUnit { unit, value, .. } if unit.is_empty() => {
-            ("has no unit".to_owned(), Some(format!("write \"{value}s\", or another of ms, s, m, h, d")))
-        }
-        Error::UnknownUnit { unit, .. } => {
-            (format!("has the unknown unit {}", quoted(&unit)), Some("units are ms, s, m, h, d".to_owned()))
-        }
-        Error::NumberOverflow => ("is too long, or too fine".to_owned(), None),
-        Error::Empty | Error::InvalidCharacter(_) | Error::NumberExpected(_) => {
-            ("is not a duration".to_owned(), None)
-        }
-    })
 }
 
 /// Whether Prometheus allows this name for a label that isn't its own.

@@ -10,6 +10,7 @@ use crate::host::{Metadata, Refusal, describe, open_file};
 use anyhow::Result;
 use serde_json::{Map, Value as Json};
 use std::{path::Path, time::Duration};
+use twarga_plugin_api::duration;
 
 /// How long one check may take beyond the interval.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -144,7 +145,7 @@ fn about_end(end: &Heard, patience: Duration) -> (String, &'static str) {
              `gdb --args twarga-agent plugins run FILE`",
         ),
         _ => (
-            format!("no answer within {}", humantime::format_duration(patience)),
+            format!("no answer within {}", duration::words(patience)),
             "bound every wait in the plugin: a time limit on sockets, no lock that another thread may keep",
         ),
     }

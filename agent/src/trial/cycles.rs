@@ -7,7 +7,7 @@ use std::{
     collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
-use twarga_plugin_api::ErrorKind;
+use twarga_plugin_api::{ErrorKind, duration};
 
 /// The most collections.
 const MOST_CYCLES: usize = 1000;
@@ -125,7 +125,7 @@ impl Seen {
             Some(first) => {
                 let advice = format!(
                     "mend `collect`; its deadline is the interval, {} (--interval)",
-                    humantime::format_duration(interval)
+                    duration::words(interval)
                 );
                 Answer::fail(CHECK, format!("{failures} of {count} went wrong; {first}"), advice)
             }
@@ -196,7 +196,7 @@ impl Seen {
         );
         let most = interval / PART_OF_INTERVAL;
         if wall > most {
-            let most = humantime::format_duration(most);
+            let most = duration::words(most);
             let advice = format!(
                 "stay below {most}, a tenth of the interval: keep files open, wait in a thread of its own; or certify \
                  it for a longer one by --interval"

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use twarga_plugin_api::{
-    Error, Result,
+    Error, Result, duration,
     formats::{Format, prefix_of},
     is_metric_name,
 };
@@ -31,7 +31,7 @@ pub struct Config {
     /// Whether it ends or runs on.
     pub run: Run,
     /// How long a run may take; of a stream, how long it may print nothing.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Option<Duration>,
     /// What the names of its metrics begin with. Without it, the program's name.
     pub prefix: Option<String>,
@@ -43,7 +43,7 @@ pub struct Config {
     #[serde(deserialize_with = "size")]
     pub max_output: u64,
     /// How long a series of a stream lives that is not printed again.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub expire: Option<Duration>,
 }
 
@@ -118,9 +118,7 @@ impl Config {
             return Err(Error::config("max_output", "write a size from 1KiB to 64MiB"));
         }
         for (key, value) in [("timeout", self.timeout), ("expire", self.expire)] {
-            if value.is_some_and(|value| !DURATIONS.contains(&value)) {
-                return Err(Error::config(key, "write a duration from 10ms to 1d"));
-            }
+            value.map_or(Ok(()), |value| duration::in_range(key, value, DURATIONS))?;
         }
         Ok(())
     }
@@ -140,16 +138,6 @@ impl Config {
 
     pub(crate) fn expiry(&self) -> Duration {
         self.expire.unwrap_or(EXPIRE)
-    }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
-        Ok(duration) => Ok(Some(duration)),
-        Err(_) => {
-            Err(D::Error::custom(format_args!("`{text}` is not a duration such as \"3s\" or \"500ms\"")))
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     output::{Output, cut_unfinished},
 };
 use std::time::{Duration, Instant};
-use twarga_plugin_api::{Error, Result, Sink, formats::Absent};
+use twarga_plugin_api::{Error, Result, Sink, duration, formats::Absent};
 
 pub(crate) struct Once {
     config: Config,
@@ -83,7 +83,7 @@ fn read_to_end(running: &mut Running, text: &mut Vec<u8>, config: &Config, begin
             return None; // whoever still holds the pipes is not waited for
         }
         if Instant::now() >= until {
-            let timeout = humantime::format_duration(config.run_timeout());
+            let timeout = duration::words(config.run_timeout());
             return Some(format!("was killed after its timeout, {timeout}"));
         }
         running.wait_for_output(until);

@@ -6,7 +6,7 @@ use crate::{
     output::{Output, cut_unfinished},
 };
 use std::time::{Duration, Instant};
-use twarga_plugin_api::{Error, Result, Sink, formats::Absent};
+use twarga_plugin_api::{Error, Result, Sink, duration, formats::Absent};
 
 /// The pause before a program is started again: doubled each time up to the longest, and the first again after it ran
 /// for that long.
@@ -129,7 +129,7 @@ impl Stream {
         let by_itself = running.has_ended();
         let status = running.end();
         let how = match silent {
-            Some(timeout) => format!("printed nothing for {}", humantime::format_duration(timeout)),
+            Some(timeout) => format!("printed nothing for {}", duration::words(timeout)),
             None if by_itself => ending(status),
             None => "closed its output".to_owned(),
         };

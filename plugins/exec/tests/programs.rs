@@ -296,8 +296,16 @@ fn wrong_configurations_are_told() {
         (json!({"command": ["bin/a"]}), "command[0]", "`bin/a` may be anywhere: write the whole path"),
         (json!({"command": ["a"], "directory": "x"}), "directory", "write the whole path, from /"),
         (json!({"command": ["a"], "prefix": "a-"}), "prefix", "`a-` can't begin a metric's name"),
-        (json!({"command": ["a"], "timeout": "soon"}), "timeout", "`soon` is not a duration such as"),
-        (json!({"command": ["a"], "timeout": "1ms"}), "timeout", "write a duration from 10ms to 1d"),
+        (
+            json!({"command": ["a"], "timeout": "soon"}),
+            "timeout",
+            "`soon` is not a duration; write one such as",
+        ),
+        (
+            json!({"command": ["a"], "timeout": "1ms"}),
+            "timeout",
+            "1ms is too short: write a duration from 10ms to 1d",
+        ),
         (json!({"command": ["a"], "max_output": "1B"}), "max_output", "write a size from 1KiB to 64MiB"),
         (json!({"command": ["a"], "environment": {"A=B": ""}}), "environment", "`A=B` can't be"),
         (json!({"command": ["a"], "run": "twice"}), "run", "unknown variant `twice`"),

@@ -1,8 +1,8 @@
 //! The `config` table.
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 use std::{path::PathBuf, time::Duration};
-use twarga_plugin_api::{Error, Result, is_metric_name};
+use twarga_plugin_api::{Error, Result, duration, is_metric_name};
 
 /// The `config` table of this plugin.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -13,7 +13,7 @@ pub struct Config {
     /// What the names of the metrics begin with.
     pub prefix: String,
     /// A file that was not written for so long is stale.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "duration::deserialize")]
     pub max_age: Option<Duration>,
 }
 
@@ -40,13 +40,5 @@ impl Config {
             return Err(Error::config("prefix", message));
         }
         Ok(())
-    }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
-        Ok(duration) => Ok(Some(duration)),
-        Err(_) => Err(D::Error::custom(format_args!("`{text}` is not a duration such as \"1h\" or \"10m\""))),
     }
 }

@@ -153,7 +153,11 @@ fn wrong_configurations_are_told() {
         (json!({}), "directory", "no folder is named"),
         (json!({"directory": "x"}), "directory", "write the whole path, from /"),
         (json!({"directory": "/", "prefix": "a b"}), "prefix", "`a b` can't begin a metric's name"),
-        (json!({"directory": "/", "max_age": "old"}), "max_age", "`old` is not a duration such as"),
+        (
+            json!({"directory": "/", "max_age": "old"}),
+            "max_age",
+            "`old` is not a duration; write one such as",
+        ),
     ] {
         let Err(error) = Harness::new(textfile::plugin(), &config.to_string()) else { panic!("{config}") };
         assert_eq!((error.location(), error.message().starts_with(message)), (key, true), "{error}");

@@ -1,10 +1,10 @@
 //! What the plugin's threads do: all that may hang.
 
 use crate::{
-    crew::{Rank, Task},
     provider::{Ahead, Desk},
     vagrant::{Home, UsersFile},
 };
+use twarga_plugin_api::crew::{Rank, Task};
 
 /// A task of the crew.
 pub(crate) enum Job {
@@ -28,7 +28,7 @@ impl Task for Job {
         }
     }
 
-    fn rank(&self) -> Rank {
+    fn rank(&self, _slow: bool) -> Rank {
         match self {
             Self::Ahead(_) => Rank::First,
             Self::Desk(_) => Rank::Long,

@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 mod config;
-mod crew;
 mod finder;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -27,7 +26,6 @@ mod vagrant;
 mod virtualbox;
 
 pub use config::Config;
-use crew::{Crew, Timing};
 use indexes::Indexes;
 use job::Job;
 #[doc(hidden)]
@@ -39,7 +37,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use twarga_plugin_api::prelude::*;
+use twarga_plugin_api::{
+    crew::{Crew, Timing},
+    prelude::*,
+};
 use vagrant::Scanner;
 
 /// The collector.
@@ -63,9 +64,9 @@ impl Collector for VagrantVm {
 
     fn new(config: Config, _: &mut Host<'_>) -> Result<Self> {
         config.check()?;
-        let crew = Arc::new(Crew::new(Timing::default()));
+        let crew = Arc::new(Crew::new("vm-crew", Timing::default()));
         // where there are no machines, no thread waits for any
-        crew.last(false);
+        crew.set_lasting(false);
         Ok(Self {
             scanner: Scanner::open(&config, Arc::clone(&crew)),
             timeout: config.timeout,
@@ -98,7 +99,7 @@ impl Collector for VagrantVm {
         }
         if self.machines != told_any {
             self.machines = told_any;
-            self.crew.last(told_any);
+            self.crew.set_lasting(told_any);
         }
         match scan.missing {
             // where others are read about, one user's broken index is no failure: those would be read less often for it

@@ -4,12 +4,11 @@
 //! outstanding, it is not asked again, and nothing waits for it beyond its deadline.
 
 use crate::{
-    crew::Crew,
     job::Job,
     machine::{Machine, Reading, Reason},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
-use twarga_plugin_api::Level;
+use twarga_plugin_api::{Level, crew::Crew};
 
 /// What a provider says of a machine.
 #[derive(Clone, Debug, PartialEq)]

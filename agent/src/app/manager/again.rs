@@ -12,6 +12,7 @@ use crate::{
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
+use twarga_plugin_api::duration::words;
 
 /// The pauses before the second try and those after it: so many intervals of the plugin, and at most so long.
 const PAUSES: [(u32, Duration); 3] =
@@ -61,7 +62,7 @@ impl Again {
         let pause = self.attempt.pause().filter(|_| is_late);
         match pause {
             Some(pause) => {
-                let told = humantime::format_duration(pause);
+                let told = words(pause);
                 reason.push_str(&format!("; a busy machine may be why: it is tried again in {told}"));
                 let _ = self.sender.send((self.attempt, pause)); // the agent may be stopping
             }

@@ -14,6 +14,7 @@ use crate::{config::Flags, serve::Switch};
 use anyhow::Result;
 use clap::Subcommand;
 use std::{ops::RangeInclusive, process::ExitCode, time::Duration};
+use twarga_plugin_api::duration;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginsCommand {
@@ -49,7 +50,7 @@ pub(super) enum PluginsCommand {
 /// The intervals that a plugin can be tried with.
 fn interval(text: &str) -> Result<Duration, String> {
     const ALLOWED: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
-    let interval = humantime::parse_duration(text).map_err(|error| format!("{error}; write 1s or 500ms"))?;
+    let interval = duration::parse(text).map_err(|error| format!("{error}; write 1s or 500ms"))?;
     if ALLOWED.contains(&interval) { Ok(interval) } else { Err("write a duration from 10ms to 1d".into()) }
 }
 

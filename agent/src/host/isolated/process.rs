@@ -28,6 +28,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use twarga_plugin_api::duration;
 
 /// Variables that every plugin is given.
 const ENVIRONMENT: [&str; 4] = ["PATH", "LANG", "TZ", "HOME"];
@@ -163,7 +164,7 @@ impl Process {
         match silence {
             Silence::TooLate => {
                 self.kill();
-                format!("killed: took longer than its deadline of {}", humantime::format_duration(deadline))
+                format!("killed: took longer than its deadline of {}", duration::words(deadline))
             }
             Silence::Nonsense(error) => self.kill_for(&format!("what it sent can't be understood: {error}")),
             Silence::Io(error) => self.kill_for(&format!("its connection failed: {error}")),

@@ -75,7 +75,7 @@ const BRIEF: Timing = Timing {
     deadline: Duration::from_millis(20),
 };
 
-fn round(prober: &Prober) -> BTreeMap<usize, Reading> {
+fn round(prober: &mut Prober) -> BTreeMap<usize, Reading> {
     let mut readings = vec![];
     prober.start().unwrap();
     prober.finish(|slot, reading| readings.push((slot, reading))).unwrap();
@@ -87,7 +87,10 @@ fn index(slot: SlotId) -> usize {
 }
 
 /// Rounds until `wanted` holds.
-fn until(prober: &Prober, wanted: impl Fn(&BTreeMap<usize, Reading>) -> bool) -> BTreeMap<usize, Reading> {
+fn until(
+    prober: &mut Prober,
+    wanted: impl Fn(&BTreeMap<usize, Reading>) -> bool,
+) -> BTreeMap<usize, Reading> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(60) {
         let readings = round(prober);
@@ -104,7 +107,7 @@ fn answered(reading: Option<&Reading>) -> bool {
 }
 
 fn prober(gate: &Arc<Gate>, timing: Timing, paths: &[&CStr]) -> Prober {
-    let prober = Prober::new(Arc::clone(gate) as Arc<dyn Probe>, timing);
+    let mut prober = Prober::new(Arc::clone(gate) as Arc<dyn Probe>, timing);
     for path in paths {
         prober.add(CString::from(*path).into(), false);
     }
@@ -114,10 +117,10 @@ fn prober(gate: &Arc<Gate>, timing: Timing, paths: &[&CStr]) -> Prober {
 #[test]
 fn one_thread_asks_all_mounts_while_they_answer() {
     let gate = Arc::new(Gate::default());
-    let prober =
+    let mut prober =
         prober(&gate, Timing { handover: AGES, patience: AGES, deadline: AGES }, &[c"/a", c"/b", c"/c"]);
     for time in 1..=50 {
-        let readings = round(&prober);
+        let readings = round(&mut prober);
         assert!((0..3).all(|slot| answered(readings.get(&slot))), "{readings:?}");
         assert_eq!(gate.calls(c"/c"), time);
         assert_eq!(prober.threads(), 1);
@@ -128,18 +131,18 @@ fn one_thread_asks_all_mounts_while_they_answer() {
 fn a_mount_that_hangs_costs_only_itself() {
     let gate = Arc::new(Gate::default());
     gate.shut(c"/b");
-    let prober = prober(&gate, BRIEF, &[c"/a", c"/b", c"/c"]);
-    until(&prober, |readings| {
+    let mut prober = prober(&gate, BRIEF, &[c"/a", c"/b", c"/c"]);
+    until(&mut prober, |readings| {
         answered(readings.get(&0)) && readings[&1] == Reading::Stuck && answered(readings.get(&2))
     });
     prober.wait_for_threads(2); // on a busy machine there may be a third for a moment
     assert_eq!(prober.threads(), 2);
     // again and again, the stuck one is not asked a second time and the others are
     let calls = gate.calls(c"/a");
-    until(&prober, |_| gate.calls(c"/a") > calls + 20);
+    until(&mut prober, |_| gate.calls(c"/a") > calls + 20);
     assert_eq!(gate.calls(c"/b"), 1);
     gate.open(c"/b");
-    until(&prober, |readings| (0..3).all(|slot| answered(readings.get(&slot))));
+    until(&mut prober, |readings| (0..3).all(|slot| answered(readings.get(&slot))));
     prober.wait_for_threads(1);
 }
 
@@ -148,15 +151,15 @@ fn a_mount_known_to_hang_is_not_waited_for() {
     let gate = Arc::new(Gate::default());
     let timing =
         Timing { patience: Duration::from_millis(30), handover: Duration::from_millis(5), deadline: AGES };
-    let prober = prober(&gate, timing, &[c"/a"]);
+    let mut prober = prober(&gate, timing, &[c"/a"]);
     gate.shut(c"/a");
-    assert_eq!(round(&prober)[&0], Reading::Late, "in flight, and the deadline is not over");
+    assert_eq!(round(&mut prober)[&0], Reading::Late, "in flight, and the deadline is not over");
     gate.wait_for_call(c"/a");
-    round(&prober); // by now it is known
+    round(&mut prober); // by now it is known
     let started = Instant::now();
     let rounds = 200;
     for _ in 0..rounds {
-        assert_eq!(round(&prober)[&0], Reading::Late);
+        assert_eq!(round(&mut prober)[&0], Reading::Late);
     }
     assert!(started.elapsed() < timing.patience * rounds / 2, "{:?}", started.elapsed());
     gate.open(c"/a");
@@ -166,11 +169,11 @@ fn a_mount_known_to_hang_is_not_waited_for() {
 fn an_answer_that_came_late_is_given_in_the_next_round() {
     let gate = Arc::new(Gate::default());
     gate.shut(c"/a");
-    let prober = prober(&gate, BRIEF, &[c"/a"]);
-    until(&prober, |readings| readings[&0] == Reading::Stuck);
+    let mut prober = prober(&gate, BRIEF, &[c"/a"]);
+    until(&mut prober, |readings| readings[&0] == Reading::Stuck);
     gate.open(c"/a");
     // the answer of the first and only call, not of one more
-    let readings = until(&prober, |readings| answered(readings.get(&0)));
+    let readings = until(&mut prober, |readings| answered(readings.get(&0)));
     let Reading::Space(space) = readings[&0] else { unreachable!() };
     assert!(space.blocks >= 1);
     prober.wait_for_threads(1);
@@ -181,11 +184,11 @@ fn all_mounts_may_hang_at_once() {
     let gate = Arc::new(Gate::default());
     let paths = [c"/a", c"/b", c"/c", c"/d"];
     paths.iter().for_each(|path| gate.shut(path));
-    let prober = prober(&gate, BRIEF, &paths);
-    until(&prober, |readings| readings.values().all(|reading| *reading == Reading::Stuck));
+    let mut prober = prober(&gate, BRIEF, &paths);
+    until(&mut prober, |readings| readings.values().all(|reading| *reading == Reading::Stuck));
     assert_eq!(prober.threads(), 4);
     gate.open_all();
-    until(&prober, |readings| readings.values().all(|reading| answered(Some(reading))));
+    until(&mut prober, |readings| readings.values().all(|reading| answered(Some(reading))));
     prober.wait_for_threads(1);
 }
 
@@ -193,17 +196,17 @@ fn all_mounts_may_hang_at_once() {
 fn a_mount_that_comes_back_on_the_path_of_a_stuck_call_waits_for_it() {
     let gate = Arc::new(Gate::default());
     gate.shut(c"/a");
-    let prober = prober(&gate, BRIEF, &[]);
+    let mut prober = prober(&gate, BRIEF, &[]);
     let first = prober.add(CString::from(c"/a").into(), false);
-    until(&prober, |readings| readings[&0] == Reading::Stuck);
+    until(&mut prober, |readings| readings[&0] == Reading::Stuck);
     prober.remove(first);
-    assert!(round(&prober).is_empty());
+    assert!(round(&mut prober).is_empty());
     let second = prober.add(CString::from(c"/a").into(), false);
     assert_eq!(index(first), index(second));
-    until(&prober, |readings| readings[&0] == Reading::Stuck);
+    until(&mut prober, |readings| readings[&0] == Reading::Stuck);
     assert_eq!(gate.calls(c"/a"), 1);
     gate.open(c"/a");
-    let readings = until(&prober, |readings| answered(readings.get(&0)));
+    let readings = until(&mut prober, |readings| answered(readings.get(&0)));
     let Reading::Space(space) = readings[&0] else { unreachable!() };
     assert!(space.blocks >= 2, "the first call asked a mount that is gone");
 }
@@ -211,12 +214,12 @@ fn a_mount_that_comes_back_on_the_path_of_a_stuck_call_waits_for_it() {
 #[test]
 fn the_places_of_mounts_that_are_gone_are_used_again() {
     let gate = Arc::new(Gate::default());
-    let prober = prober(&gate, BRIEF, &[]);
+    let mut prober = prober(&gate, BRIEF, &[]);
     for number in 0..100 {
         let path = CString::new(format!("/{number}")).unwrap();
         let slot = prober.add(path.into(), number % 2 == 0);
         assert_eq!(index(slot), 0);
-        until(&prober, |readings| answered(readings.get(&0)));
+        until(&mut prober, |readings| answered(readings.get(&0)));
         prober.remove(slot);
     }
 }
@@ -225,9 +228,9 @@ fn the_places_of_mounts_that_are_gone_are_used_again() {
 fn dropped_it_leaves_only_what_is_stuck() {
     let gate = Arc::new(Gate::default());
     gate.shut(c"/b");
-    let prober = prober(&gate, BRIEF, &[c"/a", c"/b"]);
-    until(&prober, |readings| answered(readings.get(&0)) && readings[&1] == Reading::Stuck);
-    assert_eq!(Arc::strong_count(&gate), 2);
+    let mut prober = prober(&gate, BRIEF, &[c"/a", c"/b"]);
+    until(&mut prober, |readings| answered(readings.get(&0)) && readings[&1] == Reading::Stuck);
+    assert!(Arc::strong_count(&gate) > 1);
     drop(prober);
     gate.open(c"/b");
     // the last thread takes the probe with it

@@ -3,7 +3,7 @@
 
 use super::{
     Key, Libvirt,
-    client::CallError,
+    call_error::CallError,
     place::{self, Survey, Wanted},
     subject::Subject,
 };

@@ -1,8 +1,11 @@
 //! A connection to libvirt's service, over its local socket, with a deadline for every call.
 
-use super::wire::{
-    self, Decoder, Domain, Encoder, HEAD, Header, KEEP_ALIVE, Malformed, PING, PONG, Param, REMOTE,
-    RemoteError, VERSION, kind, status,
+use super::{
+    call_error::CallError,
+    wire::{
+        self, Decoder, Domain, Encoder, HEAD, Header, KEEP_ALIVE, Malformed, PING, PONG, Param, REMOTE,
+        RemoteError, VERSION, kind, status,
+    },
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -13,7 +16,7 @@ use rustix::{
         socket_with, sockopt,
     },
 };
-use std::{fmt, net::IpAddr, ops::Range, os::fd::OwnedFd, path::Path, time::Instant};
+use std::{net::IpAddr, ops::Range, os::fd::OwnedFd, path::Path, time::Instant};
 
 mod procedure {
     pub(super) const CONNECT_OPEN: u32 = 1;
@@ -48,67 +51,6 @@ const AUTH_NONE: u32 = 0;
 const AUTH_POLKIT: u32 = 2;
 /// Frames that are no answer, in a row. Nobody asked for any.
 const MAX_UNASKED: usize = 100;
-
-/// Why a call has no result.
-#[derive(Debug)]
-pub(super) enum CallError {
-    /// Nobody listens: the socket is not there, or left over.
-    Absent,
-    /// The system says so.
-    Io(Errno),
-    /// The service closed the connection.
-    Closed,
-    /// Not in time.
-    Late,
-    Malformed(Malformed),
-    /// The service answered something else than was asked.
-    Unasked,
-    /// The service refuses.
-    Remote(RemoteError),
-    /// None of its ways to log in is one of ours.
-    Login,
-    /// The socket's owner is somebody else than the user whose service it should be.
-    Foreign,
-}
-
-impl CallError {
-    /// Whether the connection is of no more use.
-    pub(super) fn is_fatal(&self) -> bool {
-        !matches!(self, Self::Remote(_))
-    }
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent => f.write_str("libvirt is not running"),
-            Self::Io(error) => write!(f, "libvirt can't be reached: {error}"),
-            Self::Closed => f.write_str("libvirt closed the connection"),
-            Self::Late => f.write_str("libvirt does not answer"),
-            Self::Malformed(what) => write!(f, "libvirt sent {what}"),
-            Self::Unasked => f.write_str("libvirt answered something else than was asked"),
-            Self::Remote(error) => write!(f, "libvirt refuses: {} (error {})", error.message, error.code),
-            Self::Login => f.write_str("libvirt demands a way to log in that is not supported"),
-            Self::Foreign => f.write_str("the socket's service belongs to another user"),
-        }
-    }
-}
-
-impl From<Malformed> for CallError {
-    fn from(what: Malformed) -> Self {
-        Self::Malformed(what)
-    }
-}
-
-impl From<Errno> for CallError {
-    fn from(error: Errno) -> Self {
-        match error {
-            Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR => Self::Absent,
-            Errno::PIPE | Errno::CONNRESET => Self::Closed,
-            other => Self::Io(other),
-        }
-    }
-}
 
 type Result<T> = std::result::Result<T, CallError>;
 

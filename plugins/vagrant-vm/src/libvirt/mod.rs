@@ -5,6 +5,7 @@
 //! a machine, the system's or that of its owner, is learnt by its UUID.
 
 mod asking;
+mod call_error;
 mod client;
 mod definitions;
 mod disks;

@@ -7,7 +7,8 @@
 //! stopping is locked as a whole, and holds up even those who ask for its state.
 
 use super::{
-    client::{CallError, Connection, mask},
+    call_error::CallError,
+    client::{Connection, mask},
     stats::Stats,
     wire::{Domain, Param},
 };

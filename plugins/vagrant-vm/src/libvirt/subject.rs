@@ -1,12 +1,13 @@
 //! A machine from poll to poll: where it is, its process, and what need not be asked each time.
 
+mod look_up;
+
 use super::{
     Key,
-    client::CallError,
     disks::{Extents, Image, Whose},
     host::{Fate, Host, wall_clock},
-    place::{Condition, Place, Told, Wanted},
-    stats::{Known, QEMU_SILENT, Stats, removable},
+    place::{Condition, Told, Wanted},
+    stats::{Known, QEMU_SILENT, Stats},
     wire::Domain,
 };
 use crate::{
@@ -14,21 +15,14 @@ use crate::{
     process::{Kept, Process},
     provider::{Answer, Notes},
 };
+use look_up::{Address, Drives};
 use std::{
-    collections::BTreeSet,
-    net::IpAddr,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use twarga_plugin_api::Level;
 
-/// A known address is asked for again after so long; an unknown one at first after [`FIRST_LOOK`], and then ever more rarely.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-
 const ENDED: &str = "its process ended, and libvirt has not said how";
-
-const UNREAD: &str = "its definition can't be read";
 
 /// See the [module](self).
 pub(super) struct Subject {
@@ -68,23 +62,6 @@ pub(super) struct Subject {
 /// libvirt's number of a run, which is -1 for all times when it is off and may come again after a restart of the service;
 /// and the process.
 type RunKey = (i32, Option<Run>);
-
-/// Which of its disks are drives for removable media.
-struct Drives {
-    run: RunKey,
-    /// The target names of all of them.
-    names: Vec<String>,
-    removable: Result<BTreeSet<String>, &'static str>,
-}
-
-/// Its address in one run.
-#[derive(Default)]
-struct Address {
-    run: Option<RunKey>,
-    known: Option<IpAddr>,
-    next: Option<Instant>,
-    pause: Duration,
-}
 
 /// The host, at the time of this poll.
 pub(super) struct Source<'a> {
@@ -185,58 +162,6 @@ impl Subject {
             self.address = Address::default();
         }
         self.home = Some(key);
-    }
-
-    /// What is asked for once in a run, or now and then, of the place that has it.
-    ///
-    /// # Errors
-    /// [`CallError::Late`] where the service has no time for more.
-    pub(super) fn look_up(
-        &mut self,
-        (key, place): (Key, &mut Place),
-        told: &Told,
-        until: Instant,
-    ) -> Result<(), CallError> {
-        self.is_at(key);
-        let domain = Domain { name: asked_name(&told.name), uuid: told.uuid, id: told.id };
-        let run_key = self.run_key(told.id);
-        let names = told.stats.blocks().iter().map(|block| &block.name);
-        let lives = told.stats.state(None).is_ok_and(State::lives);
-        let known = |drives: &Drives| drives.run == run_key && names.clone().eq(&drives.names);
-        // a stopped QEMU's disks are not told, and those that were are still there
-        if !told.stats.blocks().is_empty() && !self.drives.as_ref().is_some_and(known) {
-            let definition = place.call(until, |connection| {
-                connection.definition(domain, until).map(|text| removable(text).ok_or(UNREAD))
-            });
-            let names: Vec<String> = names.cloned().collect();
-            self.drives = match definition {
-                Ok(removable) => Some(Drives { run: run_key, names, removable }),
-                Err(CallError::Remote(_)) => Some(Drives { run: run_key, names, removable: Err(UNREAD) }),
-                Err(CallError::Late) => return Err(CallError::Late),
-                // asked again with the next poll
-                Err(_) => None,
-            };
-        }
-        let Address { run, next, pause, known } = &mut self.address;
-        if !lives || *run != Some(run_key) {
-            self.address = Address { run: Some(run_key), pause: FIRST_LOOK, ..Address::default() };
-        } else if next.is_some_and(|next| Instant::now() < next) {
-            return Ok(());
-        } else {
-            *pause = if known.is_some() { LOOK_AGAIN } else { (*pause * 2).min(LOOK_AGAIN) };
-        }
-        if !lives {
-            return Ok(());
-        }
-        match place.call(until, |connection| connection.address(domain, until)) {
-            Ok(found) => self.address.known = found,
-            Err(CallError::Late) => return Err(CallError::Late),
-            // what is known of this run stays
-            Err(_) => {}
-        }
-        let pause = if self.address.known.is_some() { LOOK_AGAIN } else { self.address.pause };
-        self.address.next = Some(Instant::now() + pause);
-        Ok(())
     }
 
     /// What is true of it now that libvirt told this.

@@ -13,7 +13,7 @@ mod project;
 mod users;
 mod vm_info;
 
-use crate::{config::Config, crew::Crew, job::Job, machine::Machine, provider::Notes};
+use crate::{config::Config, job::Job, machine::Machine, provider::Notes};
 use files::{Files, Kernel};
 pub(crate) use home::{Home, UsersFile};
 use home::{Surroundings, View};
@@ -22,7 +22,10 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use twarga_plugin_api::Level;
+use twarga_plugin_api::{
+    Level,
+    crew::{Crew, Seen},
+};
 use users::{Oneself, Place, Users};
 
 /// What the indexes say.
@@ -201,17 +204,21 @@ impl Scanner {
         // by the places of the tasks
         let mut views = Vec::new();
         let mut changed = false;
-        self.crew.each(|at, job| match job {
-            Some(Job::Home(home)) => {
+        self.crew.each(|at, seen| match seen {
+            Seen::Idle(Job::Home(home)) => {
                 views.resize(views.len().max(at + 1), None);
                 views[at] = Some((Arc::clone(home.view()), home.is_settled()));
             }
-            Some(Job::Users(users)) if self.users_bad != users.bad => {
+            Seen::Idle(Job::Users(users)) if self.users_bad != users.bad => {
                 self.users_bad.clone_from(&users.bad);
                 changed = true;
             }
-            None if at == self.users_at => self.users_bad = Some("/etc/passwd: it does not answer".into()),
-            Some(Job::Users(_) | Job::Ahead(_) | Job::Desk(_)) | None => {}
+            Seen::Idle(Job::Users(_) | Job::Ahead(_) | Job::Desk(_)) => {}
+            Seen::Queued | Seen::Working(_) => {
+                if at == self.users_at {
+                    self.users_bad = Some("/etc/passwd: it does not answer".into());
+                }
+            }
         });
         for home in &mut self.homes {
             match views.get_mut(home.at).and_then(Option::take) {

@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     config::Config,
-    crew::{Crew, Timing},
     provider::{Notes, Said},
 };
 use std::{
@@ -18,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use twarga_plugin_api::Level;
+use twarga_plugin_api::{
+    Level,
+    crew::{Crew, Timing},
+};
 
 /// The kernel's files, counted.
 #[derive(Default)]
@@ -183,7 +185,7 @@ impl Lab {
         let oneself = Oneself { uid: oneself, gid: oneself, vagrant_home: None, home: None };
         // nobody is slow, however busy this machine is
         let timing = Timing { slow: Duration::from_secs(60), ..Timing::default() };
-        let crew = Arc::new(Crew::new(timing));
+        let crew = Arc::new(Crew::new("test-crew", timing));
         Scanner::new(config, oneself, Arc::clone(&self.probe) as Arc<dyn Files>, crew, Pauses { calm, bare })
     }
 

@@ -1,4 +1,8 @@
-use super::*;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod stress;
+
+use super::{state::MAX_THREADS, *};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Counts what it did; waits at its gate first, if it has one.
@@ -29,7 +33,12 @@ fn gated() -> (Sender<()>, Counting) {
 
 fn counts(crew: &Crew<Counting>) -> Vec<Option<usize>> {
     let mut counts = Vec::new();
-    crew.each(|_, task| counts.push(task.map(|task| task.done)));
+    crew.each(|_, seen| {
+        counts.push(match seen {
+            Seen::Idle(task) => Some(task.done),
+            _ => None,
+        });
+    });
     counts
 }
 
@@ -37,11 +46,19 @@ fn soon(milliseconds: u64) -> Instant {
     Instant::now() + Duration::from_millis(milliseconds)
 }
 
+fn until(holds: impl Fn() -> bool) {
+    let bound = soon(60_000);
+    while !holds() {
+        assert!(Instant::now() < bound);
+        thread::yield_now();
+    }
+}
+
 const TIMING: Timing = Timing { handover: Duration::from_millis(20), slow: Duration::from_secs(60) };
 
 #[test]
 fn one_thread_does_all() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     for _ in 0..100 {
         crew.add(free());
     }
@@ -55,7 +72,7 @@ fn one_thread_does_all() {
 
 #[test]
 fn who_hangs_keeps_a_thread_and_nothing_else() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     let (open, hanging) = gated();
     crew.add(hanging);
     let other = crew.add(free());
@@ -78,7 +95,7 @@ fn who_hangs_keeps_a_thread_and_nothing_else() {
 
 #[test]
 fn a_place_is_not_free_while_its_task_hangs() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     let (_open, hanging) = gated();
     let at = crew.add(hanging);
     crew.round(soon(50), |_| true).unwrap();
@@ -88,9 +105,65 @@ fn a_place_is_not_free_while_its_task_hangs() {
     assert_eq!(counts(&crew), [Some(1)]);
 }
 
+/// Hangs at work, and then when it is dropped.
+struct Sticky {
+    worked: bool,
+    work: Option<Receiver<()>>,
+    dropping: Sender<()>,
+    end: Receiver<()>,
+}
+
+impl Task for Sticky {
+    fn work(&mut self) {
+        if let Some(gate) = self.work.take() {
+            let _ = gate.recv();
+        }
+        self.worked = true;
+    }
+}
+
+impl Drop for Sticky {
+    fn drop(&mut self) {
+        let _ = self.dropping.send(());
+        let _ = self.end.recv();
+    }
+}
+
+#[test]
+fn a_task_that_was_removed_and_hangs_when_it_is_dropped_holds_up_nobody() {
+    let crew = Crew::new("test-crew", TIMING);
+    let sticky = |work| {
+        let ((dropping, dropped), (release, end)) = (channel(), channel());
+        (Sticky { worked: false, work, dropping, end }, dropped, release)
+    };
+    let (open, gate) = channel();
+    let (task, dropped, release) = sticky(Some(gate));
+    let at = crew.add(task);
+    crew.begin(|_| true).unwrap();
+    until(|| crew.with(at, |_| ()).is_none());
+    crew.remove(at);
+    // removed, nobody waits for it
+    crew.wait(soon(600_000)).unwrap();
+    drop(open);
+    dropped.recv_timeout(Duration::from_secs(60)).unwrap();
+    // it is being dropped all this time
+    let (task, _other_dropped, other_release) = sticky(None);
+    let other = crew.add(task);
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!((crew.with(other, |task| task.worked), crew.threads()), (Some(true), 2));
+    drop((release, other_release));
+}
+
+#[test]
+fn a_place_that_is_none_has_no_task() {
+    let crew = Crew::<Counting>::new("test-crew", TIMING);
+    crew.remove(7);
+    assert!(crew.with(7, |_| ()).is_none());
+}
+
 #[test]
 fn a_task_that_panics_is_done_again() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     crew.add(Counting { panics: true, ..free() });
     crew.add(free());
     crew.round(soon(60_000), |_| true).unwrap();
@@ -101,7 +174,7 @@ fn a_task_that_panics_is_done_again() {
 
 #[test]
 fn a_crew_that_is_not_to_last_has_threads_in_its_rounds_alone() {
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     crew.add(free());
     let ended = |crew: &Crew<Counting>| {
         let bound = soon(60_000);
@@ -112,14 +185,14 @@ fn a_crew_that_is_not_to_last_has_threads_in_its_rounds_alone() {
     };
     crew.round(soon(60_000), |_| true).unwrap();
     assert_eq!(crew.threads(), 1);
-    crew.last(false);
+    crew.set_lasting(false);
     ended(&crew);
     for round in 2..5 {
         crew.round(soon(60_000), |_| true).unwrap();
         assert_eq!(counts(&crew), [Some(round)]);
         ended(&crew);
     }
-    crew.last(true);
+    crew.set_lasting(true);
     crew.round(soon(60_000), |_| true).unwrap();
     assert_eq!((counts(&crew), crew.threads()), (vec![Some(5)], 1));
 }
@@ -127,7 +200,7 @@ fn a_crew_that_is_not_to_last_has_threads_in_its_rounds_alone() {
 #[test]
 fn threads_end_with_their_owner() {
     let (open, hanging) = gated();
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     crew.add(hanging);
     crew.add(free());
     crew.round(soon(200), |_| true).unwrap();
@@ -159,7 +232,7 @@ impl Task for Named {
         let _ = self.log.send(self.name);
     }
 
-    fn rank(&self) -> Rank {
+    fn rank(&self, _: bool) -> Rank {
         self.rank
     }
 
@@ -171,7 +244,7 @@ impl Task for Named {
 /// A crew, where each task's place is, and what was done.
 fn named(timing: Timing, tasks: &[(&'static str, Rank)]) -> (Crew<Named>, Receiver<&'static str>) {
     let (log, done) = channel();
-    let crew = Crew::new(timing);
+    let crew = Crew::new("test-crew", timing);
     for (name, rank) in tasks {
         crew.add(Named { name, rank: *rank, due: true, gate: None, log: log.clone() });
     }
@@ -261,7 +334,7 @@ fn what_takes_long_is_waited_for_as_often_as_it_does() {
 #[test]
 fn those_that_take_long_do_not_wait_for_each_other_in_turn() {
     const MANY: usize = 8;
-    let crew = Crew::new(Timing { handover: Duration::from_millis(100), ..TIMING });
+    let crew = Crew::new("test-crew", Timing { handover: Duration::from_millis(100), ..TIMING });
     let (log, said) = channel();
     let begun = Arc::new(Mutex::new(0));
     struct Begins {
@@ -276,7 +349,7 @@ fn those_that_take_long_do_not_wait_for_each_other_in_turn() {
             let _ = self.log.send(());
         }
 
-        fn rank(&self) -> Rank {
+        fn rank(&self, _: bool) -> Rank {
             Rank::Long
         }
     }
@@ -311,11 +384,11 @@ fn what_takes_long_does_not_wait_for_all_the_usual_ones() {
             let _ = self.2.send(self.0);
         }
 
-        fn rank(&self) -> Rank {
+        fn rank(&self, _: bool) -> Rank {
             self.0
         }
     }
-    let crew = Crew::new(TIMING);
+    let crew = Crew::new("test-crew", TIMING);
     let (log, done) = channel();
     for _ in 0..200 {
         crew.add(Takes(Rank::Usual, TIMING.handover / 4, log.clone()));

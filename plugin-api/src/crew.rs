@@ -1,9 +1,51 @@
-//! Threads that work through tasks in turn, because a file system, or a hypervisor, may not answer for hours.
+//! Threads for calls that may hang: a stat on a network file system, a socket, a hypervisor. They may not answer for hours.
 //!
-//! One thread does all tasks, once per round: waking one costs as much as a dozen system calls. A task that hangs keeps its
-//! thread and nothing else: another thread takes over the rest. No task is done twice at the same time, so there are never
-//! more threads than tasks; when a hanging one comes back, its thread ends and the task is well again.
+//! A collector that makes such a call itself misses its deadline, and all of its samples with it. A [`Crew`] makes it in
+//! its place. One thread does all [tasks](Task), once per round: waking one costs as much as a dozen system calls. A task
+//! that hangs keeps its thread and nothing else: another thread takes over the rest. No task is done twice at the same time,
+//! so there are never more threads than tasks; when a hanging one comes back, its thread ends and the task is well again.
+//! A round in which nothing changes allocates nothing.
+//!
+//! ```
+//! use std::{fs, io, path::PathBuf, time::{Duration, Instant}};
+//! use twarga_plugin_api::crew::{Crew, Seen, Task, Timing};
+//!
+//! /// How long a file is, though its file system may be out of reach.
+//! struct Length {
+//!     path: PathBuf,
+//!     found: Option<io::Result<u64>>,
+//! }
+//!
+//! impl Task for Length {
+//!     fn work(&mut self) {
+//!         self.found = Some(fs::metadata(&self.path).map(|about| about.len()));
+//!     }
+//! }
+//!
+//! // once, in `Collector::new`
+//! let crew = Crew::new("lengths", Timing::default());
+//! for path in ["/etc/passwd", "/nowhere"] {
+//!     crew.add(Length { path: path.into(), found: None });
+//! }
+//! // in `collect`: half a second for all of them
+//! crew.round(Instant::now() + Duration::from_millis(500), |_| true)?;
+//! let mut told = Vec::new();
+//! crew.each(|_, seen| told.push(match seen {
+//!     Seen::Idle(length) => match length.found.take() {
+//!         Some(Ok(bytes)) => format!("{bytes} bytes"),
+//!         Some(Err(error)) => error.kind().to_string(),
+//!         None => "not looked at yet".into(),
+//!     },
+//!     Seen::Queued => "no time".into(),
+//!     Seen::Working(since) => format!("no answer for {} s", since.elapsed().as_secs()),
+//! }));
+//! assert!(told[0].ends_with(" bytes") && told[1] == "entity not found", "{told:?}");
+//! # Ok::<(), io::Error>(())
+//! ```
 
+mod state;
+
+use state::{Phase, Slot, State};
 use std::{
     collections::VecDeque,
     io,
@@ -13,16 +55,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The most threads with tasks that are not urgent, however many there are.
-const MAX_THREADS: usize = 64;
 const STACK_BYTES: usize = 256 << 10;
 
 /// What is to be done again and again.
-pub(crate) trait Task: Send + 'static {
+pub trait Task: Send + 'static {
+    /// Does it. What comes of it is kept in the task, until it is asked for by [`Crew::with`] or [`Crew::each`]. After a panic
+    /// the task is as it was left, and done again in the next round.
     fn work(&mut self);
 
-    /// Its place among the tasks of a round.
-    fn rank(&self) -> Rank {
+    /// Its place among the tasks of a round. `slow` is one that took longer than [`Timing::slow`] the last time.
+    fn rank(&self, slow: bool) -> Rank {
+        let _ = slow;
         Rank::Usual
     }
 
@@ -32,13 +75,13 @@ pub(crate) trait Task: Send + 'static {
     }
 }
 
-/// In what order tasks are done. Those that take long as a rule come last, so that no other thread need be woken meanwhile.
+/// In what order tasks are done; of one rank, the slow ones come last. Those that take long as a rule come last, so that no other thread need be woken meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rank {
+pub enum Rank {
     /// What others build on.
     First,
     /// There may be any number of these, and all may hang: a thread is left for the others, and once one hangs, the others
-    /// go before them.
+    /// go before them. Of these and of the first, 64 are begun at the most, and the rest when one of those comes back.
     Usual,
     /// However long it took before, it is waited for; not while a thread has it since an earlier round. Those that wait
     /// for their turn longer than the handover get a thread each, so that neither another one nor many usual ones take
@@ -48,12 +91,12 @@ pub(crate) enum Rank {
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
+pub struct Timing {
     /// After so long without any task done another thread takes over those that were not begun; after so long at all,
     /// those that take long.
-    pub(crate) handover: Duration,
+    pub handover: Duration,
     /// A task that took longer is not waited for in later rounds: what it brought is taken one round later.
-    pub(crate) slow: Duration,
+    pub slow: Duration,
 }
 
 impl Default for Timing {
@@ -62,80 +105,43 @@ impl Default for Timing {
     }
 }
 
-/// The owner's end. Dropped, it lets all threads go, those that hang as soon as they come back.
-pub(crate) struct Crew<T: Task> {
+/// Tasks and the threads that do them: the owner's end. Dropped, it lets all threads go, those that hang as soon as they come
+/// back.
+pub struct Crew<T: Task> {
     shared: Arc<Shared<T>>,
 }
 
 struct Shared<T> {
+    name: &'static str,
     timing: Timing,
     state: Mutex<State<T>>,
     /// All awaited tasks are done.
     done: Condvar,
 }
 
-struct State<T> {
-    slots: Vec<Slot<T>>,
-    /// By their ranks.
-    queues: [VecDeque<usize>; 3],
-    /// How many of the usual rank threads have.
-    busy: usize,
-    /// Something hangs in this round, or there is no time to wait for the usual ones.
-    hangs: bool,
-    awaited: usize,
-    threads: usize,
-    /// The one of them that is parked for want of work. Who wakes it takes it out.
-    idle: Option<Thread>,
-    /// Counts the tasks done, to tell a slow round from a stuck one.
-    finished: usize,
-    waiting: bool,
-    /// A thread without work stays for the next round.
-    lasting: bool,
-    closing: bool,
-}
-
-struct Slot<T> {
-    /// None while a thread has it.
-    task: Option<T>,
-    rank: Rank,
-    phase: Phase,
-    /// It is of no use any more.
-    removed: bool,
-    slow: bool,
-    awaited: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle,
+/// What a [`Crew`] knows of a task between rounds.
+#[derive(Debug)]
+pub enum Seen<'a, T> {
+    /// It is done, or was never wanted.
+    Idle(&'a mut T),
+    /// No thread has come to it.
     Queued,
-    Working,
+    /// A thread has it, since then. What it brought before that is not to be seen now.
+    Working(Instant),
 }
 
 impl<T: Task> Crew<T> {
-    pub(crate) fn new(timing: Timing) -> Self {
-        let state = State {
-            slots: Vec::new(),
-            queues: Default::default(),
-            busy: 0,
-            hangs: false,
-            awaited: 0,
-            threads: 0,
-            idle: None,
-            finished: 0,
-            waiting: false,
-            lasting: true,
-            closing: false,
-        };
-        Self { shared: Arc::new(Shared { timing, state: Mutex::new(state), done: Condvar::new() }) }
+    /// Without a thread as yet. `name` is what its threads will be called: 15 bytes of it are shown.
+    pub fn new(name: &'static str, timing: Timing) -> Self {
+        Self {
+            shared: Arc::new(Shared { name, timing, state: Mutex::new(State::new()), done: Condvar::new() }),
+        }
     }
 
     /// A task for the next rounds, and its place.
-    pub(crate) fn add(&self, task: T) -> usize {
+    pub fn add(&self, task: T) -> usize {
         let mut state = self.shared.lock();
-        let rank = task.rank();
-        let slot =
-            Slot { task: Some(task), rank, phase: Phase::Idle, removed: false, slow: false, awaited: false };
+        let slot = Slot::new(task);
         let free = state.slots.iter().position(|slot| slot.removed && slot.phase == Phase::Idle);
         match free {
             Some(at) => {
@@ -150,7 +156,7 @@ impl<T: Task> Crew<T> {
     }
 
     /// Whether a thread stays between rounds, or each round makes one: rounds may be few.
-    pub(crate) fn last(&self, lasting: bool) {
+    pub fn set_lasting(&self, lasting: bool) {
         let mut state = self.shared.lock();
         state.lasting = lasting;
         let idle = state.idle.take_if(|_| !lasting);
@@ -158,13 +164,16 @@ impl<T: Task> Crew<T> {
         idle.iter().for_each(Thread::unpark);
     }
 
-    /// A task that is not to be done again. Its place may become another's.
-    pub(crate) fn remove(&self, at: usize) {
+    /// A task that is not to be done again. Its place may become another's; a thread that has it drops it when it comes back.
+    pub fn remove(&self, at: usize) {
         let mut state = self.shared.lock();
         state.queues.iter_mut().for_each(|queue| queue.retain(|queued| *queued != at));
-        let slot = &mut state.slots[at];
+        let Some(slot) = state.slots.get_mut(at) else { return };
         slot.removed = true;
-        if slot.phase != Phase::Working {
+        let awaited = std::mem::take(&mut slot.awaited);
+        state.awaited -= usize::from(awaited);
+        let slot = &mut state.slots[at];
+        if !matches!(slot.phase, Phase::Working(_)) {
             slot.phase = Phase::Idle;
             let gone = slot.task.take();
             drop(state);
@@ -173,33 +182,53 @@ impl<T: Task> Crew<T> {
     }
 
     /// What this says of a task, unless a thread has it.
-    pub(crate) fn with<R>(&self, at: usize, see: impl FnOnce(&mut T) -> R) -> Option<R> {
+    pub fn with<R>(&self, at: usize, see: impl FnOnce(&mut T) -> R) -> Option<R> {
         let mut state = self.shared.lock();
         state.slots.get_mut(at)?.task.as_mut().map(see)
     }
 
-    /// Has all tasks done that are due, that `wants` is true of and that no thread has, and waits for them until `deadline`.
-    /// Of a rank, the slow ones come last, and are not waited for.
+    /// Has all tasks done that are due, that `wants` is true of and that no thread has, and waits for them until `deadline`,
+    /// but for slow ones.
     ///
     /// # Errors
     /// Where no thread can be made; what is done is done all the same.
-    pub(crate) fn round(&self, deadline: Instant, wants: impl Fn(usize) -> bool) -> io::Result<()> {
-        let shared = &*self.shared;
-        let mut state = shared.lock();
+    pub fn round(&self, deadline: Instant, wants: impl Fn(usize) -> bool) -> io::Result<()> {
+        self.begin(wants)?;
+        self.wait(deadline)
+    }
+
+    /// The first half of a [round](Crew::round), for an owner who has something else to do meanwhile.
+    ///
+    /// # Errors
+    /// Where no thread can be made: then there is nothing to wait for.
+    pub fn begin(&self, wants: impl Fn(usize) -> bool) -> io::Result<()> {
+        let mut state = self.shared.lock();
         state.hangs = false;
         for slow in [false, true] {
             state.enqueue(slow, &wants);
         }
-        let mut outcome = match self.staff(&mut state) {
-            Ok(Some(idle)) => {
+        match self.staff(&mut state) {
+            Ok(idle) => {
                 // not while the lock is held: who is woken then sleeps at once again
                 drop(state);
-                idle.unpark();
-                state = shared.lock();
+                idle.iter().for_each(Thread::unpark);
                 Ok(())
             }
-            staffed => staffed.map(drop),
-        };
+            Err(error) => {
+                state.stop_waiting();
+                Err(error)
+            }
+        }
+    }
+
+    /// The second half of a round: waits for what was begun.
+    ///
+    /// # Errors
+    /// Where no thread could be made to take over.
+    pub fn wait(&self, deadline: Instant) -> io::Result<()> {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        let mut outcome = Ok(());
         while state.awaited > 0 && outcome.is_ok() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -224,12 +253,14 @@ impl<T: Task> Crew<T> {
         outcome
     }
 
-    /// Gives `see` every task that is done, and none for those that wait or that a thread has.
-    pub(crate) fn each(&self, mut see: impl FnMut(usize, Option<&mut T>)) {
+    /// Gives `see` every task, by its place.
+    pub fn each(&self, mut see: impl FnMut(usize, Seen<'_, T>)) {
         let mut state = self.shared.lock();
-        for (at, slot) in state.slots.iter_mut().enumerate() {
-            if !slot.removed {
-                see(at, slot.task.as_mut().filter(|_| slot.phase == Phase::Idle));
+        for (at, slot) in state.slots.iter_mut().enumerate().filter(|(_, slot)| !slot.removed) {
+            match (slot.phase, &mut slot.task) {
+                (Phase::Working(since), _) => see(at, Seen::Working(since)),
+                (Phase::Idle, Some(task)) => see(at, Seen::Idle(task)),
+                _ => see(at, Seen::Queued),
             }
         }
     }
@@ -246,15 +277,14 @@ impl<T: Task> Crew<T> {
             return Ok(None);
         }
         let shared = Arc::clone(&self.shared);
-        let thread = thread::Builder::new().name("vm-crew".into()).stack_size(STACK_BYTES);
+        let thread = thread::Builder::new().name(self.shared.name.into()).stack_size(STACK_BYTES);
         thread.spawn(move || shared.work_in_turn())?;
         state.threads += 1;
         Ok(None)
     }
 
-    /// How many threads there are.
-    #[cfg(test)]
-    pub(crate) fn threads(&self) -> usize {
+    /// How many threads there are, at work and at rest.
+    pub fn threads(&self) -> usize {
         self.shared.lock().threads
     }
 }
@@ -326,14 +356,23 @@ impl<T: Task> Shared<T> {
             if let Some(at) = state.next() {
                 let slot = &mut state.slots[at];
                 let Some(mut task) = slot.task.take() else { continue };
-                slot.phase = Phase::Working;
-                state.busy += usize::from(slot.rank == Rank::Usual);
-                drop(state);
                 let started = Instant::now();
+                slot.phase = Phase::Working(started);
+                let rank = slot.rank as usize;
+                state.busy[rank] += 1;
+                drop(state);
                 // a task that panics is as it was left, and done again in the next round
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| task.work()));
+                let mut task = Some(task);
                 let slow = started.elapsed() > self.timing.slow;
                 state = self.lock();
+                if state.slots[at].removed {
+                    // it may hold what hangs when it is closed: until that has returned, its place and thread are its own
+                    drop(state);
+                    let gone = task.take();
+                    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(gone)));
+                    state = self.lock();
+                }
                 if state.finish(at, task, slow) && state.waiting {
                     if state.is_at_rest() {
                         state = self.rest(state, true);
@@ -354,74 +393,5 @@ impl<T: Task> Shared<T> {
     }
 }
 
-impl<T: Task> State<T> {
-    fn enqueue(&mut self, slow: bool, wants: &impl Fn(usize) -> bool) {
-        for (at, slot) in self.slots.iter_mut().enumerate() {
-            let due = slot.task.as_ref().is_some_and(T::is_due);
-            if slot.removed || slot.slow != slow || !due || !wants(at) {
-                continue;
-            }
-            if slot.phase == Phase::Idle {
-                slot.phase = Phase::Queued;
-                self.queues[slot.rank as usize].push_back(at);
-            }
-            if slot.phase == Phase::Queued && !slow && !slot.awaited {
-                slot.awaited = true;
-                self.awaited += 1;
-            }
-        }
-    }
-
-    /// Whether a thread may lie down.
-    fn is_at_rest(&self) -> bool {
-        self.lasting && !self.closing && self.idle.is_none() && !self.has_work()
-    }
-
-    fn has_work(&self) -> bool {
-        let [first, usual, long] = &self.queues;
-        !(first.is_empty() && long.is_empty()) || (!usual.is_empty() && self.busy < MAX_THREADS)
-    }
-
-    /// The task that is to be done next.
-    fn next(&mut self) -> Option<usize> {
-        let order = if self.hangs {
-            [Rank::First, Rank::Long, Rank::Usual]
-        } else {
-            [Rank::First, Rank::Usual, Rank::Long]
-        };
-        let free = self.busy < MAX_THREADS;
-        let mut may_be_taken = order.into_iter().filter(|rank| free || *rank != Rank::Usual);
-        may_be_taken.find_map(|rank| self.queues[rank as usize].pop_front())
-    }
-
-    /// Takes a task back. Tells whether it was the last one that was awaited.
-    fn finish(&mut self, at: usize, task: T, slow: bool) -> bool {
-        self.finished = self.finished.wrapping_add(1);
-        let slot = &mut self.slots[at];
-        (slot.phase, slot.slow) = (Phase::Idle, slow && slot.rank != Rank::Long);
-        self.busy -= usize::from(slot.rank == Rank::Usual);
-        slot.task = (!slot.removed).then_some(task);
-        if !std::mem::take(&mut slot.awaited) {
-            return false;
-        }
-        self.awaited -= 1;
-        self.awaited == 0
-    }
-
-    fn stop_waiting(&mut self) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.awaited) {
-            slot.awaited = false;
-            // one that was not begun yet is not to blame
-            slot.slow = slot.phase == Phase::Working && slot.rank != Rank::Long;
-        }
-        self.awaited = 0;
-    }
-
-    fn working(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.phase == Phase::Working).count()
-    }
-}
-
 #[cfg(test)]
-#[path = "crew_tests.rs"]
 mod tests;
