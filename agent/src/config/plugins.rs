@@ -151,7 +151,7 @@ fn times(table: &mut Table<'_>, section: &AgentSection, flags: &Flags, check: &m
             let (second, most) =
                 if interval < SHORTEST_USUAL_DEADLINE { (", and than 1s", "1s") } else { ("", "that") };
             let problem = format!("longer than {}{second}", words(interval));
-            field.error(problem, &format!("write a duration up to {most}"), check);
+            field.error(problem, format!("write a duration up to {most}"), check);
         }
         Some(value)
     });

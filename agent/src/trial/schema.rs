@@ -83,9 +83,9 @@ fn is_list_of(value: &Json, is: impl Fn(&Json) -> bool) -> bool {
     value.as_array().is_some_and(|items| items.iter().all(is))
 }
 
-/// Patterns of JSON Schema are ECMAScript's; what plugins write is understood by both.
+/// One that `check` can use.
 fn is_pattern(value: &Json) -> bool {
-    value.as_str().is_some_and(|pattern| regex::Regex::new(pattern).is_ok())
+    value.as_str().and_then(config::compiled_pattern).is_some()
 }
 
 fn resolves(root: &Json, value: &Json) -> bool {

@@ -5,8 +5,12 @@ use super::{
     words::{self, found},
 };
 use crate::config::problem::quoted;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Number, Value as Json};
 use std::cmp::Ordering;
+
+/// The most memory that a plugin's pattern may take.
+const PATTERN_BYTES: usize = 1 << 20;
 
 /// Equal as JSON Schema means it: 1 is 1.0.
 pub(super) fn same(one: &Json, other: &Json) -> bool {
@@ -96,18 +100,48 @@ pub(super) fn text(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<
             format!("write at most {most} {}", characters(most)),
         ));
     }
-    let beginning = beginning(keywords.get("pattern")?.as_str()?)?;
-    (!text.starts_with(beginning)).then(|| {
-        let message = format!("{} does not begin with {}", quoted(text), quoted(beginning));
-        at.violation(Fault::Value, message, format!("write a text that begins with {}", quoted(beginning)))
-    })
+    pattern(keywords, at, text)
+}
+
+fn pattern(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<Violation> {
+    let pattern = keywords.get("pattern")?.as_str()?;
+    if compiled(pattern)?.is_match(text) {
+        return None;
+    }
+    let (message, hint) = match beginning(pattern).map(quoted) {
+        Some(beginning) => {
+            let message = format!("{} does not begin with {beginning}", quoted(text));
+            (message, format!("write a text that begins with {beginning}"))
+        }
+        None => {
+            let hint = match example(keywords) {
+                Some(example) => format!("write it as in {}", quoted(example)),
+                None => "write a text that matches it".into(),
+            };
+            (format!("{} does not match the pattern {}", quoted(text), quoted(pattern)), hint)
+        }
+    };
+    Some(at.violation(Fault::Value, message, hint))
+}
+
+/// A pattern, searched for anywhere in a text. Those of JSON Schema are ECMAScript's: `\d` and `\w` are ASCII's. Nothing
+/// where it is none, takes too much room, or has what takes no linear time.
+pub(crate) fn compiled(pattern: &str) -> Option<Regex> {
+    let build = |unicode| RegexBuilder::new(pattern).unicode(unicode).size_limit(PATTERN_BYTES).build().ok();
+    build(true).or_else(|| build(false))
+}
+
+/// A text that the schema itself gives.
+fn example(keywords: &Map<String, Json>) -> Option<&str> {
+    let examples = keywords.get("examples").and_then(Json::as_array);
+    examples.and_then(|examples| examples.first()).or_else(|| keywords.get("default"))?.as_str()
 }
 
 fn characters(number: u64) -> &'static str {
     if number == 1 { "character" } else { "characters" }
 }
 
-/// The one kind of pattern that needs no engine: `^` and plain characters.
+/// What is easily told: `^` and plain characters.
 fn beginning(pattern: &str) -> Option<&str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | ':' | ' ');
     pattern.strip_prefix('^').filter(|rest| rest.chars().all(plain))

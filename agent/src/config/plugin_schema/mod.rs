@@ -7,6 +7,8 @@ mod bounds;
 mod walk;
 mod words;
 
+pub(crate) use bounds::compiled;
+
 use super::problem::key_below;
 use serde_json::Value as Json;
 
