@@ -8,15 +8,15 @@ pub use renewal::{Successor, Times, Upgrade, UpgradeTold};
 use super::{
     budget::Budget,
     cadence::Cadence,
-    cost::Meter,
+    cost::{Meter, Spent},
     coverage::Coverage,
     health::{Health, Retry},
     roster::spread,
     source::{Factory, Source, Usage},
 };
 use crate::model::{
-    Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus,
-    Resets, Severity, Timestamp, clock_time,
+    Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, OwnThreads, PluginState,
+    PluginStatus, Resets, Severity, Timestamp, clock_time,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -122,6 +122,8 @@ pub(super) struct Job {
     base: LocalSeries,
     /// What its own process had used after this collection.
     usage: Option<Usage>,
+    /// What its own threads had.
+    threads: Option<OwnThreads>,
     /// It was ended at its deadline in the call that is under way.
     overran: bool,
     /// Samples, and series, refused of sources that were lost.
@@ -180,6 +182,7 @@ impl Job {
             orphans: Vec::new(),
             base: 0,
             usage: None,
+            threads: None,
             overran: false,
             refused,
             refused_series,
@@ -250,8 +253,11 @@ impl Job {
         };
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
-        let cpu = self.cost(thread_cpu().saturating_sub(cpu));
-        self.count(wall, took, cpu, &batch, &result, late);
+        let cpu = thread_cpu().saturating_sub(cpu);
+        // to look for new threads is the agent's own work
+        self.threads = self.source.as_mut().and_then(|source| source.threads());
+        let spent = self.cost(cpu);
+        self.count(wall, took, spent, &batch, &result, late);
         outcome.events.extend(self.series_limit());
         let tick = match trigger {
             Trigger::Tick(tick) => self.cadence.served(tick, time),
@@ -285,7 +291,7 @@ impl Job {
         };
         // who asks often must not make it dear, and its first collections do more than the later ones
         if matches!(trigger, Trigger::Tick(_)) {
-            self.keep_to_budget(cpu, &mut outcome);
+            self.keep_to_budget(spent.call + spent.threads, &mut outcome);
         }
         batch.stretch = self.budget.as_ref().map_or(1, Budget::stretch);
         batch.complete = outcome.error.is_none();
@@ -345,17 +351,17 @@ impl Job {
     }
 
     /// What the collection cost, that took so much of this thread.
-    fn cost(&mut self, thread: Duration) -> Duration {
+    fn cost(&mut self, thread: Duration) -> Spent {
         let resident = self.usage.filter(|_| self.source.is_some()).map(|usage| usage.resident);
         self.status().cost.rss_bytes = resident.filter(|resident| *resident > 0);
-        self.meter.cost(thread, self.usage)
+        self.meter.cost(thread, self.usage, self.threads)
     }
 
     fn count(
         &self,
         started: Timestamp,
         took: Duration,
-        cpu: Duration,
+        spent: Spent,
         batch: &Batch,
         result: &Result<(), Error>,
         late: bool,
@@ -363,7 +369,10 @@ impl Job {
         let mut status = self.status();
         status.collections += 1;
         status.last_run = Some(started);
-        status.cost.cpu_seconds += cpu.as_secs_f64();
+        status.cost.cpu_seconds += spent.call.as_secs_f64();
+        if let Some(threads) = self.threads {
+            status.cost.of_threads(threads);
+        }
         status.cost.wall_seconds += took.as_secs_f64();
         if !late {
             status.cost.samples += batch.samples.len() as u64;

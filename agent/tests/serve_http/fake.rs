@@ -195,6 +195,7 @@ impl Backend for Fake {
                 samples: 5040,
                 bytes_stored: 2600,
                 rss_bytes: None,
+                threads: Some(OwnThreads { count: 3, ..OwnThreads::default() }),
             },
         }]
     }
