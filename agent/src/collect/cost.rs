@@ -71,9 +71,14 @@ impl Job {
         self.interval = own_interval * stretch;
         self.coverage.set_cadence(self.cadence);
         let every = humantime::format_duration(self.interval);
+        // what its threads use need not become more with more collections
+        let now = if before > 1 {
+            format!("{} of a processor, up to {}", percent(share / f64::from(before)), percent(share))
+        } else {
+            format!("{} of a processor", percent(share))
+        };
         let uses = format!(
-            "uses {} of a processor at its interval of {}, max_cpu is {}",
-            percent(share),
+            "uses {now} at its interval of {}, max_cpu is {}",
             humantime::format_duration(own_interval),
             percent(most)
         );
