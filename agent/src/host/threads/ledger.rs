@@ -174,7 +174,9 @@ impl Ledger {
     fn see(&mut self, tid: i32, inode: u64) {
         let looks = self.looks;
         if let Some(task) = self.tasks.get_mut(&tid) {
-            if task.identity.inode == inode || started(tid) == Some(task.identity.started) {
+            // one that is nobody's is looked at anew: that costs no more than to ask whether it is the same
+            let same = || task.identity.started.is_some() && started(tid) == task.identity.started;
+            if task.identity.inode == inode || same() {
                 (task.identity.inode, task.seen) = (inode, looks);
                 return self.follow(tid);
             }
@@ -189,12 +191,12 @@ impl Ledger {
             }
             return;
         }
-        let (Some(started), Some(mark)) = (started(tid), mark_of(tid)) else { return };
-        let whose = match mark {
+        let Some(mark) = mark_of(tid) else { return };
+        let (whose, started) = match mark {
             Marked::With(number) if number.index() < self.accounts.len() => {
-                Whose::Plugins(number.index(), Duration::ZERO)
+                (Whose::Plugins(number.index(), Duration::ZERO), started(tid))
             }
-            Marked::With(_) | Marked::No => Whose::Nobodys,
+            Marked::With(_) | Marked::No => (Whose::Nobodys, None),
             Marked::NotYet => return,
         };
         self.tasks.insert(tid, Task { identity: Identity { inode, started }, whose, seen: looks });
@@ -253,7 +255,7 @@ impl Ledger {
     /// What is known of the calling thread without a look.
     fn insert(&mut self, tid: i32, whose: Whose) {
         let inode = fs::metadata(format!("/proc/self/task/{tid}")).map_or(0, |folder| folder.ino());
-        let identity = Identity { inode, started: started(tid).unwrap_or_default() };
+        let identity = Identity { inode, started: started(tid) };
         let before = self.tasks.insert(tid, Task { identity, whose, seen: self.looks });
         if let Some(Task { whose: Whose::Callers(ended, _), .. }) = before {
             self.free.push(ended);

@@ -8,8 +8,8 @@ use std::fs;
 pub(super) struct Identity {
     /// Of its folder in /proc. The kernel may make a new folder for the same thread, but no two threads have one.
     pub(super) inode: u64,
-    /// When it was started, in ticks since boot.
-    pub(super) started: u64,
+    /// When it was started, in ticks since boot, where that was asked.
+    pub(super) started: Option<u64>,
 }
 
 /// When a thread of this process was started; nothing where it has ended.
