@@ -13,8 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at the list of threads.
+/// Between two looks at the list of threads, once plugins start no new ones.
 const LOOK: Duration = Duration::from_secs(10);
+/// The first time between two looks; from then on twice the time before.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// So many threads are told apart; what more there are is nobody's.
 const MOST: usize = 1024;
 
@@ -76,6 +78,8 @@ struct Followed {
 
 enum Whose {
     Nobodys,
+    /// All is blocked: the next look may say.
+    NotYet,
     /// A plugin's, and what it had used when it was last asked.
     Plugins(usize, Duration),
     Callers(&'static Caller, Option<Followed>),
@@ -96,6 +100,10 @@ pub(super) struct Ledger {
     free: Vec<&'static Caller>,
     looks: u64,
     looked: Option<Instant>,
+    /// From one look to the next.
+    pause: Duration,
+    /// The present look found what may be a plugin's new thread.
+    found: bool,
     /// More threads were there than are told apart.
     told: bool,
 }
@@ -124,9 +132,11 @@ impl Ledger {
 
     /// What a plugin's threads have used up to now.
     pub(super) fn used(&mut self, number: Number, now: Instant) -> OwnThreads {
-        if self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK) {
-            self.looked = Some(now);
+        if self.looked.is_none_or(|looked| now.duration_since(looked) >= self.pause) {
+            self.found = self.looked.is_none();
             self.look();
+            self.looked = Some(now);
+            self.pause = if self.found { FIRST_LOOK } else { LOOK.min(self.pause * 2) };
         }
         let mut count = 0;
         let Self { accounts, tasks, .. } = self;
@@ -172,16 +182,18 @@ impl Ledger {
     }
 
     fn see(&mut self, tid: i32, inode: u64) {
-        let looks = self.looks;
+        let (looks, mut known) = (self.looks, false);
         if let Some(task) = self.tasks.get_mut(&tid) {
             // one that is nobody's is looked at anew: that costs no more than to ask whether it is the same
             let same = || task.identity.started.is_some() && started(tid) == task.identity.started;
-            if task.identity.inode == inode || same() {
+            if !matches!(task.whose, Whose::NotYet) && (task.identity.inode == inode || same()) {
                 (task.identity.inode, task.seen) = (inode, looks);
                 return self.follow(tid);
             }
-            if let Whose::Callers(caller, _) = task.whose {
-                self.free.push(caller);
+            match task.whose {
+                Whose::Callers(caller, _) => self.free.push(caller),
+                Whose::NotYet if task.identity.inode == inode => known = true,
+                _ => {}
             }
             self.tasks.remove(&tid);
         }
@@ -197,8 +209,9 @@ impl Ledger {
                 (Whose::Plugins(number.index(), Duration::ZERO), started(tid))
             }
             Marked::With(_) | Marked::No => (Whose::Nobodys, None),
-            Marked::NotYet => return,
+            Marked::NotYet => (Whose::NotYet, None),
         };
+        self.found |= !known && !matches!(whose, Whose::Nobodys);
         self.tasks.insert(tid, Task { identity: Identity { inode, started }, whose, seen: looks });
     }
 
