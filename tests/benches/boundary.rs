@@ -13,7 +13,7 @@ use std::{
 };
 use twarga_agent::{
     collect::Source,
-    host::{Claims, Instance, InstanceOptions, load, threads::Owner},
+    host::{Claims, Instance, InstanceOptions, load},
     model::{Batch, CollectorId, Sample},
 };
 
@@ -99,7 +99,7 @@ impl Loaded {
             instance: None,
             max_series: 10_000,
             claims,
-            owner: Owner::of("boundary"),
+            owner: None, // the mark of its threads is no part of the boundary
         };
         let instance = Instance::new(&library, &options, 0).expect("a sound collector");
         Self { instance, batch: Batch::new(CollectorId(0)), samples, _dir: dir }

@@ -4,7 +4,7 @@
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 use twarga_agent::{
     collect::Source,
-    host::{Claims, Instance, InstanceOptions, load},
+    host::{Claims, Instance, InstanceOptions, load, threads::Owner},
     model::{Batch, CollectorId},
 };
 use twarga_tests::counting::{Counting, counted};
@@ -19,7 +19,9 @@ fn instance(plugin: &str, config: &str) -> Instance {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     let claims = Arc::new(Claims::new(|_| false));
     let library = load(&file, plugin, &claims).unwrap();
-    let options = InstanceOptions { config: config.into(), instance: None, max_series: 100_000, claims };
+    let owner = Owner::of("allocations");
+    let options =
+        InstanceOptions { config: config.into(), instance: None, max_series: 100_000, claims, owner };
     Instance::new(&library, &options, 0).unwrap()
 }
 
