@@ -208,6 +208,18 @@ fn a_thread_that_uses_more_than_the_plugin_may_stretches_its_interval() {
 }
 
 #[test]
+fn a_call_that_does_not_come_back_is_told_while_it_lasts() {
+    let more = "[plugins.stuck]\nplugin = \"faulty\"\nmode = \"in_process\"\nconfig = { burn_ms = 600000 }\n";
+    let mut agent = Home::new(&config("100ms", &[], more)).plugin("faulty").start();
+    let stuck = agent.until(PATIENCE, "processor time of the first call", |agent| {
+        let stuck = named(agent, "stuck");
+        (stuck["state"] == "stuck" && cpu_seconds(&stuck) > 0.5).then_some(stuck)
+    });
+    assert_eq!((&stuck["collections"], &stuck["cost"]["threads"]), (&0.into(), &0.into()), "{stuck}");
+    agent.stop();
+}
+
+#[test]
 fn top_says_what_is_missing() {
     let mut agent = Home::new(&config("1s", &["synthetic"], "")).plugin("synthetic").start();
     agent.until_ready();
