@@ -99,6 +99,7 @@ impl Loaded {
             instance: None,
             max_series: 10_000,
             claims,
+            owner: None, // the mark of its threads is no part of the boundary
         };
         let instance = Instance::new(&library, &options, 0).expect("a sound collector");
         Self { instance, batch: Batch::new(CollectorId(0)), samples, _dir: dir }

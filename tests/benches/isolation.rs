@@ -17,6 +17,7 @@ use twarga_agent::{
         Claims, Instance, InstanceOptions,
         isolated::{self, Confinement, Isolated, Keeper, Prepared},
         load,
+        threads::Owner,
     },
     model::{Batch, CollectorId, Timestamp},
 };
@@ -73,6 +74,7 @@ impl Bench {
             instance: None,
             max_series: 10_000,
             claims: Arc::clone(&self.claims),
+            owner: Owner::of("isolation"),
         }
     }
 

@@ -6,7 +6,10 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{
     fs::File,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::Duration,
 };
 use twarga_plugin_api::{prelude::*, testing::Harness};
@@ -78,6 +81,8 @@ pub struct Config {
     /// Every collection takes so much processor time, whatever the mode; only the first `burns` where that is not 0.
     burn_ms: u64,
     burns: u64,
+    /// A thread of its own uses so much processor time in each tenth of a second, as long as the collector lives.
+    thread_burn_ms: u64,
     lock: PathBuf,
 }
 
@@ -88,6 +93,8 @@ pub struct Faulty {
     items: Vec<Series>,
     collections: u64,
     kept: Vec<Vec<u8>>,
+    /// Its thread ends with it.
+    thread: Option<mpsc::Sender<()>>,
 }
 
 /// Series of the nested collector of [`Mode::BadSeries`].
@@ -114,7 +121,11 @@ impl Collector for Faulty {
             _ => {}
         }
         let items = items(&config, host)?;
-        Ok(Self { config, value, steps, items, collections: 0, kept: Vec::new() })
+        let thread = (config.thread_burn_ms > 0)
+            .then(|| burn_beside(Duration::from_millis(config.thread_burn_ms)))
+            .transpose()
+            .context("a thread of its own")?;
+        Ok(Self { config, value, steps, items, collections: 0, kept: Vec::new(), thread })
     }
 
     fn collect(&mut self, sink: &mut Sink<'_>) -> Result<()> {
@@ -157,6 +168,19 @@ fn burn(time: Duration) {
     while used() < until {
         std::hint::spin_loop();
     }
+}
+
+/// The same on a thread, again and again, until the sender is dropped.
+fn burn_beside(time: Duration) -> std::io::Result<mpsc::Sender<()>> {
+    let (end, is_end) = mpsc::channel();
+    std::thread::Builder::new().name("faulty-burns".into()).spawn(move || {
+        while is_end.recv_timeout(Duration::from_millis(100).saturating_sub(time))
+            == Err(RecvTimeoutError::Timeout)
+        {
+            burn(time);
+        }
+    })?;
+    Ok(end)
 }
 
 impl Faulty {
@@ -231,6 +255,7 @@ fn items(config: &Config, host: &mut Host<'_>) -> Result<Vec<Series>> {
 
 impl Drop for Faulty {
     fn drop(&mut self) {
+        drop(self.thread.take());
         match self.config.mode {
             Mode::SlowDrop => std::thread::sleep(Duration::from_millis(self.config.ms)),
             // one that was never made has no lock

@@ -8,7 +8,7 @@ use std::{
 };
 use twarga_agent::{
     collect::Source,
-    host::{Claims, Instance, InstanceOptions, load},
+    host::{Claims, Instance, InstanceOptions, load, threads::Owner},
     model::{Batch, CollectorId},
 };
 use twarga_plugin_api::crew::{Crew, Seen, Task, Timing};
@@ -24,7 +24,9 @@ fn instance(plugin: &str, config: &str) -> Instance {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     let claims = Arc::new(Claims::new(|_| false));
     let library = load(&file, plugin, &claims).unwrap();
-    let options = InstanceOptions { config: config.into(), instance: None, max_series: 100_000, claims };
+    let owner = Owner::of("allocations");
+    let options =
+        InstanceOptions { config: config.into(), instance: None, max_series: 100_000, claims, owner };
     Instance::new(&library, &options, 0).unwrap()
 }
 

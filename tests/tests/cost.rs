@@ -126,6 +126,99 @@ fn top_shows_what_the_api_says_the_dearest_first() {
     agent.stop();
 }
 
+/// Twenty milliseconds of each hundred, on a thread that the plugin starts.
+const BURNS_BESIDE: &str = "config = { thread_burn_ms = 20 }";
+
+/// A plugin of `/api/plugins`.
+fn named(agent: &Agent, name: &str) -> Value {
+    let list = agent.get("/api/plugins").json();
+    let plugins = list["plugins"].as_array().unwrap();
+    plugins.iter().find(|plugin| plugin["name"] == name).unwrap_or_else(|| panic!("{name}: {list}")).clone()
+}
+
+fn cpu_seconds(plugin: &Value) -> f64 {
+    plugin["cost"]["cpu_seconds"].as_f64().unwrap()
+}
+
+#[test]
+fn threads_of_a_plugin_in_process_count_as_its_own() {
+    let more = format!(
+        "[plugins.burner]\nplugin = \"faulty\"\nmode = \"in_process\"\n{BURNS_BESIDE}\n\
+         [plugins.beside]\nplugin = \"faulty\"\nmode = \"in_process\"\n\
+         [plugins.apart]\nplugin = \"faulty\"\n{BURNS_BESIDE}\n"
+    );
+    let mut agent =
+        Home::new(&config("200ms", &["synthetic"], &more)).plugin("faulty").plugin("synthetic").start();
+    agent.until_ready();
+    let first = agent.until(PATIENCE, "the thread is seen", |agent| {
+        let burner = named(agent, "burner");
+        (burner["cost"]["threads"] == 1).then_some(burner)
+    });
+    let more = agent.until(PATIENCE, "a second of processor time", |agent| {
+        let burner = named(agent, "burner");
+        (cpu_seconds(&burner) > cpu_seconds(&first) + 1.0).then_some(burner)
+    });
+    // what its calls take is in the order of microseconds: nearly all is the thread's
+    let beside = named(&agent, "beside");
+    assert_eq!(beside["cost"]["threads"], 0, "{beside}");
+    assert!(cpu_seconds(&beside) < cpu_seconds(&more) / 10.0, "{beside} beside {more}");
+    let apart = named(&agent, "apart");
+    assert_eq!(apart["cost"]["threads"], Value::Null, "its process is counted whole: {apart}");
+    assert!(cpu_seconds(&apart) > 0.2, "{apart}");
+
+    let table: Value = serde_json::from_str(&top(&agent, &["--format", "json"]).out).unwrap();
+    let rows = table["plugins"].as_array().unwrap();
+    let ratio =
+        |name: &str| rows.iter().find(|row| row["name"] == name).unwrap()["cpu_ratio"].as_f64().unwrap();
+    assert!((0.05..0.3).contains(&ratio("burner")), "{table}");
+    assert!(ratio("beside") < ratio("burner") / 10.0, "{table}");
+
+    // switched off, its collector ends, and the thread with that; what it has cost stays
+    let switched = agent.post(Some(&agent.admin_token()), "/api/plugins/burner/disable", "");
+    assert_eq!(switched.status, 200, "{switched:?}");
+    agent.until(PATIENCE, "the thread's end", |agent| {
+        let burner = named(agent, "burner");
+        (burner["state"] == "disabled" && burner["cost"]["threads"] == 0).then_some(())
+    });
+    assert!(cpu_seconds(&named(&agent, "burner")) >= cpu_seconds(&more));
+    agent.stop();
+}
+
+#[test]
+fn a_thread_that_uses_more_than_the_plugin_may_stretches_its_interval() {
+    let more = format!(
+        "[plugins.burner]\nplugin = \"faulty\"\nmode = \"in_process\"\nmax_cpu = \"4%\"\n{BURNS_BESIDE}\n\
+         [plugins.beside]\nplugin = \"faulty\"\nmode = \"in_process\"\nmax_cpu = \"5%\"\n"
+    );
+    let mut agent = Home::new(&config("100ms", &[], &more)).plugin("faulty").start();
+    let over = event(&mut agent, "plugin_over_budget");
+    assert_eq!(over["details"]["plugin"], "burner", "{over}");
+    assert!((0.06..0.5).contains(&over["details"]["cpu_ratio"].as_f64().unwrap()), "{over}");
+    agent.until(PATIENCE, "the longest interval: the thread does not care", |agent| {
+        let burner = named(agent, "burner");
+        let reason = burner["reason"].as_str()?;
+        (burner["interval_seconds"] == 1.6
+            && reason.contains("still costs too much")
+            && reason.contains(", up to "))
+        .then_some(())
+    });
+    let beside = named(&agent, "beside");
+    assert_eq!((&beside["interval_seconds"], &beside["reason"]), (&0.1.into(), &Value::Null), "{beside}");
+    agent.stop();
+}
+
+#[test]
+fn a_call_that_does_not_come_back_is_told_while_it_lasts() {
+    let more = "[plugins.stuck]\nplugin = \"faulty\"\nmode = \"in_process\"\nconfig = { burn_ms = 600000 }\n";
+    let mut agent = Home::new(&config("100ms", &[], more)).plugin("faulty").start();
+    let stuck = agent.until(PATIENCE, "processor time of the first call", |agent| {
+        let stuck = named(agent, "stuck");
+        (stuck["state"] == "stuck" && cpu_seconds(&stuck) > 0.5).then_some(stuck)
+    });
+    assert_eq!((&stuck["collections"], &stuck["cost"]["threads"]), (&0.into(), &0.into()), "{stuck}");
+    agent.stop();
+}
+
 #[test]
 fn top_says_what_is_missing() {
     let mut agent = Home::new(&config("1s", &["synthetic"], "")).plugin("synthetic").start();

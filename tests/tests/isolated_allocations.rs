@@ -99,6 +99,7 @@ impl Bench {
             instance: None,
             max_series: 100_000,
             claims: Arc::clone(&self.claims),
+            owner: None,
         };
         Isolated::start("synthetic", &self.prepared, &confinement, &options, &self.keeper, 0).unwrap()
     }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     collect::Collecting,
     config::{Config, TimestampStyle},
+    host::threads,
     ingest::{Input, Published, Stats},
     model::{CollectorId, PluginState, PluginStatus, Snapshot, Timestamp},
     query::{self, History, HistoryError, HistoryQuery},
@@ -137,6 +138,12 @@ impl Backend for AgentBackend {
             status
         });
         let mut all: Vec<PluginStatus> = running.chain(overview.others.iter().cloned()).collect();
+        // also of those that were switched off, whose threads may live on
+        for status in &mut all {
+            if let Some(threads) = threads::used_by(&status.name) {
+                status.cost.of_threads(threads);
+            }
+        }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }

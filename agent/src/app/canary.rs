@@ -2,6 +2,7 @@
 
 use crate::{
     collect::{Factory, PRIMING_PAUSE, Successor},
+    host::threads::Owner,
     model::{Batch, CollectorId, Resets, Timestamp},
 };
 use std::{
@@ -38,19 +39,22 @@ impl From<String> for Unfit {
     }
 }
 
-/// Loads on a thread of its own, makes a collector and collects twice, each time within `deadline`. Gives the collector
-/// and what it was made from, if no error came and one valid sample at least. A thread that does not come back is left
-/// behind, and is not late in the sense of [`Unfit`]: each further try would leave another one behind.
+/// Loads on a thread of its own, which counts as the owner's, makes a collector and collects twice, each time within
+/// `deadline`. Gives the collector and what it was made from, if no error came and one valid sample at least. A thread
+/// that does not come back is left behind, and is not late in the sense of [`Unfit`]: each further try would leave
+/// another one behind.
 ///
 /// # Errors
 /// Why it must not take over.
 pub(super) async fn try_out<T: Send + 'static>(
     load: Load<T>,
+    owner: Option<Owner>,
     deadline: Duration,
 ) -> Result<Proved<T>, Unfit> {
     let (sender, answer) = oneshot::channel();
     let thread = thread::Builder::new().name("canary".into());
     let spawned = thread.spawn(move || {
+        let _lent = owner.as_ref().map(Owner::lend);
         let tried = load().map_err(Unfit::from).and_then(|(loaded, mut factory)| {
             let successor = collect(&mut *factory, deadline)?;
             Ok((loaded, factory, successor))
@@ -147,7 +151,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let factory = Maker(Arc::new(Mutex::new(Box::new(script))));
         let load: Load<u8> = Box::new(move || Ok((7, Box::new(factory))));
-        runtime.block_on(try_out(load, deadline)).map(|(loaded, ..)| loaded)
+        runtime.block_on(try_out(load, None, deadline)).map(|(loaded, ..)| loaded)
     }
 
     const LIMIT: Duration = Duration::from_secs(20);

@@ -7,6 +7,7 @@ use crate::{
         Claims, Identity, Instance, InstanceOptions, Library, LoadError, Metadata, Refusal,
         isolated::{self, Confinement, Isolated, Keeper, Prepared, User},
         load_pinned, provenance, room_for,
+        threads::Owner,
     },
     model::{Digest, LocalSeries},
 };
@@ -126,6 +127,8 @@ impl Recipe {
         match self.mode {
             Mode::InProcess => {
                 room_for(&self.plugin, file, pinned.is_some()).map_err(refused)?;
+                // its initialisers may start threads
+                let _call = self.options.owner.as_ref().map(Owner::call);
                 load_pinned(file, &self.plugin, pinned, claims).map(Loaded::InProcess)
             }
             Mode::Isolated => {
@@ -147,6 +150,11 @@ impl Recipe {
         let refused = |refusal| LoadError { file: file.into(), refusal };
         room_for(&self.plugin, file, pinned.is_some()).map_err(refused)?;
         isolated::rehearse(file, &self.plugin, pinned, &self.keeper)
+    }
+
+    /// To which its threads belong, where it runs in the agent's process.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        self.options.owner
     }
 
     /// Whether it runs in the agent's process.

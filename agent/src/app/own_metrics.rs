@@ -2,6 +2,7 @@
 
 use crate::{
     collect::{Factory, JobOptions, Source},
+    host::threads,
     ingest::Stats,
     model::{
         Batch, ClockId, CollectorId, Kind, Labels, LocalSeries, Metric, PluginStatus, Resets, Sample,
@@ -72,9 +73,13 @@ const OF_PLUGINS: &[PluginValue] = &[
         "Series that were refused because the plugin has as many as it may.",
         |s| s.refused_series as f64,
     ),
-    ("plugin_cpu_seconds_total", Kind::Counter, "s", "Processor time of the collections.", |s| {
-        s.cost.cpu_seconds
-    }),
+    (
+        "plugin_cpu_seconds_total",
+        Kind::Counter,
+        "s",
+        "Processor time of the plugin: its collections, its process, its threads.",
+        |s| s.cost.cpu_seconds,
+    ),
     ("plugin_wall_seconds_total", Kind::Counter, "s", "Wall time of the collections.", |s| {
         s.cost.wall_seconds
     }),
@@ -124,6 +129,7 @@ impl Factory for OwnMetrics {
             base,
             values: Arc::clone(&self.values),
             of_plugins: Vec::new(),
+            in_process: Vec::new(),
             stats: Arc::clone(&self.stats),
             registered: Vec::new(),
             announced: false,
@@ -140,17 +146,34 @@ struct OwnCollector {
     base: LocalSeries,
     values: Arc<Vec<OwnValue>>,
     of_plugins: Vec<OfPlugin>,
+    /// Those that are in this process, by name.
+    in_process: Vec<(String, Arc<Mutex<PluginStatus>>)>,
     stats: Arc<Stats>,
     registered: Vec<Arc<SeriesDef>>,
     announced: bool,
 }
 
 impl OwnCollector {
+    /// What their own threads cost, also of those that are in no collection: a call may not come back.
+    fn look_at_threads(&self) {
+        for (name, status) in &self.in_process {
+            if let Some(threads) = threads::used_by(name) {
+                status.lock().unwrap_or_else(PoisonError::into_inner).cost.of_threads(threads);
+            }
+        }
+    }
+
     /// The series in the order in which `collect` puts them.
     fn register(&mut self, plugins: &[(CollectorId, Arc<Mutex<PluginStatus>>)]) {
         for value in self.values.iter() {
             let metric = metric(value.name, value.kind, value.unit, value.help, &[]);
             self.registered.push(Arc::new(SeriesDef { metric, labels: Labels::default() }));
+        }
+        for (_, plugin) in plugins {
+            let status = plugin.lock().unwrap_or_else(PoisonError::into_inner);
+            if status.mode == "in_process" {
+                self.in_process.push((status.name.clone(), Arc::clone(plugin)));
+            }
         }
         for (name, kind, unit, help, read) in OF_PLUGINS {
             let metric = metric(name, *kind, unit, help, &["plugin"]);
@@ -183,6 +206,7 @@ impl Source for OwnCollector {
         if !std::mem::replace(&mut self.announced, true) {
             batch.registered.extend((self.base..).zip(self.registered.iter().cloned()));
         }
+        self.look_at_threads();
         let own = self.values.iter().map(|value| (value.read)());
         let of_plugins = self.of_plugins.iter().map(|(id, plugin, read)| {
             let mut status = plugin.lock().unwrap_or_else(PoisonError::into_inner);

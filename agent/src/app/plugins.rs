@@ -7,7 +7,9 @@ use super::{
 use crate::{
     collect::{Cadence, JobOptions, host_offset},
     config::{self, AlignOffset, Config, Place, Plugin},
-    host::{Candidate, Catalogue, Claims, InstanceOptions, LoadError, discover, isolated::Keeper},
+    host::{
+        Candidate, Catalogue, Claims, InstanceOptions, LoadError, discover, isolated::Keeper, threads::Owner,
+    },
     model::{CollectorId, PluginState, PluginStatus},
     views,
 };
@@ -165,6 +167,7 @@ impl Loader<'_> {
             instance: self.config.has_instances(&table.plugin).then(|| name.to_string()),
             max_series: table.max_series,
             claims: Arc::clone(self.claims),
+            owner: (table.mode == config::Mode::InProcess).then(|| Owner::of(name)).flatten(),
         };
         Recipe::new(name, table, options, Arc::clone(self.keeper))
     }

@@ -5,7 +5,7 @@ use super::{
     job::{Job, Outcome},
     source::Usage,
 };
-use crate::model::{PluginState, Severity};
+use crate::model::{OwnThreads, PluginState, Severity};
 use std::time::Duration;
 use twarga_plugin_api::duration;
 
@@ -14,6 +14,8 @@ use twarga_plugin_api::duration;
 pub(super) struct Meter {
     /// What the collector's own process had used when it was last asked.
     process: Duration,
+    /// What the collector's own threads had, with all that was the same plugin's before.
+    threads: OwnThreads,
 }
 
 impl Meter {
@@ -22,13 +24,37 @@ impl Meter {
         self.process = Duration::ZERO;
     }
 
-    /// What a collection cost: of the agent's thread, and of the collector's own process since the collection before.
-    pub(super) fn cost(&mut self, thread: Duration, process: Option<Usage>) -> Duration {
-        let Some(Usage { cpu, .. }) = process else { return thread };
-        let before = std::mem::replace(&mut self.process, cpu);
-        // a smaller figure is that of another process
-        thread + cpu.checked_sub(before).unwrap_or(cpu)
+    /// What a collection cost: of the agent's thread, and of the collector's own process and threads since the collection
+    /// before.
+    pub(super) fn cost(
+        &mut self,
+        thread: Duration,
+        process: Option<Usage>,
+        threads: Option<OwnThreads>,
+    ) -> Spent {
+        let mut spent = Spent { call: thread, threads: Duration::ZERO };
+        if let Some(Usage { cpu, .. }) = process {
+            let before = std::mem::replace(&mut self.process, cpu);
+            // a smaller figure is that of another process
+            spent.call += cpu.checked_sub(before).unwrap_or(cpu);
+        }
+        if let Some(now) = threads {
+            let before = std::mem::replace(&mut self.threads, now);
+            // what was told of this call while it lasted is not told again
+            spent.call = spent.call.saturating_sub(now.returned.saturating_sub(before.returned));
+            spent.threads = now.cpu.saturating_sub(before.cpu);
+        }
+        spent
     }
+}
+
+/// What a collection cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Spent {
+    /// Of the call, and of the collector's own process, as far as nobody told it before.
+    pub(super) call: Duration,
+    /// Of the collector's own threads.
+    pub(super) threads: Duration,
 }
 
 impl Job {
@@ -46,9 +72,14 @@ impl Job {
         self.interval = own_interval * stretch;
         self.coverage.set_cadence(self.cadence);
         let every = duration::words(self.interval);
+        // what its threads use need not become more with more collections
+        let now = if before > 1 {
+            format!("{} of a processor, up to {}", percent(share / f64::from(before)), percent(share))
+        } else {
+            format!("{} of a processor", percent(share))
+        };
         let uses = format!(
-            "uses {} of a processor at its interval of {}, max_cpu is {}",
-            percent(share),
+            "uses {now} at its interval of {}, max_cpu is {}",
             duration::words(own_interval),
             percent(most)
         );
@@ -100,11 +131,30 @@ mod tests {
     fn a_process_of_its_own_counts_beside_the_thread() {
         let mut meter = Meter::default();
         let thread = Duration::from_millis(1);
-        assert_eq!(meter.cost(thread, None), thread);
-        let costs = [used(10), used(25), used(25), used(3)].map(|used| meter.cost(thread, used).as_millis());
+        assert_eq!(meter.cost(thread, None, None), Spent { call: thread, threads: Duration::ZERO });
+        let costs = [used(10), used(25), used(25), used(3)]
+            .map(|used| meter.cost(thread, used, None).call.as_millis());
         assert_eq!(costs, [11, 16, 1, 4], "the last one is a new process");
         meter.restarted();
-        assert_eq!(meter.cost(thread, used(20)).as_millis(), 21);
+        assert_eq!(meter.cost(thread, used(20), None).call.as_millis(), 21);
+    }
+
+    #[test]
+    fn threads_count_once_and_so_does_a_call_that_came_back_late() {
+        let mut meter = Meter::default();
+        let cost = |meter: &mut Meter, thread, cpu, returned| {
+            let [thread, cpu, returned] = [thread, cpu, returned].map(Duration::from_millis);
+            let Spent { call, threads } =
+                meter.cost(thread, None, Some(OwnThreads { count: 1, cpu, returned }));
+            (call.as_millis(), threads.as_millis())
+        };
+        assert_eq!(cost(&mut meter, 1, 10, 0), (1, 10));
+        assert_eq!(cost(&mut meter, 1, 10, 0), (1, 0));
+        assert_eq!(cost(&mut meter, 1, 15, 0), (1, 5));
+        // a call of 100 ms, of which 80 were told while it lasted
+        assert_eq!(cost(&mut meter, 100, 96, 80), (20, 81));
+        meter.restarted();
+        assert_eq!(cost(&mut meter, 1, 97, 80), (1, 1), "threads outlive what started them");
     }
 
     #[test]

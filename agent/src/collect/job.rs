@@ -1,5 +1,7 @@
 //! One collector with its schedule: runs a collection, judges the outcome, says when to run next.
 
+mod account;
+mod judgement;
 mod renewal;
 
 pub(super) use renewal::let_go;
@@ -10,14 +12,14 @@ use super::{
     cadence::Cadence,
     cost::Meter,
     coverage::Coverage,
-    health::{Health, Retry},
-    roster::spread,
+    health::Health,
     source::{Factory, Source, Usage},
 };
 use crate::model::{
-    Batch, ClockId, CollectorId, Event, Gap, GapReason, GapScope, LocalSeries, PluginState, PluginStatus,
-    Resets, Severity, Timestamp, clock_time,
+    Batch, ClockId, CollectorId, Event, Gap, GapScope, LocalSeries, OwnThreads, PluginStatus, Resets,
+    Severity, Timestamp, clock_time,
 };
+use judgement::Failure;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -80,17 +82,6 @@ pub(super) struct Outcome {
     pub(super) events: Vec<Event>,
 }
 
-/// How a collection failed, beside its error.
-#[derive(Clone, Copy, Debug)]
-struct Failure {
-    /// It took longer than its deadline.
-    late: bool,
-    /// What it was for.
-    trigger: Trigger,
-    /// The tick it was for, or the last one before it.
-    tick: Timestamp,
-}
-
 /// When a job runs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -125,6 +116,8 @@ pub(super) struct Job {
     base: LocalSeries,
     /// What its own process had used after this collection.
     usage: Option<Usage>,
+    /// What its own threads had.
+    threads: Option<OwnThreads>,
     /// It was ended at its deadline in the call that is under way.
     overran: bool,
     /// Samples, and series, refused of sources that were lost.
@@ -183,6 +176,7 @@ impl Job {
             orphans: Vec::new(),
             base: 0,
             usage: None,
+            threads: None,
             overran: false,
             refused,
             refused_series,
@@ -258,8 +252,11 @@ impl Job {
         };
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
-        let cpu = self.cost(thread_cpu().saturating_sub(cpu));
-        self.count(wall, took, cpu, &batch, &result, late);
+        let cpu = thread_cpu().saturating_sub(cpu);
+        // to look for new threads is the agent's own work
+        self.threads = self.source.as_mut().and_then(|source| source.threads());
+        let spent = self.cost(cpu);
+        self.count(wall, took, spent, &batch, &result, late);
         outcome.events.extend(self.series_limit());
         let tick = match trigger {
             Trigger::Tick(tick) => self.cadence.served(tick, time),
@@ -293,7 +290,7 @@ impl Job {
         };
         // who asks often must not make it dear, and its first collections do more than the later ones
         if matches!(trigger, Trigger::Tick(_)) {
-            self.keep_to_budget(cpu, &mut outcome);
+            self.keep_to_budget(spent.call + spent.threads, &mut outcome);
         }
         batch.stretch = self.budget.as_ref().map_or(1, Budget::stretch);
         batch.complete = outcome.error.is_none();
@@ -340,137 +337,6 @@ impl Job {
             && matches!(error.kind(), ErrorKind::Panicked | ErrorKind::Fatal | ErrorKind::Config)
         {
             drop(self.lose_source()); // in the call, so that the plugin's code is watched here too
-        }
-    }
-
-    /// Samples that took longer than the deadline are not fresh: they don't count.
-    fn too_late(&mut self, batch: &mut Batch, took: Duration) -> Error {
-        let resets = batch.samples.iter().filter(|sample| sample.reset);
-        self.resets.keep(resets.map(|sample| sample.series));
-        batch.samples.clear();
-        let (took, deadline) = (took.as_secs_f64(), self.deadline.as_secs_f64());
-        Error::transient(format_args!("took {took:.1} s, its deadline is {deadline:.1} s"))
-    }
-
-    /// What the collection cost, that took so much of this thread.
-    fn cost(&mut self, thread: Duration) -> Duration {
-        let resident = self.usage.filter(|_| self.source.is_some()).map(|usage| usage.resident);
-        self.status().cost.rss_bytes = resident.filter(|resident| *resident > 0);
-        self.meter.cost(thread, self.usage)
-    }
-
-    fn count(
-        &self,
-        started: Timestamp,
-        took: Duration,
-        cpu: Duration,
-        batch: &Batch,
-        result: &Result<(), Error>,
-        late: bool,
-    ) {
-        let mut status = self.status();
-        status.collections += 1;
-        status.last_run = Some(started);
-        status.cost.cpu_seconds += cpu.as_secs_f64();
-        status.cost.wall_seconds += took.as_secs_f64();
-        if !late {
-            status.cost.samples += batch.samples.len() as u64;
-        }
-        status.refused_samples = self.refused + self.source.as_ref().map_or(0, |source| source.refused());
-        status.refused_series =
-            self.refused_series + self.source.as_ref().map_or(0, |source| source.refused_series());
-        status.series = self.source.as_ref().map_or(0, |source| source.live_series());
-        if late || self.overran {
-            status.missed_deadlines += u64::from(status.state != PluginState::Stuck);
-        }
-        if late || result.is_err() {
-            status.failures += 1;
-        } else {
-            status.last_success = Some(started);
-        }
-    }
-
-    /// An event, the first time that a series is refused because the collector has as many as it may.
-    fn series_limit(&mut self) -> Option<Event> {
-        let (refused, series) = {
-            let status = self.status();
-            (status.refused_series, status.series)
-        };
-        self.limit_untold.take_if(|told_up_to| refused > *told_up_to)?;
-        let what = format!("has {series} series, as many as it may; raise plugins.{}.max_series", self.name);
-        tracing::warn!("{what}");
-        Some(self.event("series_limit", Severity::Warning, &what))
-    }
-
-    fn succeeded(&mut self, outcome: &mut Outcome) -> Next {
-        self.health.succeeded();
-        {
-            let mut status = self.status();
-            status.reason.clone_from(&self.over);
-            status.state = PluginState::Running;
-        }
-        if std::mem::take(&mut self.told) {
-            tracing::info!("collects again");
-            outcome.events.push(self.event("plugin_recovered", Severity::Info, "collects again"));
-        }
-        if self.primings > 0 { Next::In(super::lanes::PRIMING_PAUSE) } else { Next::Following }
-    }
-
-    fn failed(&mut self, error: &Error, failure: Failure, batch: &Batch, outcome: &mut Outcome) -> Next {
-        self.primings = 0;
-        let (state, next, reason) = self.judge(error, failure);
-        match failure.trigger {
-            // who asked hears of it; the history is about ticks
-            Trigger::Manual => {}
-            Trigger::Tick(_) | Trigger::Priming if batch.samples.is_empty() => {
-                outcome.gaps.push(self.coverage.missed(failure.tick, batch.time, reason));
-            }
-            // partial results are kept: then nothing is missing but what the plugin itself said; and where the process
-            // ended between two ticks, only those from now on may be
-            _ => self.coverage.partly(failure.tick, reason),
-        }
-        let changed = {
-            let mut status = self.status();
-            let changed = status.state != state || status.last_error.as_deref() != Some(&error.to_string());
-            status.state = state;
-            status.reason =
-                if state == PluginState::Running { self.over.clone() } else { Some(error.to_string()) };
-            status.last_error = Some(error.to_string());
-            status.last_error_at = Some(Timestamp::now());
-            changed
-        };
-        if changed {
-            tracing::warn!(state = state.word(), "{error}");
-        }
-        if state != PluginState::Running && !std::mem::replace(&mut self.told, true) {
-            outcome.events.push(self.event("plugin_failed", Severity::Warning, &error.to_string()));
-        }
-        next
-    }
-
-    fn judge(&mut self, error: &Error, failure: Failure) -> (PluginState, Next, GapReason) {
-        let failed = if failure.late { GapReason::Timeout } else { GapReason::Failed(error.to_string()) };
-        if self.source.is_none() && matches!(error.kind(), ErrorKind::Config | ErrorKind::Unsupported) {
-            return (PluginState::Refused, Next::Never, failed);
-        }
-        // who asks often must not drive a collector into quarantine
-        let retry = match failure.trigger {
-            Trigger::Manual => self.health.retry(self.interval),
-            _ => self.health.failed(self.interval),
-        };
-        match retry {
-            // what outlasts its deadline is not called again without a pause
-            Retry::NextTick if failure.late => {
-                (PluginState::Running, Next::TickAfter(Duration::ZERO), failed)
-            }
-            Retry::NextTick => (PluginState::Running, Next::Following, failed),
-            // spread, so that collectors that fail together don't come back together
-            Retry::BackOff(pause) => {
-                (PluginState::BackingOff, Next::TickAfter(pause + spread(pause / 4)), failed)
-            }
-            Retry::Quarantine(pause) => {
-                (PluginState::Quarantined, Next::TickAfter(pause), GapReason::Quarantined)
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What `collect` needs of a collector, however it runs.
 
-use crate::model::{Batch, LocalSeries, Resets};
+use crate::model::{Batch, LocalSeries, OwnThreads, Resets};
 use std::time::Duration;
 use twarga_plugin_api::Error;
 
@@ -57,6 +57,12 @@ pub trait Source: Send {
 
     /// What its own process has used; nothing of a collector in this one.
     fn usage(&mut self) -> Option<Usage> {
+        None
+    }
+
+    /// What its own threads in this process have used, and those of its predecessors that live on; nothing of a collector
+    /// with its own process.
+    fn threads(&mut self) -> Option<OwnThreads> {
         None
     }
 }

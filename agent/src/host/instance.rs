@@ -4,10 +4,11 @@ use super::{
     claims::Claims,
     intake::{Intake, Refused, error_of, log_lines},
     library::Library,
+    threads::Owner,
 };
 use crate::{
     collect::Source,
-    model::{Batch, LocalSeries, Resets},
+    model::{Batch, LocalSeries, OwnThreads, Resets},
 };
 use abi_stable::std_types::RVec;
 use std::sync::Arc;
@@ -27,14 +28,17 @@ pub struct InstanceOptions {
     pub max_series: usize,
     /// The metrics of all plugins.
     pub claims: Arc<Claims>,
+    /// To which its threads belong, where that is to be known.
+    pub owner: Option<Owner>,
 }
 
 /// A collector of an in-process plugin.
 pub struct Instance {
-    // dropped before the table that it may still call
-    collector: RawCollectorBox,
+    /// There until it is dropped: before the table that it may still call.
+    collector: Option<RawCollectorBox>,
     intake: Intake,
     buffer: RVec<abi::Sample>,
+    owner: Option<Owner>,
 }
 
 impl Instance {
@@ -45,10 +49,16 @@ impl Instance {
     pub fn new(library: &Library, options: &InstanceOptions, base: LocalSeries) -> Result<Self, Error> {
         let mut intake = Intake::new(&library.metadata, options, base);
         let handle = services::handle(&mut *intake.table);
+        let owner = options.owner;
+        let call = owner.as_ref().map(Owner::call);
         let created = library.code.create(&options.config, handle);
+        drop(call);
+        if let Some(owner) = &owner {
+            owner.look_soon();
+        }
         log_lines(&mut intake.table.said);
-        let collector = created.map_err(error_of)?;
-        Ok(Self { collector, intake, buffer: RVec::new() })
+        let collector = Some(created.map_err(error_of)?);
+        Ok(Self { collector, intake, buffer: RVec::new(), owner })
     }
 
     /// What was refused of its samples, by kind.
@@ -67,7 +77,10 @@ impl Source for Instance {
         self.intake.begin();
         self.buffer.clear();
         let handle = services::handle(&mut *self.intake.table);
-        let answer = self.collector.collect(&mut self.buffer, handle).into_result();
+        let Some(collector) = &mut self.collector else { return Err(Error::fatal("it has ended")) };
+        let call = self.owner.as_ref().map(Owner::call);
+        let answer = collector.collect(&mut self.buffer, handle).into_result();
+        drop(call);
         self.intake.take_samples(self.buffer.iter().copied(), batch);
         self.intake.take_said(batch);
         answer.map_err(error_of)
@@ -95,5 +108,16 @@ impl Source for Instance {
 
     fn refused_series(&self) -> u64 {
         self.intake.table.refused
+    }
+
+    fn threads(&mut self) -> Option<OwnThreads> {
+        self.owner.as_ref().map(Owner::used)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _call = self.owner.as_ref().map(Owner::call);
+        drop(self.collector.take());
     }
 }

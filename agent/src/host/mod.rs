@@ -22,6 +22,7 @@ mod mapped;
 mod metadata;
 mod preflight;
 mod series_table;
+pub mod threads;
 mod trust;
 
 pub use approve::{Provenance, provenance, would_load};

@@ -17,7 +17,7 @@ pub use digest::Digest;
 pub use event::{Event, Gap, GapReason, GapScope, Severity};
 pub use labels::Labels;
 pub use metric::{Kind, Metric, SeriesDef, SeriesId};
-pub use plugin_status::{Cost, PluginState, PluginStatus};
+pub use plugin_status::{Cost, OwnThreads, PluginState, PluginStatus};
 pub use resets::Resets;
 pub use snapshot::{Catalog, CollectorInfo, Latest, Live, Missing, Previous, Snapshot};
 pub use timestamp::Timestamp;

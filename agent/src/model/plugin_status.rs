@@ -104,7 +104,7 @@ impl PluginStatus {
 /// What a plugin has cost since the agent started.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Processor time of its collections, seconds.
+    /// Processor time of its collections, of its own process and of its own threads, seconds.
     pub cpu_seconds: f64,
     /// Wall time of its collections, seconds.
     pub wall_seconds: f64,
@@ -114,6 +114,31 @@ pub struct Cost {
     pub bytes_stored: u64,
     /// Memory of its process; nothing where it has none of its own.
     pub rss_bytes: Option<u64>,
+    /// What its own threads in the agent's process have used of the processor time; nothing where it is in none.
+    pub threads: Option<OwnThreads>,
+}
+
+impl Cost {
+    /// Its own threads have used so much up to now: told as often as one likes, each time counts once.
+    pub fn of_threads(&mut self, now: OwnThreads) {
+        let before = self.threads.map_or(Duration::ZERO, |threads| threads.cpu);
+        // a smaller figure is an older one, told late
+        if let Some(since) = now.cpu.checked_sub(before) {
+            self.cpu_seconds += since.as_secs_f64();
+            self.threads = Some(now);
+        }
+    }
+}
+
+/// What the threads use that a collector started in the agent's process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnThreads {
+    /// Those that live.
+    pub count: usize,
+    /// Processor time since the agent's start: of all of them, and of calls that had not come back when it was read.
+    pub cpu: Duration,
+    /// What of it is of calls that came back after all. Each call's own time has it too.
+    pub returned: Duration,
 }
 
 /// One plugin, or one instance of it, or a file that could be one.

@@ -86,6 +86,7 @@ impl Plugin {
             instance: None,
             max_series: MOST_SERIES,
             claims: Arc::clone(&self.claims),
+            owner: None,
         };
         let instance = Instance::new(&self.library, &options, 0)?;
         Ok(Collector { instance, batch: Batch::new(CollectorId(0)), series: HashMap::new() })

@@ -10,7 +10,9 @@ use std::{
 };
 use twarga_agent::{
     config::{ConfigErrors, Diff, Problem, TimestampStyle},
-    model::{Cost, Digest, Event, Labels, PluginState, PluginStatus, Severity, Snapshot, Timestamp},
+    model::{
+        Cost, Digest, Event, Labels, OwnThreads, PluginState, PluginStatus, Severity, Snapshot, Timestamp,
+    },
     serve::{
         ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
         HistoryQuery, MetricEntry, Readiness, ReloadOutcome, Reloaded, StepInfo, Switch, SwitchOutcome,
@@ -195,6 +197,7 @@ impl Backend for Fake {
                 samples: 5040,
                 bytes_stored: 2600,
                 rss_bytes: None,
+                threads: Some(OwnThreads { count: 3, ..OwnThreads::default() }),
             },
         }]
     }

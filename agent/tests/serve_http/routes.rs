@@ -183,7 +183,7 @@ fn plugins() {
             "last_success": null, "last_error": null, "last_error_at": null, "collections": 120, "failures": 1,
             "missed_deadlines": 2, "skipped": 3, "refused_samples": 0, "refused_series": 0, "restarts": 4,
             "cost": {"cpu_seconds": 0.0, "wall_seconds": 0.014, "samples": 5040, "bytes_stored": 2600,
-                "rss_bytes": null}})
+                "rss_bytes": null, "threads": 3}})
     );
 }
 

@@ -75,10 +75,11 @@ fn measure(case: &str, lab: Option<&Lab>, interval: Duration, polls: u32) {
     agent.stop();
 }
 
-/// The plugin's share is what the lane used in its calls, as the agent's account has it, and all that its own threads used.
+/// The plugin's share is what the lane used in its calls and what its own threads used. The agent's account has both, but for
+/// threads that ended between two of its looks; the threads are counted here too, by their names.
 fn report(case: &str, interval: Duration, usage: &Usage, before: &Ledger, after: &Ledger) {
     let polls = after.collections.saturating_sub(before.collections).max(1) as f64;
-    let calls = (after.cpu - before.cpu) * 1e3 / polls;
+    let account = (after.cpu - before.cpu) * 1e3 / polls;
     let mut own = 0.0;
     let mut lines = String::new();
     for (thread, cpu) in &usage.by_thread {
@@ -89,9 +90,8 @@ fn report(case: &str, interval: Duration, usage: &Usage, before: &Ledger, after:
         lines += &format!("  thread {thread:<14} {cpu:.4} ms a poll\n");
     }
     println!(
-        "{case} at {interval:?}: {:.4} ms a poll: {calls:.4} in the call, {own:.4} in its own threads; {:.3} ms wall, \
+        "{case} at {interval:?}: {account:.4} ms a poll by the account, {own:.4} in its own threads; {:.3} ms wall, \
          {:.1} samples; {:.1} context switches of the agent a poll ({polls} polls)\n{lines}  agent {:.4} ms a poll",
-        calls + own,
         (after.wall - before.wall) * 1e3 / polls,
         (after.samples - before.samples) / polls,
         usage.voluntary_switches as f64 / polls,

@@ -89,7 +89,7 @@ impl Shelf {
 
     fn options(&self, config: &str) -> InstanceOptions {
         let claims = Arc::clone(&self.claims);
-        InstanceOptions { config: config.into(), instance: None, max_series: 10_000, claims }
+        InstanceOptions { config: config.into(), instance: None, max_series: 10_000, claims, owner: None }
     }
 
     fn run(&self, library: &Library, config: &str) -> Result<Run, Error> {

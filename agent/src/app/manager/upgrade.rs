@@ -56,12 +56,13 @@ impl Trial {
     pub(super) async fn run(self) -> Tried {
         let Self { file, known, recipe, claims, deadline, attempt } = self;
         let claimed = Arc::clone(&claims);
+        let owner = recipe.owner();
         let load: Load<Loaded> = Box::new(move || {
             let loaded = known.load_in_turn(&file, &recipe, &claimed).map_err(|error| error.to_string())?;
             let factory = recipe.factory(loaded.clone());
             Ok((loaded, factory))
         });
-        let outcome = try_out(load, deadline).await;
+        let outcome = try_out(load, owner, deadline).await;
         Tried { attempt, claims, outcome }
     }
 }

@@ -19,7 +19,13 @@ const MAX_SERIES: usize = 3;
 fn agent() -> Replay {
     let claims = Arc::new(Claims::new(|_| false));
     claims.claim_one("q", &["other_".into()], "other_taken").unwrap();
-    let options = InstanceOptions { config: String::new(), instance: None, max_series: MAX_SERIES, claims };
+    let options = InstanceOptions {
+        config: String::new(),
+        instance: None,
+        max_series: MAX_SERIES,
+        claims,
+        owner: None,
+    };
     Replay::new(Intake::new(&Metadata::parse(METADATA).unwrap(), &options, 100))
 }
 

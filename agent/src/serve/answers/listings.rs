@@ -52,6 +52,7 @@ struct CostAnswer {
     samples: u64,
     bytes_stored: u64,
     rss_bytes: Option<u64>,
+    threads: Option<usize>,
 }
 
 impl PluginsAnswer {
@@ -94,6 +95,7 @@ impl PluginAnswer {
                 samples: status.cost.samples,
                 bytes_stored: status.cost.bytes_stored,
                 rss_bytes: status.cost.rss_bytes,
+                threads: status.cost.threads.map(|threads| threads.count),
             },
         }
     }
