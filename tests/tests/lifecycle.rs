@@ -242,7 +242,7 @@ fn plugin(agent: &Agent, name: &str) -> Value {
 
 #[test]
 fn a_plugin_that_hangs_costs_nobody_a_tick() {
-    let more = "[plugins.faulty]\nmode = \"in_process\"\nconfig = { mode = \"hang\", after = 3 }\n";
+    let more = "[plugins.faulty]\nmode = \"in_process\"\ndeadline = \"500ms\"\nconfig = { mode = \"hang\", after = 3 }\n";
     let names: Vec<&str> = HOST_PLUGINS.into_iter().chain(["synthetic"]).collect();
     let home = Home::new(&config("500ms", &names, more)).host_plugins().plugin("synthetic").plugin("faulty");
     let mut agent = home.start();

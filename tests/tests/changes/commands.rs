@@ -90,7 +90,7 @@ fn a_configuration_is_taken_up_or_refused() {
     home.write_config(&format!("{slower}[http]\ntimestamps = \"legacy\"\n"));
     assert_eq!(
         done(&agent, "reload"),
-        "plugins changed: host-mem (interval, deadline)\nonly a restart takes: http.timestamps\n"
+        "plugins changed: host-mem (interval)\nonly a restart takes: http.timestamps\n"
     );
     assert_eq!(plugin(&agent, "host-mem")["interval_seconds"], 0.4);
 

@@ -8,7 +8,7 @@ fn started(mode: &str, interval: u32) -> (Home, Agent) {
     let home = Home::new("").plugin("synthetic").plugin("host-mem");
     let slow = home.write("slow", "");
     let config = format!(
-        "[plugins.synthetic]\ninterval = \"{interval}ms\"\nmode = \"{mode}\"\nconfig = {{ gauges = 1, counters = 1, \
+        "[plugins.synthetic]\ninterval = \"{interval}ms\"\ndeadline = \"{interval}ms\"\nmode = \"{mode}\"\nconfig = {{ gauges = 1, counters = 1, \
          slow = \"{}\", slow_ms = {} }}\n",
         slow.display(),
         2 * interval
