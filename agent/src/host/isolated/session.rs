@@ -8,7 +8,13 @@ use rustix::{
         Pid, PidfdFlags, Signal, getpid, getppid, kill_process, pidfd_open, pidfd_send_signal, setsid,
     },
 };
-use std::{fs, io, os::fd::OwnedFd, sync::mpsc, thread, time::Duration};
+use std::{
+    fs, io,
+    os::fd::OwnedFd,
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
 
 /// What is killed may just have started others, but not this often.
 const ROUNDS: usize = 20;
@@ -37,9 +43,11 @@ pub(super) fn end_with(agent: u32) -> io::Result<()> {
     if getppid() != Some(agent) {
         return Err(ended());
     }
-    let (ready, is_ready) = mpsc::channel();
+    // no channel: whether waiting at one allocates depends on who comes first, and the allocations of this process are counted
+    let begun = Arc::new(Barrier::new(2));
+    let has_begun = Arc::clone(&begun);
     thread::Builder::new().name("agent-watch".into()).stack_size(STACK).spawn(move || {
-        let _ = ready.send(()); // it has come to be; what it needs later is for the list of the others alone
+        has_begun.wait(); // it has come to be; what it needs later is for the list of the others alone
         while !has_ended(&pidfd) && getppid() == Some(agent) {
             thread::sleep(LOOK); // the plugin has closed the descriptor
         }
@@ -47,7 +55,8 @@ pub(super) fn end_with(agent: u32) -> io::Result<()> {
         kill_others(getpid());
         let _ = kill_process(getpid(), Signal::KILL); // it can't fail, and nobody is left to tell
     })?;
-    is_ready.recv().map_err(io::Error::other)
+    begun.wait();
+    Ok(())
 }
 
 /// Waits for the end of a process; not, where that can't be waited for.
