@@ -2,7 +2,7 @@
 
 use crate::machine::Run;
 use rustix::{
-    fs::{PROC_SUPER_MAGIC, fstatfs},
+    fs::{PROC_SUPER_MAGIC, fstatfs, statfs},
     io::Errno,
     time::{ClockId, clock_gettime},
 };
@@ -33,8 +33,8 @@ pub(crate) struct Process {
 #[derive(Clone, Debug)]
 pub(crate) struct Processes {
     proc: PathBuf,
-    /// It is this system's own, whose clock can be read without a file.
-    own: bool,
+    /// It is the kernel's, wherever it is mounted, whose clock can be read without a file.
+    real: bool,
     ticks_per_second: f64,
     page_bytes: f64,
 }
@@ -98,9 +98,10 @@ fn ended(error: io::Error) -> io::Error {
 impl Processes {
     /// `root` is `/`, or a folder in which `proc` lies.
     pub(crate) fn below(root: &Path) -> Self {
+        let proc = root.join("proc");
         Self {
-            proc: root.join("proc"),
-            own: root == Path::new("/"),
+            real: statfs(&proc).is_ok_and(|about| about.f_type == PROC_SUPER_MAGIC),
+            proc,
             ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
             page_bytes: rustix::param::page_size() as f64,
         }
@@ -168,7 +169,7 @@ impl Processes {
     }
 
     fn uptime(&self) -> io::Result<f64> {
-        if self.own {
+        if self.real {
             // what /proc/uptime tells, in time namespaces too
             let up = clock_gettime(ClockId::Boottime);
             return Ok(up.tv_sec as f64 + up.tv_nsec as f64 / 1e9);

@@ -10,13 +10,19 @@ use super::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, lstat},
-    io::Errno,
+    io::{Errno, ioctl_fionbio},
     net::{
         AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recv, send,
         socket_with, sockopt,
     },
 };
-use std::{net::IpAddr, ops::Range, os::fd::OwnedFd, path::Path, time::Instant};
+use std::{
+    net::IpAddr,
+    ops::Range,
+    os::fd::OwnedFd,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 mod procedure {
     pub(super) const CONNECT_OPEN: u32 = 1;
@@ -70,12 +76,16 @@ pub(super) struct Connection {
     handed_out: usize,
     /// A call was sent, and nothing received since.
     just_sent: bool,
+    /// How long the socket itself waits for something to receive.
+    patience: Duration,
 }
 
 /// How much is received at once at least.
 const PIECE: usize = 64 << 10;
 /// An inbox that grew beyond this for one reply is given back.
 const KEPT: usize = 1 << 20;
+/// The socket's patience is set in such steps: calls whose deadlines are alike have the same.
+const PATIENCE_STEP: Duration = Duration::from_millis(100);
 
 impl Connection {
     /// Of the service of a user, `uid` must run it.
@@ -99,6 +109,8 @@ impl Connection {
         {
             return Err(CallError::Foreign);
         }
+        // what must not wait says so from now on
+        ioctl_fionbio(&socket, false)?;
         Ok(Self {
             socket,
             serial: 0,
@@ -107,6 +119,7 @@ impl Connection {
             filled: 0,
             handed_out: 0,
             just_sent: false,
+            patience: Duration::ZERO,
         })
     }
 
@@ -306,11 +319,10 @@ impl Connection {
                 let grown = (self.inbox.len() * 2).clamp(self.filled + PIECE, wire::MAX_FRAME + HEAD + PIECE);
                 self.inbox.resize(grown, 0);
             }
-            if std::mem::take(&mut self.just_sent) {
-                // the answer can't be there yet
-                self.wait(PollFlags::IN, deadline)?;
-            }
-            match recv(&self.socket, &mut self.inbox[self.filled..], RecvFlags::DONTWAIT) {
+            // an answer that can't be there yet is waited for by the call that takes it
+            let waits = std::mem::take(&mut self.just_sent) && self.be_patient(deadline)?;
+            let flags = if waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            match recv(&self.socket, &mut self.inbox[self.filled..], flags) {
                 Ok((_, 0)) => return Err(CallError::Closed),
                 Ok((_, received)) => self.filled += received,
                 Err(Errno::AGAIN) => self.wait(PollFlags::IN, deadline)?,
@@ -318,6 +330,18 @@ impl Connection {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Has the socket wait for something to receive, not longer than until then, by itself. Tells whether it does.
+    fn be_patient(&mut self, deadline: Instant) -> Result<bool> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let steps = u32::try_from(left.as_millis() / PATIENCE_STEP.as_millis()).unwrap_or(u32::MAX);
+        let patience = PATIENCE_STEP.saturating_mul(steps);
+        if !patience.is_zero() && patience != self.patience {
+            sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, Some(patience))?;
+            self.patience = patience;
+        }
+        Ok(!patience.is_zero())
     }
 
     fn wait(&self, events: PollFlags, deadline: Instant) -> Result<()> {

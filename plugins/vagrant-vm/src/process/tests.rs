@@ -115,7 +115,7 @@ fn a_real_process_comes_and_goes() {
 #[test]
 fn the_age_by_the_clock_is_that_by_the_file() {
     let own = Processes::below(Path::new("/"));
-    let by_file = Processes { own: false, ..own.clone() };
+    let by_file = Processes { real: false, ..own.clone() };
     let run = own.read(std::process::id()).unwrap().run;
     let before = by_file.age(run).unwrap();
     let age = own.age(run).unwrap();

@@ -11,6 +11,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 use twarga_plugin_api::Level;
 
@@ -27,6 +28,8 @@ pub(crate) struct Surroundings {
     pub(crate) root: PathBuf,
     /// As they were read last.
     pub(crate) users: Arc<Mutex<Arc<Users>>>,
+    /// How long files are left alone that change with others which are looked at.
+    pub(crate) pause: Duration,
 }
 
 impl Surroundings {
@@ -74,6 +77,8 @@ pub(crate) struct Home {
     /// Once more, though nothing changed.
     again: bool,
     projects: Vec<Project>,
+    /// When all of them were looked at.
+    looked: Option<Instant>,
     left_out: Vec<LeftOut>,
     /// What was read last, since there is an index.
     good: Option<IndexFile>,
@@ -98,6 +103,7 @@ impl Home {
             read: None,
             again: false,
             projects: Vec::new(),
+            looked: None,
             left_out: Vec::new(),
             good: None,
             bad: None,
@@ -283,12 +289,24 @@ impl Bad {
 }
 
 impl Home {
-    /// Reads what changed.
+    /// The next look is at all files.
+    pub(crate) fn look_closely(&mut self) {
+        self.looked = None;
+    }
+
+    /// Reads what changed. Vagrant writes the index whenever it creates or destroys a machine, after its id: projects in
+    /// which nothing is amiss are looked at less often than the index.
     pub(crate) fn work(&mut self) {
+        let before = self.read;
         let mut changed = self.read_index();
+        let rests = self.looked.is_some_and(|since| since.elapsed() < self.around.pause);
+        let closely = changed || self.read != before || !rests;
+        if closely {
+            self.looked = Some(Instant::now());
+        }
         if let Some(owner) = &self.owner {
             let reader = Reader { uid: owner.uid, gid: owner.gid };
-            for project in &mut self.projects {
+            for project in self.projects.iter_mut().filter(|project| closely || !project.may_rest()) {
                 changed |= project.read(&*self.around.files, reader);
             }
         }
@@ -336,6 +354,11 @@ impl UsersFile {
 }
 
 impl UsersFile {
+    /// Whether it was read as it is, and had not changed just then.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.read.is_some() && !self.again
+    }
+
     /// Reads it, where it changed.
     pub(crate) fn work(&mut self) {
         let stamp = match self.around.files.stat(&self.path) {

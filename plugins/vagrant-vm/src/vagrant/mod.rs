@@ -51,6 +51,9 @@ pub(crate) struct Scanner {
     /// Where the crew has /etc/passwd.
     users_at: usize,
     users: Option<Arc<Users>>,
+    /// When it was looked at last.
+    users_looked: Option<Instant>,
+    users_settled: bool,
     users_bad: Option<String>,
     unknown: Vec<String>,
     /// In the order of the machines.
@@ -79,7 +82,7 @@ struct Known {
 struct Pauses {
     /// With an index. Less than two polls where each second is one.
     calm: Duration,
-    /// Without one, as most are: it is looked at with every third of those polls.
+    /// Without one, as most are; so are /etc/passwd, and the files of machines that exist.
     bare: Duration,
 }
 
@@ -102,7 +105,7 @@ impl Scanner {
         pauses: Pauses,
     ) -> Self {
         let root = config.root.clone();
-        let around = Surroundings { files, root, users: Arc::new(Mutex::default()) };
+        let around = Surroundings { files, root, users: Arc::new(Mutex::default()), pause: pauses.bare };
         let users_at = crew.add(Job::Users(UsersFile::new(around.clone())));
         Self {
             config: config.clone(),
@@ -112,6 +115,8 @@ impl Scanner {
             pauses,
             users_at,
             users: None,
+            users_looked: None,
+            users_settled: false,
             users_bad: None,
             unknown: Vec::new(),
             homes: Vec::new(),
@@ -122,7 +127,15 @@ impl Scanner {
 
     /// All homes are to be looked at with the next scan: a machine is on its way in or out.
     pub(crate) fn hurry(&mut self) {
-        self.homes.iter_mut().for_each(|home| home.looked = None);
+        self.users_looked = None;
+        for home in &mut self.homes {
+            home.looked = None;
+            self.crew.with(home.at, |job| {
+                if let Job::Home(home) = job {
+                    home.look_closely();
+                }
+            });
+        }
     }
 
     /// What they say now, or a moment ago where nothing was amiss; of homes that don't answer by `deadline`, what they said
@@ -149,7 +162,12 @@ impl Scanner {
         let all_rest = !self.homes.is_empty()
             && self.users_bad.is_none()
             && self.homes.iter().all(|home| rests(&home.at));
-        let mut round = self.crew.round(deadline, |at| !(rests(&at) || (all_rest && at == self.users_at)));
+        let users_rest = self.users_rest();
+        if !all_rest && !users_rest {
+            self.users_looked = Some(began);
+        }
+        let users_rest = (users_rest || all_rest).then_some(self.users_at);
+        let mut round = self.crew.round(deadline, |at| !rests(&at) && users_rest != Some(at));
         changed |= !all_rest && self.collect();
         let users = self.around.users();
         if self.users.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &users)) {
@@ -173,6 +191,12 @@ impl Scanner {
         self.scan.missing = in_words(&self.missing());
         self.complain(notes);
         self.scan.clone()
+    }
+
+    /// Whether /etc/passwd was looked at a while ago at most, and nothing was amiss.
+    fn users_rest(&self) -> bool {
+        let well = self.users_bad.is_none() && self.users_settled;
+        well && self.users_looked.is_some_and(|since| since.elapsed() < self.pauses.bare)
     }
 
     /// Takes over who the users are. Tells the places of those homes that are new.
@@ -209,11 +233,14 @@ impl Scanner {
                 views.resize(views.len().max(at + 1), None);
                 views[at] = Some((Arc::clone(home.view()), home.is_settled()));
             }
-            Seen::Idle(Job::Users(users)) if self.users_bad != users.bad => {
-                self.users_bad.clone_from(&users.bad);
-                changed = true;
+            Seen::Idle(Job::Users(users)) => {
+                self.users_settled = users.is_settled();
+                if self.users_bad != users.bad {
+                    self.users_bad.clone_from(&users.bad);
+                    changed = true;
+                }
             }
-            Seen::Idle(Job::Users(_) | Job::Ahead(_) | Job::Desk(_)) => {}
+            Seen::Idle(Job::Ahead(_) | Job::Desk(_)) => {}
             Seen::Queued | Seen::Working(_) => {
                 if at == self.users_at {
                     self.users_bad = Some("/etc/passwd: it does not answer".into());

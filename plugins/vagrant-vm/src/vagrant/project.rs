@@ -145,6 +145,11 @@ impl Project {
             && files.into_iter().flatten().all(|file| !file.again)
     }
 
+    /// Whether it has a machine, and nothing is amiss.
+    pub(crate) fn may_rest(&self) -> bool {
+        self.id == Id::Known && self.is_settled()
+    }
+
     /// Another entry of the same machine came in its place: what is known of it stays known.
     pub(crate) fn succeeds(&mut self, before: Self) {
         if self.entry.provider == before.entry.provider {

@@ -53,8 +53,8 @@ fn a_home_without_an_index_is_left_alone_for_a_while() {
     lab.machines("bob", &[3]);
     lab.machines("carol", &[4]);
     assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web4=id-4");
-    // /etc/passwd, two indexes, and for each machine its id and .vm_info
-    assert_eq!(lab.probe.counted().0, 3 + 3 * 2);
+    // two indexes, which have changed, and so for each machine its id and .vm_info
+    assert_eq!(lab.probe.counted().0, 2 + 3 * 2);
     // its time has come
     scanner.pauses.bare = Duration::ZERO;
     assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=id-3 web4=id-4");
@@ -91,6 +91,31 @@ fn a_home_in_which_nothing_changes_is_left_alone_unless_there_is_a_hurry() {
     lab.scan(&mut scanner);
     lab.machines("bob", &[]);
     assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web3=id-3");
+}
+
+/// Vagrant rewrites the index with each of them.
+#[test]
+fn files_of_machines_that_exist_are_looked_at_when_their_index_changed() {
+    let mut lab = Lab::new(&["alice"]);
+    lab.machines("alice", &[1, 2]);
+    lab.index("alice", &[1, 2, 3]);
+    fs::create_dir_all(lab.path("home/alice/project/.vagrant")).unwrap();
+    let mut scanner = lab.scanner_with(&lab.config(), [Duration::ZERO, LONG]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=-");
+    lab.probe.counted();
+    fs::remove_file(lab.path(&lab.id_of("alice", 1))).unwrap();
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=-");
+    // the index, and of the machine that is not created its id, its project and .vm_info
+    assert_eq!(lab.probe.counted().0, 1 + 3);
+    lab.write(&lab.id_of("alice", 3), "id-3");
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=id-1 web2=id-2 web3=id-3");
+    // the same words, written anew
+    lab.index("alice", &[1, 2, 3]);
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=- web2=id-2 web3=id-3");
+    lab.write(&lab.id_of("alice", 2), "id-22");
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=- web2=id-2 web3=id-3");
+    scanner.hurry();
+    assert_eq!(Lab::shown(&lab.scan(&mut scanner)), "web1=- web2=id-22 web3=id-3");
 }
 
 /// Polled each second, every other look is spared, and no more.
