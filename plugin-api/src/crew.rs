@@ -45,7 +45,7 @@
 
 mod state;
 
-use state::{Phase, Slot, State};
+use state::{Phase, Queue, Slot, State};
 use std::{
     collections::VecDeque,
     io,
@@ -75,14 +75,16 @@ pub trait Task: Send + 'static {
     }
 }
 
-/// In what order tasks are done; of one rank, the slow ones come last. Those that take long as a rule come last, so that no other thread need be woken meanwhile.
+/// In what order tasks are done. Within a rank, the slow ones come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
-    /// What others build on.
+    /// What others build on, or what must have its turn however many of the others hang. The slow ones are done after the
+    /// usual tasks, but before them once something hangs. Threads have 64 of this rank at the same time at the most.
     First,
-    /// There may be any number of these, and all may hang: a thread is left for the others, and once one hangs, the others
-    /// go before them. Of these and of the first, 64 are begun at the most, and the rest when one of those comes back.
+    /// There may be any number of these, and all may hang: once one does, the other ranks go before them. Threads have 64
+    /// of this rank at the same time at the most; the rest are begun as those come back.
     Usual,
+    /// What takes long as a rule. It is done after the other ranks, so that no other thread need be woken meanwhile.
     /// However long it took before, it is waited for; not while a thread has it since an earlier round. Those that wait
     /// for their turn longer than the handover get a thread each, so that neither another one nor many usual ones take
     /// their time.
@@ -241,7 +243,7 @@ impl<T: Task> Crew<T> {
             (state, timed_out) = shared.wait_for_done(state, patience);
             if timed_out {
                 let stuck = state.finished == finished;
-                let long = state.queues[Rank::Long as usize].len();
+                let long = state.queues[Queue::Long as usize].len();
                 state.hangs |= stuck || long > 0;
                 for _ in 0..long.max(usize::from(stuck)) {
                     outcome =
