@@ -55,12 +55,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-const STACK_BYTES: usize = 256 << 10;
+/// What std gives a thread, so that code that works elsewhere works in a task. The part that is not used takes no memory.
+const STACK_BYTES: usize = 2 << 20;
 
 /// What is to be done again and again.
 pub trait Task: Send + 'static {
-    /// Does it. What comes of it is kept in the task, until it is asked for by [`Crew::with`] or [`Crew::each`]. After a panic
-    /// the task is as it was left, and done again in the next round.
+    /// Does it, on a thread with a stack of 2 MiB. What comes of it is kept in the task, until it is asked for by
+    /// [`Crew::with`] or [`Crew::each`]. After a panic the task is as it was left, and done again in the next round.
     fn work(&mut self);
 
     /// Its place among the tasks of a round. `slow` is one that took longer than [`Timing::slow`] the last time.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod stress;
+mod threads;
 
 use super::{state::MAX_THREADS, *};
 use std::sync::mpsc::{Receiver, Sender, channel};
