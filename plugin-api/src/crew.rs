@@ -64,13 +64,14 @@ pub trait Task: Send + 'static {
     /// [`Crew::with`] or [`Crew::each`]. After a panic the task is as it was left, and done again in the next round.
     fn work(&mut self);
 
-    /// Its place among the tasks of a round. `slow` is one that took longer than [`Timing::slow`] the last time.
+    /// Its place among the tasks of a round, asked while the [`Crew`] is locked. `slow` is one that took longer than
+    /// [`Timing::slow`] the last time.
     fn rank(&self, slow: bool) -> Rank {
         let _ = slow;
         Rank::Usual
     }
 
-    /// Whether there is something to do.
+    /// Whether there is something to do, asked while the [`Crew`] is locked.
     fn is_due(&self) -> bool {
         true
     }
@@ -110,6 +111,12 @@ impl Default for Timing {
 
 /// Tasks and the threads that do them: the owner's end. Dropped, it lets all threads go, those that hang as soon as they come
 /// back.
+///
+/// Rounds are one thread's: two at the same time are one round, in which each waits for the tasks of both. Meanwhile any
+/// thread may add and remove tasks and look at them.
+///
+/// The crew is locked while it runs what it was given to see or choose tasks with, and [`Task::rank`] and [`Task::is_due`]:
+/// a call of the same crew from there never returns. [`Task::work`] and the drop of a task run without the lock.
 pub struct Crew<T: Task> {
     shared: Arc<Shared<T>>,
 }
@@ -173,8 +180,10 @@ impl<T: Task> Crew<T> {
         state.queues.iter_mut().for_each(|queue| queue.retain(|queued| *queued != at));
         let Some(slot) = state.slots.get_mut(at) else { return };
         slot.removed = true;
-        let awaited = std::mem::take(&mut slot.awaited);
-        state.awaited -= usize::from(awaited);
+        if std::mem::take(&mut slot.awaited) {
+            state.awaited -= 1;
+            self.shared.tell_if_done(&state);
+        }
         let slot = &mut state.slots[at];
         if !matches!(slot.phase, Phase::Working(_)) {
             slot.phase = Phase::Idle;
@@ -219,6 +228,7 @@ impl<T: Task> Crew<T> {
             }
             Err(error) => {
                 state.stop_waiting();
+                self.shared.tell_if_done(&state);
                 Err(error)
             }
         }
@@ -252,7 +262,10 @@ impl<T: Task> Crew<T> {
                 }
             }
         }
-        state.stop_waiting();
+        // where others wait as well, the last one gives up what is not done
+        if state.waiting == 0 {
+            state.stop_waiting();
+        }
         outcome
     }
 
@@ -328,10 +341,17 @@ impl<T: Task> Shared<T> {
         mut state: MutexGuard<'a, State<T>>,
         time: Duration,
     ) -> (MutexGuard<'a, State<T>>, bool) {
-        state.waiting = true;
+        state.waiting += 1;
         let (mut state, waited) = self.done.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner);
-        state.waiting = false;
+        state.waiting -= 1;
         (state, waited.timed_out())
+    }
+
+    /// Wakes those that wait, where nothing is left to wait for.
+    fn tell_if_done(&self, state: &State<T>) {
+        if state.awaited == 0 && state.waiting > 0 {
+            self.done.notify_all();
+        }
     }
 
     /// Waits for work. Who waits for what was done is told so when the lock is free and stays so: to wake somebody who then
@@ -376,7 +396,7 @@ impl<T: Task> Shared<T> {
                     let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(gone)));
                     state = self.lock();
                 }
-                if state.finish(at, task, slow) && state.waiting {
+                if state.finish(at, task, slow) && state.waiting > 0 {
                     if state.is_at_rest() {
                         state = self.rest(state, true);
                     } else {
@@ -390,7 +410,7 @@ impl<T: Task> Shared<T> {
             }
         }
         state.threads -= 1;
-        if state.waiting {
+        if state.waiting > 0 {
             self.done.notify_all();
         }
     }

@@ -52,7 +52,8 @@ pub(super) struct State<T> {
     pub(super) idle: Option<Thread>,
     /// Counts the tasks done, to tell a slow round from a stuck one.
     pub(super) finished: usize,
-    pub(super) waiting: bool,
+    /// How many threads wait for the others' work.
+    pub(super) waiting: usize,
     /// A thread without work stays for the next round.
     pub(super) lasting: bool,
     pub(super) closing: bool,
@@ -87,7 +88,7 @@ impl<T: Task> State<T> {
             threads: 0,
             idle: None,
             finished: 0,
-            waiting: false,
+            waiting: 0,
             lasting: true,
             closing: false,
         }
