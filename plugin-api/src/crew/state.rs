@@ -101,8 +101,8 @@ impl<T: Task> State<T> {
                 continue;
             };
             if slot.phase == Phase::Idle {
+                slot.rank = task.rank(slow); // first: after a panic in it, nothing has changed
                 slot.phase = Phase::Queued;
-                slot.rank = task.rank(slow);
                 self.queues[Queue::of(slot.rank, slow) as usize].push_back(at);
             }
             if slot.phase == Phase::Queued && !slow && !slot.awaited {

@@ -1,6 +1,7 @@
 //! What the threads of a crew are like, and those of its owner.
 
 use super::*;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// Needs more of its stack than small ones have: the array, and unoptimized a copy or two of it.
 struct Deep(usize);
@@ -62,4 +63,31 @@ fn who_gives_up_leaves_those_that_wait_as_well_their_answer() {
         back.recv_timeout(Duration::from_secs(60)).unwrap();
     }
     assert_eq!(crew.with(at, |task| task.done), Some(1));
+}
+
+/// Does not know its place the first time.
+struct Unsure {
+    asked: AtomicBool,
+    done: bool,
+}
+
+impl Task for Unsure {
+    fn work(&mut self) {
+        self.done = true;
+    }
+
+    fn rank(&self, _: bool) -> Rank {
+        assert!(self.asked.swap(true, SeqCst), "planned");
+        Rank::Usual
+    }
+}
+
+#[test]
+fn a_task_whose_rank_panicked_is_done_in_the_next_round() {
+    let crew = Crew::new("test-crew", TIMING);
+    let at = crew.add(Unsure { asked: AtomicBool::new(false), done: false });
+    let round = || crew.round(soon(60_000), |_| true);
+    panic::catch_unwind(AssertUnwindSafe(round)).unwrap_err();
+    round().unwrap();
+    assert_eq!(crew.with(at, |task| task.done), Some(true));
 }
