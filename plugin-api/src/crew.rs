@@ -45,7 +45,7 @@
 
 mod state;
 
-use state::{Phase, Slot, State};
+use state::{Phase, Queue, Slot, State};
 use std::{
     collections::VecDeque,
     io,
@@ -55,34 +55,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-const STACK_BYTES: usize = 256 << 10;
+/// What std gives a thread, so that code that works elsewhere works in a task. The part that is not used takes no memory.
+const STACK_BYTES: usize = 2 << 20;
 
 /// What is to be done again and again.
 pub trait Task: Send + 'static {
-    /// Does it. What comes of it is kept in the task, until it is asked for by [`Crew::with`] or [`Crew::each`]. After a panic
-    /// the task is as it was left, and done again in the next round.
+    /// Does it, on a thread with a stack of 2 MiB. What comes of it is kept in the task, until it is asked for by
+    /// [`Crew::with`] or [`Crew::each`]. After a panic the task is as it was left, and done again in the next round.
     fn work(&mut self);
 
-    /// Its place among the tasks of a round. `slow` is one that took longer than [`Timing::slow`] the last time.
+    /// Its place among the tasks of a round, asked while the [`Crew`] is locked. `slow` is one that took longer than
+    /// [`Timing::slow`] the last time.
     fn rank(&self, slow: bool) -> Rank {
         let _ = slow;
         Rank::Usual
     }
 
-    /// Whether there is something to do.
+    /// Whether there is something to do, asked while the [`Crew`] is locked.
     fn is_due(&self) -> bool {
         true
     }
 }
 
-/// In what order tasks are done; of one rank, the slow ones come last. Those that take long as a rule come last, so that no other thread need be woken meanwhile.
+/// In what order tasks are done. Within a rank, the slow ones come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
-    /// What others build on.
+    /// What others build on, or what must have its turn however many of the others hang. The slow ones are done after the
+    /// usual tasks, but before them once something hangs. Threads have 64 of this rank at the same time at the most.
     First,
-    /// There may be any number of these, and all may hang: a thread is left for the others, and once one hangs, the others
-    /// go before them. Of these and of the first, 64 are begun at the most, and the rest when one of those comes back.
+    /// There may be any number of these, and all may hang: once one does, the other ranks go before them. Threads have 64
+    /// of this rank at the same time at the most; the rest are begun as those come back.
     Usual,
+    /// What takes long as a rule. It is done after the other ranks, so that no other thread need be woken meanwhile.
     /// However long it took before, it is waited for; not while a thread has it since an earlier round. Those that wait
     /// for their turn longer than the handover get a thread each, so that neither another one nor many usual ones take
     /// their time.
@@ -107,6 +111,12 @@ impl Default for Timing {
 
 /// Tasks and the threads that do them: the owner's end. Dropped, it lets all threads go, those that hang as soon as they come
 /// back.
+///
+/// Rounds are one thread's: two at the same time are one round, in which each waits for the tasks of both. Meanwhile any
+/// thread may add and remove tasks and look at them.
+///
+/// The crew is locked while it runs what it was given to see or choose tasks with, and [`Task::rank`] and [`Task::is_due`]:
+/// a call of the same crew from there never returns. [`Task::work`] and the drop of a task run without the lock.
 pub struct Crew<T: Task> {
     shared: Arc<Shared<T>>,
 }
@@ -170,8 +180,10 @@ impl<T: Task> Crew<T> {
         state.queues.iter_mut().for_each(|queue| queue.retain(|queued| *queued != at));
         let Some(slot) = state.slots.get_mut(at) else { return };
         slot.removed = true;
-        let awaited = std::mem::take(&mut slot.awaited);
-        state.awaited -= usize::from(awaited);
+        if std::mem::take(&mut slot.awaited) {
+            state.awaited -= 1;
+            self.shared.tell_if_done(&state);
+        }
         let slot = &mut state.slots[at];
         if !matches!(slot.phase, Phase::Working(_)) {
             slot.phase = Phase::Idle;
@@ -216,6 +228,7 @@ impl<T: Task> Crew<T> {
             }
             Err(error) => {
                 state.stop_waiting();
+                self.shared.tell_if_done(&state);
                 Err(error)
             }
         }
@@ -241,7 +254,7 @@ impl<T: Task> Crew<T> {
             (state, timed_out) = shared.wait_for_done(state, patience);
             if timed_out {
                 let stuck = state.finished == finished;
-                let long = state.queues[Rank::Long as usize].len();
+                let long = state.queues[Queue::Long as usize].len();
                 state.hangs |= stuck || long > 0;
                 for _ in 0..long.max(usize::from(stuck)) {
                     outcome =
@@ -249,7 +262,10 @@ impl<T: Task> Crew<T> {
                 }
             }
         }
-        state.stop_waiting();
+        // where others wait as well, the last one gives up what is not done
+        if state.waiting == 0 {
+            state.stop_waiting();
+        }
         outcome
     }
 
@@ -325,10 +341,17 @@ impl<T: Task> Shared<T> {
         mut state: MutexGuard<'a, State<T>>,
         time: Duration,
     ) -> (MutexGuard<'a, State<T>>, bool) {
-        state.waiting = true;
+        state.waiting += 1;
         let (mut state, waited) = self.done.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner);
-        state.waiting = false;
+        state.waiting -= 1;
         (state, waited.timed_out())
+    }
+
+    /// Wakes those that wait, where nothing is left to wait for.
+    fn tell_if_done(&self, state: &State<T>) {
+        if state.awaited == 0 && state.waiting > 0 {
+            self.done.notify_all();
+        }
     }
 
     /// Waits for work. Who waits for what was done is told so when the lock is free and stays so: to wake somebody who then
@@ -373,7 +396,7 @@ impl<T: Task> Shared<T> {
                     let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(gone)));
                     state = self.lock();
                 }
-                if state.finish(at, task, slow) && state.waiting {
+                if state.finish(at, task, slow) && state.waiting > 0 {
                     if state.is_at_rest() {
                         state = self.rest(state, true);
                     } else {
@@ -387,7 +410,7 @@ impl<T: Task> Shared<T> {
             }
         }
         state.threads -= 1;
-        if state.waiting {
+        if state.waiting > 0 {
             self.done.notify_all();
         }
     }

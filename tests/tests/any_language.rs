@@ -74,6 +74,26 @@ fn a_script_in_each_format() {
     agent.stop();
 }
 
+/// What the page of `exec` says of the mark that the agent knows a plugin's threads by.
+#[test]
+fn a_program_begins_with_twelve_signals_blocked_in_process_and_none_isolated() {
+    // the first six of the mask's sixteen digits are the signals 41 to 64
+    let script = r#"while read -r key mask; do [ "$key" = SigBlk: ] && left=$((0x${mask%??????????})); done < /proc/self/status
+                    while [ $left -gt 0 ]; do blocked=$((blocked + left % 2)) left=$((left / 2)); done
+                    echo "blocked ${blocked:-0}""#;
+    let isolated = table("apart", script, "prefix = \"\"").replace("in_process", "isolated");
+    let within = table("within", script, "prefix = \"\"");
+    let home = Home::new(&config("1h", &[], &(within + &isolated))).plugin("exec");
+    let mut agent = home.start();
+    agent.until_ready();
+    for (name, blocked) in [("within", 12.0), ("apart", 0.0)] {
+        let path = format!("/api/metrics/host/history?metric_name=blocked&label.instance={name}&limit=1");
+        let history = agent.get(&path).json();
+        assert_eq!(history["data"][0]["value"], json!(blocked), "{name}: {history}");
+    }
+    agent.stop();
+}
+
 #[test]
 fn names_of_others_are_refused() {
     let script = "echo 'host_memory_stolen 1'; echo 'host_cpu_percent 2'; echo 'host_memory_used_bytes 3'; \

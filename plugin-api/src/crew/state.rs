@@ -3,13 +3,45 @@
 use super::{Rank, Task};
 use std::{collections::VecDeque, thread::Thread, time::Instant};
 
-/// The most threads with tasks of one rank, but for the longest, however many there are.
+/// The most threads with tasks of one rank, but for [`Rank::Long`], however many there are.
 pub(super) const MAX_THREADS: usize = 64;
+
+/// A rank, of which the first one's slow tasks wait apart from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    First,
+    SlowFirst,
+    Usual,
+    Long,
+}
+
+impl Queue {
+    /// As long as nothing hangs, nobody waits for a slow task. Once something does, the usual ones may be many that do.
+    const CALM: [Self; 4] = [Self::First, Self::Usual, Self::SlowFirst, Self::Long];
+    const HANGING: [Self; 4] = [Self::First, Self::SlowFirst, Self::Long, Self::Usual];
+
+    fn of(rank: Rank, slow: bool) -> Self {
+        match rank {
+            Rank::First if slow => Self::SlowFirst,
+            Rank::First => Self::First,
+            Rank::Usual => Self::Usual,
+            Rank::Long => Self::Long,
+        }
+    }
+
+    fn rank(self) -> Rank {
+        match self {
+            Self::First | Self::SlowFirst => Rank::First,
+            Self::Usual => Rank::Usual,
+            Self::Long => Rank::Long,
+        }
+    }
+}
 
 pub(super) struct State<T> {
     pub(super) slots: Vec<Slot<T>>,
-    /// By their ranks.
-    pub(super) queues: [VecDeque<usize>; 3],
+    /// By [`Queue`].
+    pub(super) queues: [VecDeque<usize>; 4],
     /// How many of each rank threads have.
     pub(super) busy: [usize; 3],
     /// Something hangs in this round, or there is no time to wait for the usual ones.
@@ -20,7 +52,8 @@ pub(super) struct State<T> {
     pub(super) idle: Option<Thread>,
     /// Counts the tasks done, to tell a slow round from a stuck one.
     pub(super) finished: usize,
-    pub(super) waiting: bool,
+    /// How many threads wait for the others' work.
+    pub(super) waiting: usize,
     /// A thread without work stays for the next round.
     pub(super) lasting: bool,
     pub(super) closing: bool,
@@ -55,7 +88,7 @@ impl<T: Task> State<T> {
             threads: 0,
             idle: None,
             finished: 0,
-            waiting: false,
+            waiting: 0,
             lasting: true,
             closing: false,
         }
@@ -68,9 +101,9 @@ impl<T: Task> State<T> {
                 continue;
             };
             if slot.phase == Phase::Idle {
+                slot.rank = task.rank(slow); // first: after a panic in it, nothing has changed
                 slot.phase = Phase::Queued;
-                slot.rank = task.rank(slow);
-                self.queues[slot.rank as usize].push_back(at);
+                self.queues[Queue::of(slot.rank, slow) as usize].push_back(at);
             }
             if slot.phase == Phase::Queued && !slow && !slot.awaited {
                 slot.awaited = true;
@@ -85,24 +118,20 @@ impl<T: Task> State<T> {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        [Rank::First, Rank::Usual, Rank::Long].into_iter().any(|rank| self.may_begin(rank))
+        Queue::CALM.into_iter().any(|queue| self.may_begin(queue))
     }
 
-    /// Whether there is a task of this rank, and a thread may be left to it.
-    fn may_begin(&self, rank: Rank) -> bool {
-        let at = rank as usize;
-        !self.queues[at].is_empty() && (rank == Rank::Long || self.busy[at] < MAX_THREADS)
+    /// Whether there is a task in this queue, and a thread may be left to it.
+    fn may_begin(&self, queue: Queue) -> bool {
+        let at_work = self.busy[queue.rank() as usize];
+        !self.queues[queue as usize].is_empty() && (queue == Queue::Long || at_work < MAX_THREADS)
     }
 
     /// The task that is to be done next.
     pub(super) fn next(&mut self) -> Option<usize> {
-        let order = if self.hangs {
-            [Rank::First, Rank::Long, Rank::Usual]
-        } else {
-            [Rank::First, Rank::Usual, Rank::Long]
-        };
-        let rank = order.into_iter().find(|rank| self.may_begin(*rank))?;
-        self.queues[rank as usize].pop_front()
+        let order = if self.hangs { Queue::HANGING } else { Queue::CALM };
+        let queue = order.into_iter().find(|queue| self.may_begin(*queue))?;
+        self.queues[queue as usize].pop_front()
     }
 
     /// Takes a task back, or none for one that was removed. Tells whether it was the last one that was awaited.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod stress;
+mod threads;
 
 use super::{state::MAX_THREADS, *};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -263,6 +264,23 @@ fn what_takes_long_comes_last_and_what_others_need_first() {
     crew.with(1, |task| task.due = false).unwrap();
     crew.round(soon(60_000), |_| true).unwrap();
     assert_eq!(done.try_iter().collect::<Vec<_>>(), ["first", "long"]);
+}
+
+/// As long as nothing hangs, those that are waited for need not wait for one that was slow.
+#[test]
+fn slow_ones_of_the_first_rank_come_after_the_usual_ones() {
+    // nothing is done in no time, so whatever was done once is slow
+    let all_slow = Timing { handover: TIMING.slow, slow: Duration::ZERO };
+    let (crew, done) = named(all_slow, &[("first", Rank::First), ("usual", Rank::Usual)]);
+    let did =
+        |many| -> Vec<_> { (0..many).map(|_| done.recv_timeout(Duration::from_secs(60)).unwrap()).collect() };
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!(did(2), ["first", "usual"]);
+    until(|| crew.with(1, |_| ()).is_some());
+    let log = crew.with(0, |task| task.log.clone()).unwrap();
+    crew.add(Named { name: "new", rank: Rank::Usual, due: true, gate: None, log });
+    crew.round(soon(60_000), |_| true).unwrap();
+    assert_eq!(did(3), ["new", "usual", "first"]);
 }
 
 /// However many hang: a thread is left for what takes long, and it need not wait for each of them.

@@ -71,9 +71,10 @@ impl Task for Ask {
         self.answer = Some(self.probe.space(&self.path));
     }
 
-    /// Those that may not answer come last.
-    fn rank(&self, slow: bool) -> Rank {
-        if slow || self.remote { Rank::Usual } else { Rank::First }
+    /// Those that may not answer come last. A local one that was slow stays apart from these: they may be many that hang,
+    /// and then none of their rank is begun.
+    fn rank(&self, _slow: bool) -> Rank {
+        if self.remote { Rank::Usual } else { Rank::First }
     }
 }
 

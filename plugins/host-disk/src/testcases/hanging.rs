@@ -193,6 +193,29 @@ fn all_mounts_may_hang_at_once() {
 }
 
 #[test]
+fn a_local_mount_that_was_slow_is_asked_however_many_remote_ones_hang() {
+    const AT_ONCE: usize = 64;
+    let gate = Arc::new(Gate::default());
+    let mut prober = prober(&gate, BRIEF, &[c"/a"]);
+    for number in 0..AT_ONCE + 3 {
+        let path = CString::new(format!("/nas/{number}")).unwrap();
+        gate.shut(&path);
+        prober.add(path.into(), true);
+    }
+    let stuck =
+        |readings: &BTreeMap<usize, Reading>| readings.values().filter(|r| **r == Reading::Stuck).count();
+    until(&mut prober, |readings| stuck(readings) >= AT_ONCE);
+    gate.shut(c"/a");
+    until(&mut prober, |readings| readings[&0] == Reading::Stuck);
+    gate.open(c"/a");
+    let calls = gate.calls(c"/a");
+    let readings = until(&mut prober, |readings| gate.calls(c"/a") > calls && answered(readings.get(&0)));
+    assert_eq!(stuck(&readings), AT_ONCE, "the others wait until one of them comes back");
+    gate.open_all();
+    until(&mut prober, |readings| readings.values().all(|reading| answered(Some(reading))));
+}
+
+#[test]
 fn a_mount_that_comes_back_on_the_path_of_a_stuck_call_waits_for_it() {
     let gate = Arc::new(Gate::default());
     gate.shut(c"/a");
