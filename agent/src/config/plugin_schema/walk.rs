@@ -2,6 +2,7 @@
 
 use super::{
     At, Fault, Violation, bounds,
+    pattern::Patterns,
     words::{self, found},
 };
 use crate::config::{
@@ -19,7 +20,7 @@ const MOST_STEPS: usize = 200_000;
 const MOST_KEYS: usize = 30;
 
 pub(super) fn violations(schema: &Json, value: &Json) -> Vec<Violation> {
-    let walk = Walk { root: schema, steps: Cell::new(MOST_STEPS) };
+    let walk = Walk { root: schema, steps: Cell::new(MOST_STEPS), patterns: Patterns::default() };
     let mut out = Vec::new();
     walk.check(schema, &At::default(), value, MOST_DEPTH, &mut out);
     out
@@ -28,6 +29,7 @@ pub(super) fn violations(schema: &Json, value: &Json) -> Vec<Violation> {
 struct Walk<'a> {
     root: &'a Json,
     steps: Cell<usize>,
+    patterns: Patterns<'a>,
 }
 
 impl<'a> Walk<'a> {
@@ -58,7 +60,7 @@ impl<'a> Walk<'a> {
             return out.push(violation); // no other keyword could say more
         }
         match value {
-            Json::String(text) => out.extend(bounds::text(keywords, at, text)),
+            Json::String(text) => out.extend(bounds::text(keywords, &self.patterns, at, text)),
             Json::Number(number) => out.extend(bounds::number(keywords, at, number)),
             Json::Array(items) => self.list(keywords, at, items, depth, out),
             Json::Object(entries) => self.table(keywords, at, entries, depth, out),
