@@ -5,9 +5,10 @@ use super::{
     pattern::Patterns,
     words::{self, found},
 };
-use crate::config::problem::quoted;
+use crate::config::{problem::quoted, values::no_duration};
 use serde_json::{Map, Number, Value as Json};
 use std::cmp::Ordering;
+use twarga_plugin_api::duration;
 
 /// Equal as JSON Schema means it: 1 is 1.0.
 pub(super) fn same(one: &Json, other: &Json) -> bool {
@@ -102,7 +103,15 @@ pub(super) fn text<'a>(
             format!("write at most {most} {}", characters(most)),
         ));
     }
-    pattern(keywords, patterns, at, text)
+    duration_of(keywords, at, text).or_else(|| pattern(keywords, patterns, at, text))
+}
+
+/// A text that should be a duration and is none.
+fn duration_of(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<Violation> {
+    let error = words::is_duration(keywords).then(|| duration::parse(text).err())??;
+    let (message, hint) = no_duration(&error);
+    let hint = hint.unwrap_or_else(|| format!("write a duration such as {}", words::duration(keywords)));
+    Some(at.violation(Fault::Value, format!("{} {message}", quoted(text)), hint))
 }
 
 fn pattern<'a>(

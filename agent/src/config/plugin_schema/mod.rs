@@ -9,6 +9,7 @@ mod walk;
 mod words;
 
 pub(crate) use pattern::compiled;
+pub(crate) use words::DURATION;
 
 use super::problem::key_below;
 use serde_json::Value as Json;

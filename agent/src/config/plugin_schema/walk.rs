@@ -185,7 +185,7 @@ fn of_wrong_type(
     }
     let what: Vec<&str> = types.iter().map(|kind| kind.words()).collect();
     let message = format!("{} is not {}", found(value), what.join(" or "));
-    let hint = words::rewritten(&types, value).unwrap_or_else(|| words::wanted(root, schema));
+    let hint = words::rewritten(keywords, &types, value).unwrap_or_else(|| words::wanted(root, schema));
     Some(at.violation(Fault::Type, message, format!("write {hint}")))
 }
 
