@@ -151,6 +151,22 @@ agent.toml:4: plugins.faulty.config.mode: the number 5 is not a text; write it i
 }
 
 #[test]
+fn patterns_are_those_of_ecmascript() {
+    let home = Home::new("[plugins.faulty]\nconfig.mode = \"a b\"\n");
+    let schema = r#"{"type":"object","properties":{"mode":{"type":"string"}}}"#;
+    put(&home, "faulty", "libfaulty.so", |bytes| {
+        let patterned = r#"{"properties":{"mode":{"pattern":"^[a&&b]+$"}}}"#;
+        elf::edit_metadata(bytes, |text| text.replace(schema, patterned));
+    });
+    let (code, _, err) = check(&home);
+    let wanted = r#"agent.toml:2: plugins.faulty.config.mode: "a b" does not match the pattern "^[a&&b]+$"; write a text that matches it
+"#;
+    assert_eq!((code, err.as_str()), (BAD_CONFIG, wanted));
+    home.write_config("[plugins.faulty]\nconfig.mode = \"a&b\"\n");
+    assert_eq!(check(&home).0, 0);
+}
+
+#[test]
 fn an_agent_tells_the_same_and_runs() {
     let home = Home::new(
         "[plugins.synthetic]\n[plugins.syntetic]\n[plugins.faulty]\nconfig.mode = 5\n[[alert]]\n\

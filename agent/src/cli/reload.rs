@@ -113,7 +113,9 @@ fn told(reloaded: &Reloaded) -> String {
     // what did not start is told on standard error
     let told_below = |warning: &&String| {
         let of = |(name, reason): (&String, &String)| {
-            warning.starts_with(&format!("plugin {name} ")) && warning.contains(reason)
+            !reason.is_empty()
+                && warning.starts_with(&format!("plugin {name} is not "))
+                && warning.contains(reason)
         };
         plugins.failed.iter().any(of)
     };
@@ -140,4 +142,27 @@ fn told(reloaded: &Reloaded) -> String {
         text.push_str("nothing changed\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_warnings_that_are_told_below_are_left_out() {
+        let nothing: [&str; 0] = [];
+        let warnings = ["plugin a is not loaded: no file", "plugin b is not loaded: why", "plugin b is new"];
+        let reloaded: Reloaded = serde_json::from_value(json!({
+            "plugins": {
+                "started": nothing, "stopped": nothing, "changed": {}, "upgrading": nothing,
+                "failed": { "a": "no file", "b": "" },
+            },
+            "alerts": { "added": nothing, "removed": nothing, "changed": nothing },
+            "keys": nothing, "needs_restart": nothing, "warnings": warnings,
+        }))
+        .unwrap();
+        let wanted = "warning: plugin b is not loaded: why\nwarning: plugin b is new\nnothing changed\n";
+        assert_eq!(told(&reloaded), wanted);
+    }
 }

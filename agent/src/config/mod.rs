@@ -29,7 +29,7 @@ pub use diff::Diff;
 pub use environment::Environment;
 pub use examined::{Examined, Level, RulePlace};
 pub use place::{plugin_key_line, plugin_key_place};
-pub(crate) use plugin_schema::compiled as compiled_pattern;
+pub(crate) use plugin_schema::{DURATION as DURATION_FORMAT, compiled as compiled_pattern};
 pub use plugin_schema::{Fault, Violation, validate};
 pub use plugins::{DEFAULT_SERIES, OWN_NAME};
 pub use problem::{ConfigErrors, Problem};

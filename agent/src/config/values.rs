@@ -128,7 +128,7 @@ impl<'a> Field<'a> {
         let duration = match duration::parse(text) {
             Ok(duration) => duration,
             Err(error) => {
-                let (message, hint) = about(&error);
+                let (message, hint) = no_duration(&error);
                 let hint = hint.unwrap_or_else(|| format!("write a duration such as {:?}", allowed.example));
                 self.error(format!("{} {message}", quoted(text)), hint, check);
                 return None;
@@ -285,7 +285,7 @@ pub(super) fn out_of(duration: Duration, allowed: &Durations) -> Option<&'static
 }
 
 /// What is wrong with a text that should be a duration, and maybe what to write.
-fn about(error: &ParseError) -> (String, Option<String>) {
+pub(super) fn no_duration(error: &ParseError) -> (String, Option<String>) {
     const MOST_DIGITS: usize = 10;
     match error {
         ParseError::NoUnit(number) => {

@@ -40,6 +40,7 @@ fn problem_at(root: &Json, schema: &Json, at: &str, depth: usize) -> Option<Stri
             "required" if !is_list_of(value, Json::is_string) => wrong(word, "not a list of texts"),
             "enum" if !value.is_array() => wrong(word, "not a list"),
             "pattern" if !is_pattern(value) => wrong(word, "not a regular expression"),
+            "format" if !is_format(value) => wrong(word, "not a text, or no format that the agent knows"),
             "$ref" if !resolves(root, value) => wrong(word, "leads nowhere"),
             word if NUMBERS.contains(&word) && !value.is_number() => wrong(word, "not a number"),
             word if COUNTS.contains(&word) && !value.is_u64() => wrong(word, "not a whole number from 0"),
@@ -61,6 +62,12 @@ fn problem_at(root: &Json, schema: &Json, at: &str, depth: usize) -> Option<Stri
             "default" => {
                 config::validate(schema, value).first().and_then(|violation| wrong(word, &violation.message))
             }
+            "examples" => match value.as_array() {
+                None => wrong(word, "not a list"),
+                Some(examples) => examples
+                    .iter()
+                    .find_map(|one| wrong(word, &config::validate(schema, one).first()?.message)),
+            },
             _ => None,
         };
         if found.is_some() {
@@ -86,6 +93,11 @@ fn is_list_of(value: &Json, is: impl Fn(&Json) -> bool) -> bool {
 /// One that `check` can use.
 fn is_pattern(value: &Json) -> bool {
     value.as_str().and_then(config::compiled_pattern).is_some()
+}
+
+/// Formats of JSON Schema's are passed over; of the agent's own there is one.
+fn is_format(value: &Json) -> bool {
+    value.as_str().is_some_and(|format| format == config::DURATION_FORMAT || !format.starts_with("twarga-"))
 }
 
 fn resolves(root: &Json, value: &Json) -> bool {
@@ -149,6 +161,8 @@ mod tests {
                 "a": { "type": ["string", "null"], "pattern": "^a*$", "default": "aa" },
                 "b": { "type": "array", "items": { "$ref": "#/$defs/x" } },
                 "c": { "anyOf": [{ "type": "integer", "minimum": 1 }, true] },
+                "d": { "type": "string", "format": "twarga-duration", "default": "1s", "examples": ["1m 30s"] },
+                "e": { "format": "date" },
             },
         });
         assert_eq!(problem(&sound.to_string()), None);
@@ -161,6 +175,13 @@ mod tests {
             (r#"{"properties":{"a":{"type":"integer","default":"x"}}}"#, "/properties/a.default"),
             (r#"{"properties":{"a":{"items":{"minimum":"1"}}}}"#, "minimum: not a number"),
             (r#"{"properties":{"a":{"pattern":"("}}}"#, "regular expression"),
+            (r#"{"properties":{"a":{"format":"twarga-durations"}}}"#, "/properties/a.format"),
+            (r#"{"properties":{"a":{"format":1}}}"#, "/properties/a.format"),
+            (r#"{"properties":{"a":{"format":"twarga-duration","default":"5"}}}"#, "/properties/a.default"),
+            (
+                r#"{"properties":{"a":{"format":"twarga-duration","examples":["5"]}}}"#,
+                "/properties/a.examples",
+            ),
             (r#"{"required":"a"}"#, "required"),
             (r#"{"properties":{"a":1}}"#, "/properties/a"),
         ] {

@@ -170,6 +170,24 @@ fn a_plugin_that_does_not_start_is_told() {
 }
 
 #[test]
+fn an_old_failure_is_not_told_of_what_is_still_beginning() {
+    let home = Home::new(CONFIG).plugin("synthetic").plugin("host-mem").plugin("faulty");
+    let mut agent = home.start();
+    agent.until_ready();
+    let table = |mode: &str| {
+        let times = "mode = \"isolated\"\ninterval = \"60s\"\ndeadline = \"60s\"";
+        reload_with(&agent, &format!("{times}\nconfig = {{ mode = \"{mode}\" }}"))
+    };
+    let ended = table("error_collect");
+    assert!(not_started(&ended, "faulty", "plugins started: faulty\n").contains("planned in collect"));
+    // for as long as the answer waits
+    let ended = table("hang");
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
+    assert_eq!(ended.out, "plugins changed: faulty (config)\n");
+    agent.stop();
+}
+
+#[test]
 fn tokens_that_do_not_do() {
     let agent = Home::new(CONFIG).plugin("synthetic").plugin("host-mem").start();
     let with = |token: &str| {

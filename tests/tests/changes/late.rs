@@ -8,8 +8,8 @@ fn started(mode: &str, interval: u32) -> (Home, Agent) {
     let home = Home::new("").plugin("synthetic").plugin("host-mem");
     let slow = home.write("slow", "");
     let config = format!(
-        "[plugins.synthetic]\ninterval = \"{interval}ms\"\ndeadline = \"{interval}ms\"\nmode = \"{mode}\"\nconfig = {{ gauges = 1, counters = 1, \
-         slow = \"{}\", slow_ms = {} }}\n",
+        "[plugins.synthetic]\ninterval = \"{interval}ms\"\ndeadline = \"{interval}ms\"\nmode = \"{mode}\"\n\
+         config = {{ gauges = 1, counters = 1, slow = \"{}\", slow_ms = {} }}\n",
         slow.display(),
         2 * interval
     );
@@ -45,14 +45,19 @@ fn until_refused(agent: &mut Agent, times: usize) -> Vec<Value> {
 
 #[test]
 fn it_takes_over_as_soon_as_it_is_in_time() {
-    for (mode, reason) in [
-        ("isolated", "collection 1 failed: killed: took longer than its deadline of 500ms; "),
-        ("in_process", "collection 1 took 1.0 s, its deadline is 0.5 s; "),
+    // how long it took depends on the machine, too
+    for (mode, begin, limit) in [
+        ("isolated", "collection 1 failed: killed: took ", "longer than its deadline of 500ms; "),
+        ("in_process", "collection 1 took ", " s, its deadline is 0.5 s; "),
     ] {
         let (home, mut agent) = started(mode, 500);
         put(&agent, b"synthetic-slow-1", "0.2.0");
         let refused = until_refused(&mut agent, 2);
-        assert!(refused.iter().all(|one| one["reason"].as_str().unwrap().starts_with(reason)), "{refused:?}");
+        let is_late = |one: &Value| {
+            let reason = one["reason"].as_str().unwrap();
+            reason.starts_with(begin) && reason.contains(limit)
+        };
+        assert!(refused.iter().all(is_late), "{refused:?}");
         let reason = refused[0]["reason"].as_str().unwrap();
         assert!(reason.ends_with("it is tried again in 500ms"), "{reason}");
         assert_eq!(plugin(&agent, "synthetic")["version"], "0.1.0", "the old one goes on meanwhile");

@@ -139,6 +139,38 @@ fn sighup_reloads() {
 }
 
 #[test]
+fn sighup_does_not_wait_for_what_it_starts_and_tells_it_all_the_same() {
+    let home = Home::new(CONFIG).plugin("synthetic").plugin("host-mem").plugin("faulty");
+    let mut agent = home.start();
+    agent.until_ready();
+    let until_told = |agent: &mut Agent, told: &str, times: usize| {
+        let enough = |agent: &Agent| agent.home().log().matches(told).count() >= times;
+        agent.until(LIMIT, told, |agent| enough(agent).then_some(()));
+    };
+    let faulty = "[plugins.faulty]\nmode = \"isolated\"\ninterval = \"6s\"\ndeadline = \"6s\"\nconfig = { mode = \"hang\" }\n";
+    home.write_config(&format!("{CONFIG}{faulty}"));
+    agent.signal(Signal::HUP);
+    until_told(&mut agent, "SIGHUP: the configuration was read again: started: faulty", 1);
+    // while its first collection lasts
+    let without = CONFIG.replace("[plugins.host-mem]", "[plugins.host-mem]\nenabled = false");
+    home.write_config(&format!("{without}{faulty}"));
+    agent.signal(Signal::HUP);
+    let failed = "SIGHUP: plugin faulty did not start: ";
+    until_told(&mut agent, failed, 1);
+    let log = home.log();
+    let second = log.find("SIGHUP: the configuration was read again: stopped: host-mem");
+    assert!(second.is_some_and(|second| second < log.find(failed).unwrap()), "{log}");
+    // one that is refused is told of each time
+    home.write_config(&format!("{without}{}", faulty.replace("hang", "config_error")));
+    for times in 2..4 {
+        agent.signal(Signal::HUP);
+        until_told(&mut agent, failed, times);
+    }
+    assert_eq!(plugin(&agent, "faulty")["state"], "refused");
+    agent.stop();
+}
+
+#[test]
 fn who_may_reload() {
     let agent = Home::new(CONFIG).plugin("synthetic").plugin("host-mem").start();
     for path in ["/-/reload", "/api/plugins/synthetic/disable", "/api/plugins/nobody/restart"] {

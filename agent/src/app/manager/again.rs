@@ -28,7 +28,7 @@ pub(super) struct Attempt {
     /// Its own number: a later one takes its place.
     pub(super) number: u64,
     /// The first, the second …
-    pub(super) time: usize,
+    pub(super) ordinal: usize,
     /// The plugin's.
     pub(super) interval: Duration,
 }
@@ -36,24 +36,24 @@ pub(super) struct Attempt {
 impl Attempt {
     /// How long after this one, where it was late, the next is made; nothing after the last.
     fn pause(&self) -> Option<Duration> {
-        let (intervals, most) = PAUSES.get(self.time.checked_sub(1)?)?;
+        let (intervals, most) = PAUSES.get(self.ordinal.checked_sub(1)?)?;
         Some(self.interval.saturating_mul(*intervals).min(*most))
     }
 }
 
 /// Hears why a file is not used, and decides whether it is tried again.
-pub(super) struct Again {
+pub(super) struct RetryDecision {
     attempt: Attempt,
     sender: oneshot::Sender<(Attempt, Duration)>,
 }
 
 /// Whether a file is to be tried again, as soon as that is known.
-pub(super) struct Later(oneshot::Receiver<(Attempt, Duration)>);
+pub(super) struct RetryLater(oneshot::Receiver<(Attempt, Duration)>);
 
-impl Again {
-    pub(super) fn new(attempt: &Attempt) -> (Self, Later) {
+impl RetryDecision {
+    pub(super) fn new(attempt: &Attempt) -> (Self, RetryLater) {
         let (sender, receiver) = oneshot::channel();
-        (Self { attempt: attempt.clone(), sender }, Later(receiver))
+        (Self { attempt: attempt.clone(), sender }, RetryLater(receiver))
     }
 
     /// Tells it, and has it tried again where it was late. Never blocks.
@@ -67,7 +67,7 @@ impl Again {
                 let _ = self.sender.send((self.attempt, pause)); // the agent may be stopping
             }
             None if is_late => {
-                let times = self.attempt.time;
+                let times = self.attempt.ordinal;
                 reason.push_str(&format!("; it was tried {times} times, and is not again until it changes"));
             }
             None => {}
@@ -76,7 +76,7 @@ impl Again {
     }
 }
 
-impl Later {
+impl RetryLater {
     /// Waits until it is time for the next try; nothing where there is none.
     pub(super) async fn comes(self) -> Option<Attempt> {
         let (attempt, pause) = self.0.await.ok()?;
@@ -88,7 +88,7 @@ impl Later {
 impl Manager {
     /// The same file once more, unless the plugin, its table or the file has changed meanwhile.
     pub(super) fn try_again(&mut self, last: &Attempt) -> Option<Trial> {
-        let Attempt { name, revision, number, time, .. } = last;
+        let Attempt { name, revision, number, ordinal, .. } = last;
         let running = self.running.get(name)?;
         if (running.revision, running.trial) != (*revision, *number) {
             return None;
@@ -98,7 +98,7 @@ impl Manager {
         let found = catalogue.find(&table.plugin).ok()?;
         // another file is for whoever looks for files
         let identity = Identity::of(&found.file).ok().filter(|found| self.tried.get(name) == Some(found));
-        identity.and_then(|_| self.trial(name, found.file, &catalogue, time + 1))
+        identity.and_then(|_| self.trial(name, found.file, &catalogue, ordinal + 1))
     }
 }
 
@@ -106,12 +106,12 @@ impl Manager {
 mod tests {
     use super::*;
 
-    fn attempt(time: usize, interval: Duration) -> Attempt {
-        Attempt { name: "x".into(), revision: 1, number: 1, time, interval }
+    fn attempt(ordinal: usize, interval: Duration) -> Attempt {
+        Attempt { name: "x".into(), revision: 1, number: 1, ordinal, interval }
     }
 
     fn pauses(interval: Duration) -> Vec<Option<Duration>> {
-        (1..=5).map(|time| attempt(time, interval).pause()).collect()
+        (1..=5).map(|ordinal| attempt(ordinal, interval).pause()).collect()
     }
 
     #[test]
@@ -128,9 +128,9 @@ mod tests {
 
     #[test]
     fn only_what_was_late_is_tried_again() {
-        let next = |time, is_late| {
-            let (again, mut later) = Again::new(&attempt(time, Duration::from_secs(1)));
-            let event = again.refused("x", Unfit { reason: "why".into(), is_late });
+        let next = |ordinal, is_late| {
+            let (decision, mut later) = RetryDecision::new(&attempt(ordinal, Duration::from_secs(1)));
+            let event = decision.refused("x", Unfit { reason: "why".into(), is_late });
             let sent = later.0.try_recv().ok().map(|(_, pause)| pause.as_secs_f64());
             assert_eq!(event.details["retry_seconds"].as_f64(), sent, "{event:?}");
             (sent, event.details["reason"].as_str().unwrap().to_string())

@@ -1,12 +1,15 @@
 //! The manager as others reach it: from tasks that must not block.
 
-use super::{Manager, Overview, lock, reload::summary, upgrade::Trial};
+use super::{Manager, Overview, lock, reload::summary, starting::patience, upgrade::Trial};
 use crate::{
     collect::Collecting,
-    serve::{ReloadOutcome, Switch, SwitchOutcome},
+    serve::{ReloadOutcome, Reloaded, Switch, SwitchOutcome},
 };
 use arc_swap::ArcSwap;
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
 /// The manager, shared. What is asked of it is done on a thread that may block, one thing after the other, and to its
 /// end, also where nobody waits for it any more.
@@ -30,10 +33,20 @@ impl Managing {
 
     /// Reads the configuration again, and waits for what that starts.
     pub(in crate::app) async fn reload(&self) -> ReloadOutcome {
+        let began = Instant::now();
+        let mut outcome = self.apply().await;
+        if let ReloadOutcome::Done(reloaded) = &mut outcome {
+            let until = patience(began, Instant::now());
+            reloaded.failed = self.failed_to_start(&reloaded.diff, until).await;
+        }
+        outcome
+    }
+
+    /// Without waiting for what it starts.
+    async fn apply(&self) -> ReloadOutcome {
         match self.ask(Manager::reload).await {
-            Ok(Ok((mut reloaded, trials))) => {
+            Ok(Ok((reloaded, trials))) => {
                 self.try_out(trials);
-                reloaded.failed = self.failed_to_start(&reloaded.diff).await;
                 ReloadOutcome::Done(Box::new(reloaded))
             }
             Ok(Err(errors)) => ReloadOutcome::Invalid(errors),
@@ -41,9 +54,10 @@ impl Managing {
         }
     }
 
-    /// The same where nobody hears the answer; `cause` is what made it so.
-    pub(in crate::app) async fn reload_and_log(&self, cause: &str) {
-        match self.reload().await {
+    /// The same where nobody hears the answer; `cause` is what made it so. What did not start is told later: who notices
+    /// changes goes on meanwhile.
+    pub(in crate::app) async fn reload_and_log(&self, cause: &'static str) {
+        match self.apply().await {
             ReloadOutcome::Done(reloaded) => {
                 tracing::info!("{cause}: the configuration was read again: {}", summary(&reloaded));
                 for warning in &reloaded.warnings {
@@ -52,12 +66,24 @@ impl Managing {
                 if !reloaded.needs_restart.is_empty() {
                     tracing::warn!("only a restart takes the new {}", reloaded.needs_restart.join(", "));
                 }
+                let managing = self.clone();
+                tokio::spawn(async move { managing.log_what_failed(cause, &reloaded).await });
             }
             ReloadOutcome::Invalid(errors) => {
                 tracing::error!("{cause}: the configuration has errors, so nothing was changed:\n{errors}");
             }
             ReloadOutcome::Failed(error) => {
                 tracing::error!("{cause}: the configuration was not read: {error}");
+            }
+        }
+    }
+
+    async fn log_what_failed(&self, cause: &str, reloaded: &Reloaded) {
+        let now = Instant::now();
+        for (name, reason) in self.failed_to_start(&reloaded.diff, patience(now, now)).await {
+            let told = format!("plugin {name} is not ");
+            if !reloaded.warnings.iter().any(|warning| warning.starts_with(&told)) {
+                tracing::warn!("{cause}: plugin {name} did not start: {reason}");
             }
         }
     }

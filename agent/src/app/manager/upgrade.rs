@@ -5,7 +5,7 @@
 
 use super::{
     Manager,
-    again::{Again, Attempt, Later},
+    again::{Attempt, RetryDecision, RetryLater},
     lock,
 };
 use crate::{
@@ -127,13 +127,13 @@ impl Manager {
         Some(found)
     }
 
-    /// What is to be tried out for a plugin that runs, for the so-manieth time.
+    /// What is to be tried out for a plugin that runs; `ordinal` is 1 for the first try of a file.
     pub(super) fn trial(
         &mut self,
         name: &str,
         file: PathBuf,
         catalogue: &Catalogue,
-        time: usize,
+        ordinal: usize,
     ) -> Option<Trial> {
         let number = self.next_number();
         let table = self.config.plugins.get(name)?;
@@ -145,15 +145,15 @@ impl Manager {
         let running = self.running.get_mut(name)?;
         running.trial = number;
         let revision = running.revision;
-        let attempt = Attempt { name: name.into(), revision, number, time, interval };
+        let attempt = Attempt { name: name.into(), revision, number, ordinal, interval };
         Some(Trial { file, known, recipe, claims, deadline, attempt })
     }
 
     /// Lets what was tried out take over, or tells why not. More is to be tried where the plugin's table changed
     /// meanwhile; where it was late, or is when it takes over, it is to be tried later.
-    pub(super) fn conclude(&mut self, tried: Tried) -> (Vec<Trial>, Later) {
+    pub(super) fn conclude(&mut self, tried: Tried) -> (Vec<Trial>, RetryLater) {
         let Tried { attempt, claims, outcome } = tried;
-        let (again, later) = Again::new(&attempt);
+        let (decision, later) = RetryDecision::new(&attempt);
         let Attempt { name, revision, number, .. } = attempt;
         let running = self.running.get(&name);
         let counts = running.is_some_and(|running| (running.revision, running.trial) == (revision, number));
@@ -183,7 +183,7 @@ impl Manager {
                     Err(NotTaken { error, overran }) => {
                         claimed.give_up();
                         let reason = format!("its first collection failed: {error}");
-                        again.refused(&lock(&status).name, Unfit { reason, is_late: overran })
+                        decision.refused(&lock(&status).name, Unfit { reason, is_late: overran })
                     }
                 });
                 if !self.rooms.collecting.upgrade(running.id, Upgrade { successor, factory, told }) {
@@ -191,7 +191,7 @@ impl Manager {
                     self.begin_with(&name, &new);
                 }
             }
-            Err(unfit) => self.rooms.collecting.event(again.refused(&name, unfit)),
+            Err(unfit) => self.rooms.collecting.event(decision.refused(&name, unfit)),
         }
         (Vec::new(), later)
     }

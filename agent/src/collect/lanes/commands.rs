@@ -50,7 +50,7 @@ impl Collecting {
 
     /// Whether a collector has shown since it was added or made anew whether it works; its status tells.
     pub fn begun(&self, id: CollectorId) -> bool {
-        self.command(|state| state.roster.begun(id))
+        self.shared.lock().roster.begun(id) // nothing changes: no lane is woken
     }
 
     /// Lets another version of its plugin take over with the collector's next collection; whether there will be one: not

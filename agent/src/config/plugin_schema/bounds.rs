@@ -2,15 +2,13 @@
 
 use super::{
     At, Fault, Violation,
+    pattern::Patterns,
     words::{self, found},
 };
-use crate::config::problem::quoted;
-use regex::{Regex, RegexBuilder};
+use crate::config::{problem::quoted, values::no_duration};
 use serde_json::{Map, Number, Value as Json};
 use std::cmp::Ordering;
-
-/// The most memory that a plugin's pattern may take.
-const PATTERN_BYTES: usize = 1 << 20;
+use twarga_plugin_api::duration;
 
 /// Equal as JSON Schema means it: 1 is 1.0.
 pub(super) fn same(one: &Json, other: &Json) -> bool {
@@ -80,7 +78,12 @@ pub(super) fn range(keywords: &Map<String, Json>) -> String {
     }
 }
 
-pub(super) fn text(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<Violation> {
+pub(super) fn text<'a>(
+    keywords: &'a Map<String, Json>,
+    patterns: &Patterns<'a>,
+    at: &At,
+    text: &str,
+) -> Option<Violation> {
     let length = || text.chars().count() as u64;
     let bound = |word: &str| keywords.get(word).and_then(Json::as_u64);
     if let Some(least) = bound("minLength").filter(|least| length() < *least) {
@@ -100,12 +103,25 @@ pub(super) fn text(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<
             format!("write at most {most} {}", characters(most)),
         ));
     }
-    pattern(keywords, at, text)
+    duration_of(keywords, at, text).or_else(|| pattern(keywords, patterns, at, text))
 }
 
-fn pattern(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<Violation> {
+/// A text that should be a duration and is none.
+fn duration_of(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<Violation> {
+    let error = words::is_duration(keywords).then(|| duration::parse(text).err())??;
+    let (message, hint) = no_duration(&error);
+    let hint = hint.unwrap_or_else(|| format!("write a duration such as {}", words::duration(keywords)));
+    Some(at.violation(Fault::Value, format!("{} {message}", quoted(text)), hint))
+}
+
+fn pattern<'a>(
+    keywords: &'a Map<String, Json>,
+    patterns: &Patterns<'a>,
+    at: &At,
+    text: &str,
+) -> Option<Violation> {
     let pattern = keywords.get("pattern")?.as_str()?;
-    if compiled(pattern)?.is_match(text) {
+    if patterns.is_match(pattern, text)? {
         return None;
     }
     let (message, hint) = match beginning(pattern).map(quoted) {
@@ -122,13 +138,6 @@ fn pattern(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<Violatio
         }
     };
     Some(at.violation(Fault::Value, message, hint))
-}
-
-/// A pattern, searched for anywhere in a text. Those of JSON Schema are ECMAScript's: `\d` and `\w` are ASCII's. Nothing
-/// where it is none, takes too much room, or has what takes no linear time.
-pub(crate) fn compiled(pattern: &str) -> Option<Regex> {
-    let build = |unicode| RegexBuilder::new(pattern).unicode(unicode).size_limit(PATTERN_BYTES).build().ok();
-    build(true).or_else(|| build(false))
 }
 
 /// A text that the schema itself gives.

@@ -2,6 +2,7 @@
 
 use super::{
     At, Fault, Violation, bounds,
+    pattern::Patterns,
     words::{self, found},
 };
 use crate::config::{
@@ -19,7 +20,7 @@ const MOST_STEPS: usize = 200_000;
 const MOST_KEYS: usize = 30;
 
 pub(super) fn violations(schema: &Json, value: &Json) -> Vec<Violation> {
-    let walk = Walk { root: schema, steps: Cell::new(MOST_STEPS) };
+    let walk = Walk { root: schema, steps: Cell::new(MOST_STEPS), patterns: Patterns::default() };
     let mut out = Vec::new();
     walk.check(schema, &At::default(), value, MOST_DEPTH, &mut out);
     out
@@ -28,6 +29,7 @@ pub(super) fn violations(schema: &Json, value: &Json) -> Vec<Violation> {
 struct Walk<'a> {
     root: &'a Json,
     steps: Cell<usize>,
+    patterns: Patterns<'a>,
 }
 
 impl<'a> Walk<'a> {
@@ -58,7 +60,7 @@ impl<'a> Walk<'a> {
             return out.push(violation); // no other keyword could say more
         }
         match value {
-            Json::String(text) => out.extend(bounds::text(keywords, at, text)),
+            Json::String(text) => out.extend(bounds::text(keywords, &self.patterns, at, text)),
             Json::Number(number) => out.extend(bounds::number(keywords, at, number)),
             Json::Array(items) => self.list(keywords, at, items, depth, out),
             Json::Object(entries) => self.table(keywords, at, entries, depth, out),
@@ -183,7 +185,7 @@ fn of_wrong_type(
     }
     let what: Vec<&str> = types.iter().map(|kind| kind.words()).collect();
     let message = format!("{} is not {}", found(value), what.join(" or "));
-    let hint = words::rewritten(&types, value).unwrap_or_else(|| words::wanted(root, schema));
+    let hint = words::rewritten(keywords, &types, value).unwrap_or_else(|| words::wanted(root, schema));
     Some(at.violation(Fault::Type, message, format!("write {hint}")))
 }
 

@@ -13,6 +13,9 @@ const MOST_DEPTH: usize = 4;
 const MOST_BRANCHES: usize = 6;
 /// The most values that a hint lists.
 const MOST_VALUES: usize = 20;
+/// The `format` of a text that is a duration as the agent and the plugin API read it. (JSON Schema's own `duration` is ISO
+/// 8601's.)
+pub(crate) const DURATION: &str = "twarga-duration";
 /// The most characters of a value in a hint.
 const MOST_SHOWN: usize = 60;
 
@@ -134,7 +137,8 @@ fn toml(value: &Json, depth: usize) -> String {
 }
 
 /// A value of the wrong type as it was probably meant.
-pub(super) fn rewritten(types: &[Type], value: &Json) -> Option<String> {
+pub(super) fn rewritten(keywords: &Map<String, Json>, types: &[Type], value: &Json) -> Option<String> {
+    let is_duration = is_duration(keywords); // in quotes, a number still has no unit
     let is_scalar = !value.is_object() && !value.is_array();
     let takes = |value: &Json| types.iter().any(|kind| kind.holds(value));
     match value {
@@ -143,7 +147,9 @@ pub(super) fn rewritten(types: &[Type], value: &Json) -> Option<String> {
                 return Some(format!("{meant} without quotes"));
             }
         }
-        Json::Number(number) if types == [Type::Text] => return Some(format!("it in quotes: \"{number}\"")),
+        Json::Number(number) if types == [Type::Text] && !is_duration => {
+            return Some(format!("it in quotes: \"{number}\""));
+        }
         _ => {}
     }
     (is_scalar && types == [Type::List]).then(|| format!("a list: [{}]", written(value)))
@@ -191,7 +197,20 @@ fn alternatives_at(root: &Json, branches: &[&Json], depth: usize) -> String {
     if each.is_empty() { "another value".into() } else { each.join(", or ") }
 }
 
+/// Whether a text must be a duration.
+pub(super) fn is_duration(keywords: &Map<String, Json>) -> bool {
+    keywords.get("format").is_some_and(|format| format == DURATION)
+}
+
+/// A duration that the schema names, or any.
+pub(super) fn duration(keywords: &Map<String, Json>) -> String {
+    example(keywords, &[Type::Text]).unwrap_or_else(|| "\"1.5s\"".into())
+}
+
 fn of_type(kind: Type, keywords: &Map<String, Json>) -> String {
+    if kind == Type::Text && is_duration(keywords) {
+        return "a duration".into();
+    }
     let range = match kind {
         Type::Integer | Type::Number => bounds::range(keywords),
         _ => String::new(),
