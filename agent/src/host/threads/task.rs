@@ -1,25 +1,91 @@
 //! One thread in `/proc/self/task` (proc_pid_task(5)).
 
-use super::mark::{Marked, marked};
-use std::fs;
+use super::mark::{Marked, marked, processor_time};
+use rustix::io::Errno;
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// Which thread it is: the number alone may be another's later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     /// Of its folder in /proc. The kernel may make a new folder for the same thread, but no two threads have one.
     pub(super) inode: u64,
-    /// When it was started, in ticks since boot, where that was asked.
+    /// When it was started, in ticks since boot, where that was asked and could be read.
     pub(super) started: Option<u64>,
 }
 
-/// When a thread of this process was started; nothing where it has ended.
-pub(super) fn started(tid: i32) -> Option<u64> {
-    started_in(&fs::read(format!("/proc/self/task/{tid}/stat")).ok()?)
+/// The threads of this process, a folder each.
+#[derive(Debug)]
+pub(super) struct TaskFolder(PathBuf);
+
+impl Default for TaskFolder {
+    fn default() -> Self {
+        Self("/proc/self/task".into())
+    }
 }
 
-/// Whose mark a thread of this process has; nothing where it has ended.
-pub(super) fn mark_of(tid: i32) -> Option<Marked> {
-    mark_in(&fs::read(format!("/proc/self/task/{tid}/status")).ok()?)
+impl TaskFolder {
+    #[cfg(test)]
+    pub(super) fn at(path: &Path) -> Self {
+        Self(path.into())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Which thread has this number now, as far as that can be read.
+    pub(super) fn identity(&self, tid: i32) -> Identity {
+        let inode = fs::metadata(self.0.join(tid.to_string())).map_or(0, |folder| folder.ino());
+        Identity { inode, started: self.started(tid).unwrap_or_default() }
+    }
+
+    /// When a thread was started; nothing where it has ended.
+    ///
+    /// # Errors
+    /// It may live, but that can't be read now.
+    pub(super) fn started(&self, tid: i32) -> io::Result<Option<u64>> {
+        self.read(tid, "stat", started_in)
+    }
+
+    /// Whose mark a thread has; nothing where it has ended.
+    ///
+    /// # Errors
+    /// It may live, but that can't be read now.
+    pub(super) fn mark_of(&self, tid: i32) -> io::Result<Option<Marked>> {
+        self.read(tid, "status", mark_in)
+    }
+
+    /// Whether the thread with this number is the one that was seen. One whose start could not be read before is taken for
+    /// that one; from then on it is known.
+    ///
+    /// # Errors
+    /// There is one, but which can't be read now.
+    pub(super) fn is_same(&self, tid: i32, seen: &mut Identity) -> io::Result<bool> {
+        // without a file: a thread that has ended has no clock
+        if processor_time(tid).is_none() {
+            return Ok(false);
+        }
+        let Some(now) = self.started(tid)? else { return Ok(false) };
+        Ok(*seen.started.get_or_insert(now) == now)
+    }
+
+    /// A plugin may have left no descriptor for the file, and no memory: that says nothing of the thread.
+    fn read<T>(&self, tid: i32, file: &str, parse: fn(&[u8]) -> Option<T>) -> io::Result<Option<T>> {
+        match fs::read(self.0.join(tid.to_string()).join(file)) {
+            Ok(content) => parse(&content).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+            Err(error) if has_ended(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The thread was gone before its file was opened, or before it was read.
+fn has_ended(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
 }
 
 // A thread's name is in both, as bytes: the kernel cuts it after 15 of them, also within a character.
@@ -74,18 +140,27 @@ mod tests {
         assert_eq!(started_in(b"815 (a) S 1 2 3"), None);
         assert_eq!(started_in(b""), None);
         let own = rustix::thread::gettid().as_raw_nonzero().get();
-        assert!(started(own).is_some() && mark_of(own).is_some());
-        assert_eq!(started(-1), None);
+        let threads = TaskFolder::default();
+        assert!(threads.started(own).unwrap().is_some() && threads.mark_of(own).unwrap().is_some());
+        assert_eq!(threads.started(-1).unwrap(), None);
     }
     #[test]
     fn a_name_may_be_cut_within_a_character() {
         let torn = thread::Builder::new().name("ääääääää".into()).spawn(|| {
             let name = fs::read("/proc/thread-self/comm").unwrap();
             let own = rustix::thread::gettid().as_raw_nonzero().get();
-            (str::from_utf8(&name).is_err(), started(own), mark_of(own))
+            let threads = TaskFolder::default();
+            (str::from_utf8(&name).is_err(), threads.started(own).unwrap(), threads.mark_of(own).unwrap())
         });
         let (is_torn, started, mark) = torn.unwrap().join().unwrap();
         assert!(is_torn);
         assert!(started.is_some() && mark == Some(Marked::No), "{started:?} {mark:?}");
+    }
+    #[test]
+    fn only_a_thread_that_is_gone_has_ended() {
+        let ended = [Errno::NOENT, Errno::SRCH];
+        let may_live = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::INTR];
+        assert!(ended.iter().all(|errno| has_ended(&(*errno).into())));
+        assert!(!may_live.iter().any(|errno| has_ended(&(*errno).into())));
     }
 }
