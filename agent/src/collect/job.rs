@@ -253,8 +253,8 @@ impl Job {
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         let cpu = thread_cpu().saturating_sub(cpu);
-        // to look for new threads is the agent's own work
-        self.threads = self.source.as_mut().and_then(|source| source.threads());
+        // to look for new threads is the agent's own work; the call may have lost the source, or made none
+        self.threads = self.factory.threads();
         let spent = self.cost(cpu);
         self.count(wall, took, spent, &batch, &result, late);
         outcome.events.extend(self.series_limit());

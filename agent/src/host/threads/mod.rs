@@ -84,7 +84,7 @@ impl Owner {
     }
 
     /// What its threads have used since the agent's start.
-    pub(super) fn used(&self) -> OwnThreads {
+    pub fn used(&self) -> OwnThreads {
         ledger().used(self.number, Instant::now())
     }
 }
