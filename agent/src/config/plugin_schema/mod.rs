@@ -4,10 +4,11 @@
 //! passed over: a schema can make this check miss an error, never invent one.
 
 mod bounds;
+mod pattern;
 mod walk;
 mod words;
 
-pub(crate) use bounds::compiled;
+pub(crate) use pattern::compiled;
 
 use super::problem::key_below;
 use serde_json::Value as Json;
