@@ -103,13 +103,14 @@ fn burn(time: Duration) {
     }
 }
 
-/// Its calls take so much, and end this way; all of that was told while they lasted.
+/// Its calls take so much, and end this way; where they are followed, all of that was told while they lasted.
 #[derive(Clone)]
 struct Followed {
     takes: Duration,
     told: Arc<Mutex<OwnThreads>>,
     ends: Result<(), Error>,
     can_be_made: bool,
+    is_followed: bool,
 }
 
 impl Followed {
@@ -119,9 +120,11 @@ impl Followed {
 
     fn call(&self) -> Result<(), Error> {
         burn(self.takes);
-        let mut told = self.told.lock().unwrap();
-        told.cpu += self.takes;
-        told.returned += self.takes;
+        if self.is_followed {
+            let mut told = self.told.lock().unwrap();
+            told.cpu += self.takes;
+            told.returned += self.takes;
+        }
         self.ends.clone()
     }
 }
@@ -147,9 +150,24 @@ fn a_call_that_was_told_while_it_lasted_counts_once_however_it_ends() {
     let collected = fails().map(|error| (Err(error), true)).into_iter().chain([(Ok(()), true)]);
     for (ends, can_be_made) in collected.chain(fails().map(|error| (Err(error), false))) {
         let what = format!("{ends:?}, made: {can_be_made}");
-        let mut job = Followed { takes, told: Arc::default(), ends, can_be_made }.job();
+        let mut job = Followed { takes, told: Arc::default(), ends, can_be_made, is_followed: true }.job();
         job.run(Trigger::Manual);
         let cost = job.status().cost.clone();
         assert!((0.05..0.09).contains(&cost.cpu_seconds), "{what}: {cost:?}");
     }
+}
+
+#[test]
+fn what_came_back_before_the_collector_was_added_is_not_taken_off_its_calls() {
+    let takes = Duration::from_millis(50);
+    let hour = Duration::from_secs(3600);
+    let before = OwnThreads { count: 1, cpu: hour, returned: hour };
+    let told = Arc::new(Mutex::new(before));
+    let mut job = Followed { takes, told, ends: Ok(()), can_be_made: true, is_followed: false }.job();
+    job.status().cost.of_threads(before);
+    for _ in 0..2 {
+        job.run(Trigger::Manual);
+    }
+    let cost = job.status().cost.clone();
+    assert!((0.1..0.18).contains(&(cost.cpu_seconds - hour.as_secs_f64())), "{cost:?}");
 }

@@ -151,7 +151,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(options: JobOptions) -> Self {
+    pub(super) fn new(mut options: JobOptions) -> Self {
         // another one of the same plugin may have counted before
         let (refused, refused_series) = {
             let status = options.status.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +167,7 @@ impl Job {
             configured: (options.cadence, options.interval),
             budget: options.max_cpu.map(|most| Budget::new(most, options.interval)),
             over: None,
-            meter: Meter::default(),
+            meter: Meter::from(options.factory.threads()),
             deadline: options.deadline,
             jitter: options.jitter,
             status: options.status,
