@@ -102,10 +102,9 @@ impl ast::Visitor for Translation<'_> {
         match item {
             ClassSetItem::Perl(perl) if perl.negated => self.change(perl.span, class(perl)),
             ClassSetItem::Perl(perl) => self.change(perl.span, members(perl)),
-            // there the first two are plain characters
-            ClassSetItem::Ascii(_) | ClassSetItem::Bracketed(_) | ClassSetItem::Unicode(_) => {
-                return Err(Unjudged);
-            }
+            // there they are plain characters
+            ClassSetItem::Ascii(_) | ClassSetItem::Bracketed(_) => return Err(Unjudged),
+            ClassSetItem::Unicode(_) => return Err(Unjudged),
             ClassSetItem::Empty(_)
             | ClassSetItem::Literal(_)
             | ClassSetItem::Range(_)
