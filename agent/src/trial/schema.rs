@@ -39,7 +39,7 @@ fn problem_at(root: &Json, schema: &Json, at: &str, depth: usize) -> Option<Stri
             "type" if !is_type(value) => wrong(word, "not a type of JSON Schema"),
             "required" if !is_list_of(value, Json::is_string) => wrong(word, "not a list of texts"),
             "enum" if !value.is_array() => wrong(word, "not a list"),
-            "pattern" if !is_pattern(value) => wrong(word, "not a regular expression that `check` can use"),
+            "pattern" if !is_pattern(value) => wrong(word, "not a regular expression"),
             "$ref" if !resolves(root, value) => wrong(word, "leads nowhere"),
             word if NUMBERS.contains(&word) && !value.is_number() => wrong(word, "not a number"),
             word if COUNTS.contains(&word) && !value.is_u64() => wrong(word, "not a whole number from 0"),

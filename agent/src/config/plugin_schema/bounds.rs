@@ -2,12 +2,15 @@
 
 use super::{
     At, Fault, Violation,
-    pattern::compiled,
     words::{self, found},
 };
 use crate::config::problem::quoted;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Number, Value as Json};
 use std::cmp::Ordering;
+
+/// The most memory that a plugin's pattern may take.
+const PATTERN_BYTES: usize = 1 << 20;
 
 /// Equal as JSON Schema means it: 1 is 1.0.
 pub(super) fn same(one: &Json, other: &Json) -> bool {
@@ -119,6 +122,13 @@ fn pattern(keywords: &Map<String, Json>, at: &At, text: &str) -> Option<Violatio
         }
     };
     Some(at.violation(Fault::Value, message, hint))
+}
+
+/// A pattern, searched for anywhere in a text. Those of JSON Schema are ECMAScript's: `\d` and `\w` are ASCII's. Nothing
+/// where it is none, takes too much room, or has what takes no linear time.
+pub(crate) fn compiled(pattern: &str) -> Option<Regex> {
+    let build = |unicode| RegexBuilder::new(pattern).unicode(unicode).size_limit(PATTERN_BYTES).build().ok();
+    build(true).or_else(|| build(false))
 }
 
 /// A text that the schema itself gives.

@@ -4,11 +4,10 @@
 //! passed over: a schema can make this check miss an error, never invent one.
 
 mod bounds;
-mod pattern;
 mod walk;
 mod words;
 
-pub(crate) use pattern::compiled;
+pub(crate) use bounds::compiled;
 
 use super::problem::key_below;
 use serde_json::Value as Json;
