@@ -142,13 +142,13 @@ fn cpu_seconds(plugin: &Value) -> f64 {
 
 #[test]
 fn threads_of_a_plugin_in_process_count_as_its_own() {
-    let more = format!(
+    let tables = format!(
         "[plugins.burner]\nplugin = \"faulty\"\nmode = \"in_process\"\n{BURNS_BESIDE}\n\
          [plugins.beside]\nplugin = \"faulty\"\nmode = \"in_process\"\n\
          [plugins.apart]\nplugin = \"faulty\"\n{BURNS_BESIDE}\n"
     );
     let mut agent =
-        Home::new(&config("200ms", &["synthetic"], &more)).plugin("faulty").plugin("synthetic").start();
+        Home::new(&config("200ms", &["synthetic"], &tables)).plugin("faulty").plugin("synthetic").start();
     agent.until_ready();
     let first = agent.until(PATIENCE, "the thread is seen", |agent| {
         let burner = named(agent, "burner");
@@ -180,7 +180,19 @@ fn threads_of_a_plugin_in_process_count_as_its_own() {
         let burner = named(agent, "burner");
         (burner["state"] == "disabled" && burner["cost"]["threads"] == 0).then_some(())
     });
-    assert!(cpu_seconds(&named(&agent, "burner")) >= cpu_seconds(&more));
+    let off = named(&agent, "burner");
+    assert!(cpu_seconds(&off) >= cpu_seconds(&more));
+
+    // isolated from now on, it has no threads in the agent's process, whatever it had
+    let home = agent.home().clone();
+    home.write_config(&config("200ms", &["synthetic"], &tables.replacen("mode = \"in_process\"\n", "", 1)));
+    let reloaded = agent.post(Some(&agent.admin_token()), "/-/reload", "");
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    let isolated = agent.until(PATIENCE, "a collection of its process", |agent| {
+        let burner = named(agent, "burner");
+        (burner["mode"] == "isolated" && cpu_seconds(&burner) > cpu_seconds(&off)).then_some(burner)
+    });
+    assert_eq!(isolated["cost"]["threads"], Value::Null, "{isolated}");
     agent.stop();
 }
 

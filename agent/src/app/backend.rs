@@ -138,8 +138,9 @@ impl Backend for AgentBackend {
             status
         });
         let mut all: Vec<PluginStatus> = running.chain(overview.others.iter().cloned()).collect();
-        // also of those that were switched off, whose threads may live on
-        for status in &mut all {
+        // also of those that were switched off, whose threads may live on; what is left in this process of one that has
+        // become isolated is no cost of its process
+        for status in all.iter_mut().filter(|status| status.mode == "in_process") {
             if let Some(threads) = threads::used_by(&status.name) {
                 status.cost.of_threads(threads);
             }

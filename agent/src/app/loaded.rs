@@ -9,7 +9,7 @@ use crate::{
         load_pinned, provenance, room_for,
         threads::Owner,
     },
-    model::{Digest, LocalSeries},
+    model::{Digest, LocalSeries, OwnThreads},
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use twarga_plugin_api::{Error, ErrorKind};
@@ -228,5 +228,12 @@ impl Factory for Maker {
             ErrorKind::Config => self.recipe.placed(&error),
             _ => error,
         })
+    }
+
+    fn threads(&mut self) -> Option<OwnThreads> {
+        match self.loaded {
+            Loaded::InProcess(_) => self.recipe.owner().as_ref().map(Owner::used),
+            Loaded::Isolated(_) => None,
+        }
     }
 }

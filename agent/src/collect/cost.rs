@@ -14,11 +14,17 @@ use twarga_plugin_api::duration;
 pub(super) struct Meter {
     /// What the collector's own process had used when it was last asked.
     process: Duration,
-    /// What the collector's own threads had, with all that was the same plugin's before.
-    threads: OwnThreads,
+    /// What the collector's own threads had, with all that was the same plugin's before; nothing where it had none in this
+    /// process.
+    threads: Option<OwnThreads>,
 }
 
 impl Meter {
+    /// From these figures on: what the same plugin's threads have used before is not this collector's cost.
+    pub(super) fn from(threads: Option<OwnThreads>) -> Self {
+        Self { process: Duration::ZERO, threads }
+    }
+
     /// The collector was made anew: so was its process, if it has one.
     pub(super) fn restarted(&mut self) {
         self.process = Duration::ZERO;
@@ -38,8 +44,8 @@ impl Meter {
             // a smaller figure is that of another process
             spent.call += cpu.checked_sub(before).unwrap_or(cpu);
         }
-        if let Some(now) = threads {
-            let before = std::mem::replace(&mut self.threads, now);
+        let before = std::mem::replace(&mut self.threads, threads);
+        if let (Some(before), Some(now)) = (before, threads) {
             // what was told of this call while it lasted is not told again
             spent.call = spent.call.saturating_sub(now.returned.saturating_sub(before.returned));
             spent.threads = now.cpu.saturating_sub(before.cpu);
@@ -139,15 +145,33 @@ mod tests {
         assert_eq!(meter.cost(thread, used(20), None).call.as_millis(), 21);
     }
 
+    fn own(cpu: u64, returned: u64) -> Option<OwnThreads> {
+        let [cpu, returned] = [cpu, returned].map(Duration::from_millis);
+        Some(OwnThreads { count: 1, cpu, returned })
+    }
+
+    /// Milliseconds of the call, and of the threads.
+    fn cost(meter: &mut Meter, thread: u64, cpu: u64, returned: u64) -> (u128, u128) {
+        let Spent { call, threads } = meter.cost(Duration::from_millis(thread), None, own(cpu, returned));
+        (call.as_millis(), threads.as_millis())
+    }
+
+    #[test]
+    fn what_threads_used_before_the_collector_is_none_of_its_cost() {
+        let hours = 4 * 3_600_000;
+        let mut meter = Meter::from(own(hours, hours));
+        assert_eq!(cost(&mut meter, 3, hours + 2, hours), (3, 2));
+        // first in a process of its own, then in this one
+        let mut meter = Meter::from(None);
+        assert_eq!(cost(&mut meter, 3, hours, hours), (3, 0));
+        assert_eq!(cost(&mut meter, 3, hours + 2, hours), (3, 2));
+        assert_eq!(meter.cost(Duration::ZERO, used(5), None).call.as_millis(), 5);
+        assert_eq!(cost(&mut meter, 3, hours * 2, hours), (3, 0));
+    }
+
     #[test]
     fn threads_count_once_and_so_does_a_call_that_came_back_late() {
-        let mut meter = Meter::default();
-        let cost = |meter: &mut Meter, thread, cpu, returned| {
-            let [thread, cpu, returned] = [thread, cpu, returned].map(Duration::from_millis);
-            let Spent { call, threads } =
-                meter.cost(thread, None, Some(OwnThreads { count: 1, cpu, returned }));
-            (call.as_millis(), threads.as_millis())
-        };
+        let mut meter = Meter::from(own(0, 0));
         assert_eq!(cost(&mut meter, 1, 10, 0), (1, 10));
         assert_eq!(cost(&mut meter, 1, 10, 0), (1, 0));
         assert_eq!(cost(&mut meter, 1, 15, 0), (1, 5));

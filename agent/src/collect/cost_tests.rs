@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    collect::Usage,
-    model::{ClockId, clock_time},
+    collect::{Usage, job::Trigger},
+    model::{ClockId, OwnThreads, clock_time},
 };
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -93,4 +93,84 @@ fn what_a_process_of_its_own_uses_is_counted_over_restarts() {
     assert!(status.restarts > 0 && status.failures > 0, "{status:?}");
     let last = (!status.collections.is_multiple_of(3)).then_some(4711);
     assert_eq!(status.cost.rss_bytes, last, "{status:?}");
+}
+
+/// Uses so much processor time on this thread.
+fn burn(time: Duration) {
+    let until = clock_time(ClockId::ThreadCPUTime) + time;
+    while clock_time(ClockId::ThreadCPUTime) < until {
+        std::hint::spin_loop();
+    }
+}
+
+/// Its calls take so much, and end this way; where they are followed, all of that was told while they lasted.
+#[derive(Clone)]
+struct Followed {
+    takes: Duration,
+    told: Arc<Mutex<OwnThreads>>,
+    ends: Result<(), Error>,
+    can_be_made: bool,
+    is_followed: bool,
+}
+
+impl Followed {
+    fn job(self) -> Job {
+        Job::new(JobOptions { factory: Box::new(self), ..job(0, TICK, LIMIT, |_| Ok(())) })
+    }
+
+    fn call(&self) -> Result<(), Error> {
+        burn(self.takes);
+        if self.is_followed {
+            let mut told = self.told.lock().unwrap();
+            told.cpu += self.takes;
+            told.returned += self.takes;
+        }
+        self.ends.clone()
+    }
+}
+
+impl Factory for Followed {
+    fn make(&mut self, _: LocalSeries) -> Result<Box<dyn Source>, Error> {
+        if !self.can_be_made {
+            self.call()?;
+        }
+        let made = self.clone();
+        let script: Script = Box::new(move |_| made.call());
+        Ok(Box::new(Scripted { script: Arc::new(Mutex::new(script)), collections: 0, base: 0 }))
+    }
+    fn threads(&mut self) -> Option<OwnThreads> {
+        Some(*self.told.lock().unwrap())
+    }
+}
+
+#[test]
+fn a_call_that_was_told_while_it_lasted_counts_once_however_it_ends() {
+    let takes = Duration::from_millis(50);
+    let fails = || [Error::transient("x"), Error::fatal("x"), Error::config("x", "y")];
+    let collected = fails().map(|error| (Err(error), true)).into_iter().chain([(Ok(()), true)]);
+    for (ends, can_be_made) in collected.chain(fails().map(|error| (Err(error), false))) {
+        let what = format!("{ends:?}, made: {can_be_made}");
+        let told = Arc::<Mutex<OwnThreads>>::default();
+        let mut job = Followed { takes, told: Arc::clone(&told), ends, can_be_made, is_followed: true }.job();
+        job.run(Trigger::Manual);
+        let mut cost = job.status().cost.clone();
+        // who asks for the cost tells it what the ledger says
+        cost.of_threads(*told.lock().unwrap());
+        assert!((0.05..0.09).contains(&cost.cpu_seconds), "{what}: {cost:?}");
+    }
+}
+
+#[test]
+fn what_came_back_before_the_collector_was_added_is_not_taken_off_its_calls() {
+    let takes = Duration::from_millis(50);
+    let hour = Duration::from_secs(3600);
+    let before = OwnThreads { count: 1, cpu: hour, returned: hour };
+    let told = Arc::new(Mutex::new(before));
+    let mut job = Followed { takes, told, ends: Ok(()), can_be_made: true, is_followed: false }.job();
+    job.status().cost.of_threads(before);
+    for _ in 0..2 {
+        job.run(Trigger::Manual);
+    }
+    let cost = job.status().cost.clone();
+    assert!((0.1..0.18).contains(&(cost.cpu_seconds - hour.as_secs_f64())), "{cost:?}");
 }

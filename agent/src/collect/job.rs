@@ -151,7 +151,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(options: JobOptions) -> Self {
+    pub(super) fn new(mut options: JobOptions) -> Self {
         // another one of the same plugin may have counted before
         let (refused, refused_series) = {
             let status = options.status.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +167,7 @@ impl Job {
             configured: (options.cadence, options.interval),
             budget: options.max_cpu.map(|most| Budget::new(most, options.interval)),
             over: None,
-            meter: Meter::default(),
+            meter: Meter::from(options.factory.threads()),
             deadline: options.deadline,
             jitter: options.jitter,
             status: options.status,
@@ -253,8 +253,8 @@ impl Job {
         self.samples = batch.samples.len();
         let (took, late) = (began.elapsed(), began.elapsed() > self.deadline);
         let cpu = thread_cpu().saturating_sub(cpu);
-        // to look for new threads is the agent's own work
-        self.threads = self.source.as_mut().and_then(|source| source.threads());
+        // to look for new threads is the agent's own work; the call may have lost the source, or made none
+        self.threads = self.factory.threads();
         let spent = self.cost(cpu);
         self.count(wall, took, spent, &batch, &result, late);
         outcome.events.extend(self.series_limit());

@@ -59,12 +59,6 @@ pub trait Source: Send {
     fn usage(&mut self) -> Option<Usage> {
         None
     }
-
-    /// What its own threads in this process have used, and those of its predecessors that live on; nothing of a collector
-    /// with its own process.
-    fn threads(&mut self) -> Option<OwnThreads> {
-        None
-    }
 }
 
 /// Makes a collector, at the start and again after it was lost.
@@ -74,4 +68,10 @@ pub trait Factory: Send {
     /// # Errors
     /// What the plugin answered.
     fn make(&mut self, base: LocalSeries) -> Result<Box<dyn Source>, Error>;
+
+    /// What the threads in this process have used that its collectors started, also those that it lost or could not make;
+    /// nothing where they have processes of their own.
+    fn threads(&mut self) -> Option<OwnThreads> {
+        None
+    }
 }

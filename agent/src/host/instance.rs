@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     collect::Source,
-    model::{Batch, LocalSeries, OwnThreads, Resets},
+    model::{Batch, LocalSeries, Resets},
 };
 use abi_stable::std_types::RVec;
 use std::sync::Arc;
@@ -108,10 +108,6 @@ impl Source for Instance {
 
     fn refused_series(&self) -> u64 {
         self.intake.table.refused
-    }
-
-    fn threads(&mut self) -> Option<OwnThreads> {
-        self.owner.as_ref().map(Owner::used)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Health, Job, Outcome, PRIMINGS};
 use crate::{
-    collect::{Cadence, Factory, Source, budget::Budget},
+    collect::{Cadence, Factory, Source, budget::Budget, cost::Meter},
     model::{Batch, Event, Gap, LocalSeries, PluginState, Resets, Timestamp},
 };
 use std::{mem::ManuallyDrop, thread, time::Duration};
@@ -100,6 +100,7 @@ impl Job {
             let_go(source);
         }
         let_go(std::mem::replace(&mut self.factory, factory));
+        self.meter = Meter::from(self.factory.threads());
         self.upgrade = None;
         self.health = Health::default();
         self.limit_untold = Some(self.refused_series);

@@ -2,13 +2,13 @@
 
 use super::{
     mark::{Mark, Marked, Number, processor_time},
-    task::{Identity, mark_of, started},
+    task::{Identity, TaskFolder},
 };
 use crate::model::OwnThreads;
 use rustc_hash::FxHashMap;
 use std::{
-    fs,
-    os::unix::fs::{DirEntryExt, MetadataExt},
+    fs, io,
+    os::unix::fs::DirEntryExt,
     sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
@@ -94,6 +94,7 @@ struct Task {
 
 #[derive(Default)]
 pub(super) struct Ledger {
+    folder: TaskFolder,
     accounts: Vec<Account>,
     tasks: FxHashMap<i32, Task>,
     /// Of threads that have ended.
@@ -145,9 +146,9 @@ impl Ledger {
                 && *owner == number.index()
                 && let Some(cpu) = processor_time(*tid)
             {
-                count += 1;
                 match cpu.checked_sub(*before) {
                     Some(since) => {
+                        count += 1;
                         *before = cpu;
                         accounts[*owner].cpu += since;
                     }
@@ -161,38 +162,66 @@ impl Ledger {
 
     /// Reads the list of threads, and of those that are new whose they are.
     fn look(&mut self) {
-        let Ok(entries) = fs::read_dir("/proc/self/task") else { return };
+        let Ok(entries) = fs::read_dir(self.folder.path()) else { return };
+        let numbered = entries.flatten().filter_map(|entry| {
+            let tid = entry.file_name().to_str()?.parse().ok()?;
+            Some((tid, entry.ino()))
+        });
+        self.take(numbered);
+    }
+
+    /// Takes a list of threads, numbers and inodes. It may lack some that live: the kernel loses its place where a thread
+    /// ends that it has just listed. So what is not in it has ended only if it says so itself.
+    fn take(&mut self, listed: impl Iterator<Item = (i32, u64)>) {
         self.looks += 1;
-        for entry in entries.flatten() {
-            let tid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(tid) = tid {
-                self.see(tid, entry.ino());
-            }
+        for (tid, inode) in listed {
+            self.see(tid, inode);
         }
-        let (looks, free) = (self.looks, &mut self.free);
-        self.tasks.retain(|_, task| {
-            let ended = task.seen != looks;
-            if let Whose::Callers(caller, _) = task.whose
-                && ended
-            {
-                free.push(caller);
+        let Self { tasks, folder, free, looks, .. } = self;
+        tasks.retain(|tid, task| {
+            if task.seen == *looks {
+                return true;
             }
-            !ended
+            match task.whose {
+                Whose::Nobodys | Whose::NotYet => false, // there is nothing to lose
+                Whose::Plugins(..) => folder.is_same(*tid, &mut task.identity).unwrap_or(true),
+                Whose::Callers(caller, _) => {
+                    let lives = folder.is_same(*tid, &mut task.identity).unwrap_or(true);
+                    if !lives {
+                        free.push(caller);
+                    }
+                    lives
+                }
+            }
         });
     }
 
     fn see(&mut self, tid: i32, inode: u64) {
         let (looks, mut known) = (self.looks, false);
         if let Some(task) = self.tasks.get_mut(&tid) {
-            // one that is nobody's is looked at anew: that costs no more than to ask whether it is the same
-            let same = || task.identity.started.is_some() && started(tid) == task.identity.started;
-            if !matches!(task.whose, Whose::NotYet) && (task.identity.inode == inode || same()) {
-                (task.identity.inode, task.seen) = (inode, looks);
-                return self.follow(tid);
+            let has_inode = task.identity.inode == inode;
+            let same = match task.whose {
+                Whose::NotYet => Ok(false),
+                // looked at anew where that changed: it costs no more than to ask whether it is the same
+                Whose::Nobodys => Ok(has_inode),
+                _ if has_inode && task.identity.started.is_some() => Ok(true),
+                _ => self.folder.is_same(tid, &mut task.identity),
+            };
+            match same {
+                Ok(true) => {
+                    (task.identity.inode, task.seen) = (inode, looks);
+                    return self.follow(tid);
+                }
+                Ok(false) => {}
+                // which thread it is now, a later look says
+                Err(_) => {
+                    task.seen = looks;
+                    return;
+                }
             }
             match task.whose {
                 Whose::Callers(caller, _) => self.free.push(caller),
-                Whose::NotYet if task.identity.inode == inode => known = true,
+                Whose::NotYet if has_inode => known = true,
                 _ => {}
             }
             self.tasks.remove(&tid);
@@ -203,16 +232,23 @@ impl Ledger {
             }
             return;
         }
-        let Some(mark) = mark_of(tid) else { return };
-        let (whose, started) = match mark {
-            Marked::With(number) if number.index() < self.accounts.len() => {
-                (Whose::Plugins(number.index(), Duration::ZERO), started(tid))
-            }
-            Marked::With(_) | Marked::No => (Whose::Nobodys, None),
-            Marked::NotYet => (Whose::NotYet, None),
-        };
+        // what can't be read now is new to the next look too
+        let Ok(Some((whose, started))) = self.whose(tid) else { return };
         self.found |= !known && !matches!(whose, Whose::Nobodys);
         self.tasks.insert(tid, Task { identity: Identity { inode, started }, whose, seen: looks });
+    }
+
+    /// Whose a new thread is, and when it was started where that will be asked; nothing where it has ended.
+    fn whose(&self, tid: i32) -> io::Result<Option<(Whose, Option<u64>)>> {
+        Ok(match self.folder.mark_of(tid)? {
+            Some(Marked::With(number)) if number.index() < self.accounts.len() => {
+                let started = self.folder.started(tid)?;
+                started.map(|started| (Whose::Plugins(number.index(), Duration::ZERO), Some(started)))
+            }
+            Some(Marked::With(_) | Marked::No) => Some((Whose::Nobodys, None)),
+            Some(Marked::NotYet) => Some((Whose::NotYet, None)),
+            None => None,
+        })
     }
 
     /// A call that was under way at the look before already is told while it lasts: it may never come back.
@@ -267,11 +303,14 @@ impl Ledger {
 
     /// What is known of the calling thread without a look.
     fn insert(&mut self, tid: i32, whose: Whose) {
-        let inode = fs::metadata(format!("/proc/self/task/{tid}")).map_or(0, |folder| folder.ino());
-        let identity = Identity { inode, started: started(tid) };
+        let identity = self.folder.identity(tid);
         let before = self.tasks.insert(tid, Task { identity, whose, seen: self.looks });
+        // a thread asks for one where it has none: this is of another, that had the number before
         if let Some(Task { whose: Whose::Callers(ended, _), .. }) = before {
             self.free.push(ended);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

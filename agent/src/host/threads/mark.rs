@@ -65,9 +65,11 @@ pub(super) struct Mark(libc::sigset_t);
 impl Mark {
     pub(super) fn new(number: Number) -> Self {
         let mask = number.mask();
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigemptyset(3) initializes the set that it is given; the pointer is that of one. sigaddset(3) then gets an
-        // initialized one; numbers that it does not know are an error and change nothing.
+        // zeroed, because sigemptyset(3) need not write the whole set: the kernel's part of it may do
+        let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: the set is integers, which zeros initialize; the pointer is that of one. sigemptyset(3) makes it empty
+        // whatever that looks like, sigaddset(3) changes bits of it; numbers that it does not know are an error and change
+        // nothing.
         let set = unsafe {
             libc::sigemptyset(set.as_mut_ptr());
             for signal in (1..=64).filter(|signal| mask >> (signal - 1) & 1 == 1) {
@@ -80,12 +82,13 @@ impl Mark {
 
     /// What this thread starts from now on has the mark, until what is given is dropped.
     pub(super) fn put_on(&self) -> PutOn {
-        let mut before = MaybeUninit::uninit();
+        // zeroed, because only the kernel's part of it need be written: 8 of glibc's 128 bytes
+        let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
         // SAFETY: it reads the one set and writes the other, both of which live here. Only this thread's mask changes, and
         // only signals that nobody sends are blocked.
         let failed =
             unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.0, before.as_mut_ptr()) };
-        // SAFETY: without an error the mask from before was written.
+        // SAFETY: a set is integers, which zeros initialize; without an error the mask from before was written into them.
         PutOn { before: (failed == 0).then(|| unsafe { before.assume_init() }), of_this_thread: PhantomData }
     }
 }

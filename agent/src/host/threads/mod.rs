@@ -73,6 +73,7 @@ impl Owner {
     /// calls: what the agent starts meanwhile is the agent's.
     pub fn lend(&self) -> Lent {
         LENT.set(true);
+        CALLER.set(None); // the entry in which the ledger knew it becomes another
         ledger().lend(own_tid(), self.number);
         Lent { number: self.number, of_this_thread: PhantomData }
     }
@@ -83,7 +84,7 @@ impl Owner {
     }
 
     /// What its threads have used since the agent's start.
-    pub(super) fn used(&self) -> OwnThreads {
+    pub fn used(&self) -> OwnThreads {
         ledger().used(self.number, Instant::now())
     }
 }

@@ -95,7 +95,9 @@ impl PluginAnswer {
                 samples: status.cost.samples,
                 bytes_stored: status.cost.bytes_stored,
                 rss_bytes: status.cost.rss_bytes,
-                threads: status.cost.threads.map(|threads| threads.count),
+                // an isolated one may have been in the agent's process before
+                threads: (status.cost.threads.filter(|_| status.mode == "in_process"))
+                    .map(|threads| threads.count),
             },
         }
     }
