@@ -23,7 +23,6 @@ const MOST: usize = 1024;
 /// A plugin's account.
 struct Account {
     name: String,
-    number: Number,
     mark: Mark,
     /// What its threads have used, of those that ended as far as it was seen; and its calls while they lasted.
     cpu: Duration,
@@ -95,6 +94,7 @@ struct Task {
 #[derive(Default)]
 pub(super) struct Ledger {
     folder: TaskFolder,
+    /// By the plugins' numbers.
     accounts: Vec<Account>,
     tasks: FxHashMap<i32, Task>,
     /// Of threads that have ended.
@@ -112,18 +112,18 @@ pub(super) struct Ledger {
 impl Ledger {
     /// The number and mark of a plugin; nothing where there are too many.
     pub(super) fn account(&mut self, name: &str) -> Option<(Number, Mark)> {
-        if let Some(known) = self.accounts.iter().find(|account| account.name == name) {
-            return Some((known.number, known.mark));
+        if let Some(known) = self.number(name) {
+            return Some((known, self.accounts[known.index()].mark));
         }
         let number = Number::new(self.accounts.len())?;
         let mark = Mark::new(number);
         let (name, cpu, returned) = (name.into(), Duration::ZERO, Duration::ZERO);
-        self.accounts.push(Account { name, number, mark, cpu, returned });
+        self.accounts.push(Account { name, mark, cpu, returned });
         Some((number, mark))
     }
 
     pub(super) fn number(&self, name: &str) -> Option<Number> {
-        self.accounts.iter().find(|account| account.name == name).map(|account| account.number)
+        Number::new(self.accounts.iter().position(|account| account.name == name)?)
     }
 
     /// The next question comes with a look: there may be new threads.
