@@ -162,12 +162,11 @@ impl Scanner {
         let all_rest = !self.homes.is_empty()
             && self.users_bad.is_none()
             && self.homes.iter().all(|home| rests(&home.at));
-        let users_rest = self.users_rest();
-        if !all_rest && !users_rest {
+        let users_rest = all_rest || self.users_rest();
+        if !users_rest {
             self.users_looked = Some(began);
         }
-        let users_rest = (users_rest || all_rest).then_some(self.users_at);
-        let mut round = self.crew.round(deadline, |at| !rests(&at) && users_rest != Some(at));
+        let mut round = self.crew.round(deadline, |at| !(rests(&at) || (users_rest && at == self.users_at)));
         changed |= !all_rest && self.collect();
         let users = self.around.users();
         if self.users.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &users)) {
