@@ -4,7 +4,7 @@ use super::{
     BAD_CONFIG, NOT_STARTED,
     api::{Answer, Api, Whom},
 };
-use crate::config::Flags;
+use crate::{config::Flags, serve::warns_of_not_started};
 use anyhow::Result;
 use clap::Args;
 use hyper::StatusCode;
@@ -113,9 +113,7 @@ fn told(reloaded: &Reloaded) -> String {
     // what did not start is told on standard error
     let told_below = |warning: &&String| {
         let of = |(name, reason): (&String, &String)| {
-            !reason.is_empty()
-                && warning.starts_with(&format!("plugin {name} is not "))
-                && warning.contains(reason)
+            !reason.is_empty() && warns_of_not_started(warning, name) && warning.contains(reason)
         };
         plugins.failed.iter().any(of)
     };

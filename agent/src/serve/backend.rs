@@ -237,6 +237,11 @@ pub struct Reloaded {
     pub failed: BTreeMap<String, String>,
 }
 
+/// Whether one of the [warnings](Reloaded::warnings) says of this plugin that it is not loaded, or not started.
+pub fn warns_of_not_started(warning: &str, plugin: &str) -> bool {
+    warning.starts_with(&format!("plugin {plugin} is not "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,7 +30,7 @@ pub use auth::{
 pub use backend::{
     ActiveAlert, AlertState, Backend, CollectOutcome, Flat, FlatValue, History, HistoryError, HistoryGap,
     HistoryQuery, MetricEntry, Readiness, ReloadOutcome, Reloaded, StepInfo, StepQuery, Switch,
-    SwitchOutcome, Target, Vm,
+    SwitchOutcome, Target, Vm, warns_of_not_started,
 };
 pub use limits::Limits;
 

@@ -3,7 +3,7 @@
 use super::{Manager, Overview, lock, reload::summary, starting::patience, upgrade::Trial};
 use crate::{
     collect::Collecting,
-    serve::{ReloadOutcome, Reloaded, Switch, SwitchOutcome},
+    serve::{ReloadOutcome, Reloaded, Switch, SwitchOutcome, warns_of_not_started},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -81,8 +81,7 @@ impl Managing {
     async fn log_what_failed(&self, cause: &str, reloaded: &Reloaded) {
         let now = Instant::now();
         for (name, reason) in self.failed_to_start(&reloaded.diff, patience(now, now)).await {
-            let told = format!("plugin {name} is not ");
-            if !reloaded.warnings.iter().any(|warning| warning.starts_with(&told)) {
+            if !reloaded.warnings.iter().any(|warning| warns_of_not_started(warning, &name)) {
                 tracing::warn!("{cause}: plugin {name} did not start: {reason}");
             }
         }
